@@ -1,0 +1,36 @@
+# Two commands do everything: `make evolve` and `make test`. The rest are helpers.
+SHELL := /bin/bash
+PY ?= python3
+SANDBOX ?= auto
+export PYTHONUTF8 = 1
+
+evolve: .venv/.base  ## a real evolve run on the embedded offline model
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" SANDBOX="$(SANDBOX)" bash bin/demo $(ARGS)
+
+test: .venv/.dev  ## every check that needs no network: lint, types, tests
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pytest $(ARGS)
+
+check: .venv/.dev
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+bench: .venv/.dev  ## what the harness costs, as ratios against floors measured in the same run
+	.venv/bin/python benchmarks/bench.py $(ARGS)
+
+lock:  ## resolve again, only releases older than 14 days
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	  --exclude-newer "$$(date -d '14 days ago' +%F)" pyproject.toml -o requirements/base.txt
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	  --exclude-newer "$$(date -d '14 days ago' +%F)" --extra dev pyproject.toml -o requirements/dev.txt
+
+.venv/.base: requirements/base.txt pyproject.toml
+	$(PY) bin/setup.py requirements/base.txt && touch .venv/.base
+
+.venv/.dev: requirements/dev.txt pyproject.toml
+	$(PY) bin/setup.py requirements/dev.txt && touch .venv/.dev .venv/.base
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: evolve test check bench lock clean

@@ -1,0 +1,485 @@
+"""The nouns, as frozen records. No I/O, and no import that is not instant: `sica log` stands on this file.
+
+Records of our own are plain dataclasses; what enters from outside (sica.toml, agent.toml, task.toml,
+requests) is validated by pydantic where it enters, then becomes one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+CONTRACT = 1
+"""Version of the agent contract (docs/agents.md); part of the score key."""
+
+HARNESS = 1
+"""Raised when running or grading changes in a way that can move a score; part of the score key."""
+
+Split = Literal["train", "dev", "heldout"]
+Standing = Literal["unchecked", "ready", "rejected"]
+Fault = Literal["infra", "provider", "cancelled"]
+"""Why there is no score: the harness, the provider or the user; never the agent."""
+
+Ending = Literal[
+    "done", "agent_error", "seconds", "memory", "calls", "tokens", "usd", "refused", "verifier", "integrity"
+]
+"""How a trial that counts came to its end; seconds, memory, calls, tokens and usd are budgets reached."""
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+# ── money and limits ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one outcome used, counted by the broker and the sandbox, never by the agent."""
+
+    usd: float = 0.0
+    prompt_tokens: int = 0
+    """Including cached ones."""
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    """Wall time in the agent's box."""
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.usd + other.usd,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.calls + other.calls,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Where something must stop. None means that nothing is set."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one box may take."""
+
+    seconds: float = 120.0
+    memory_mb: int = 512
+    disk_mb: int = 64
+    """Of each writable directory."""
+    processes: int = 128
+    output_bytes: int = 1_000_000
+    """Kept of stdout and of stderr, each: the head and the tail; the rest is dropped and the run goes on."""
+    cpus: float = 1.0
+
+
+# ── files and boxes ───────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    data: bytes
+    executable: bool = False
+
+
+Files = Mapping[str, File]
+"""POSIX path -> regular file, and nothing else; paths are relative for a tree, absolute for a box."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSpec:
+    """How a box is made."""
+
+    mounts: Mapping[str, Path] = field(default_factory=dict)
+    """Box path -> host directory or file, bound read-only."""
+    writable: tuple[str, ...] = ("/app", "/tmp")
+    """Box directories that start empty, belong to the box's user and are sized by `limits.disk_mb`."""
+    socket: Path | None = None
+    """Host directory that holds gw.sock, bound read-only at /gw; the relay serves it at 127.0.0.1:8765."""
+    limits: Limits = Limits()
+    image: str | None = None
+    """None: the sandbox's own image. Else a Docker image (the docker sandbox only)."""
+    profile: Literal["strict", "compat"] = "strict"
+    """compat: root, a writable root and the capabilities that foreign images need. Docker only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The one thing a box does."""
+
+    argv: tuple[str, ...]
+    cwd: str = "/app"
+    env: Mapping[str, str] = field(default_factory=dict)
+    """All of it: a box inherits nothing."""
+    files: Files = field(default_factory=dict)
+    """Absolute box paths inside `BoxSpec.writable`, put there before the start, owned by the box's user."""
+    stdin: bytes = b""
+    collect: tuple[str, ...] = ()
+    """Absolute box directories or files brought back after every process has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What sica itself saw of a box that has ended. Bytes in here are hostile."""
+
+    exit_code: int | None
+    """None when sica ended it; 128 + n for signal n."""
+    limit: Literal["seconds", "memory", "cancelled"] | None
+    """Which limit ended it; a process killed for memory is "memory" even when the main one went on."""
+    stdout: bytes
+    stderr: bytes
+    files: Files
+    """Absolute box paths, only below `Job.collect`, only regular files within the caps."""
+    refused: tuple[str, ...]
+    """One line for each thing that was not brought out and why: links, devices, sizes, names."""
+    seconds: float
+
+
+# ── tasks and agents ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One problem. Its tests and its solution are read by its benchmark only and are never in this record."""
+
+    id: str
+    """benchmark/name, such as core/fix-ledger."""
+    digest: str
+    """Harbor's content digest of the folder: any changed byte is another task."""
+    instruction: str
+    workdir: str = "/app"
+    split: Split = "train"
+    level: int = 1
+    kind: str = ""
+    weight: float = 1.0
+    limits: Limits = Limits()
+    budget: Budget = Budget()
+    """Model calls and tokens allowed in one trial; seconds stand in `limits`."""
+    grading: str = "script"
+    """split | two-box | script (docs/tasks.md); script is the weak one, and every score says which it was."""
+    image: str | None = None
+    """What the task's own Dockerfile builds, when it needs one built."""
+    folder: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.id.rpartition("/")[2]
+
+    @property
+    def benchmark(self) -> str:
+        return self.id.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A commit whose tree is runnable agent code."""
+
+    number: int
+    commit: str
+    tree: str
+    parents: tuple[str, ...]
+    """Commits of the parent agents; empty for the seed."""
+    subject: str
+    body: str = ""
+    """Why, What, Expect, without the trailers."""
+    operator: str = "self-edit"
+    run: str = ""
+    model: str = ""
+    cost_usd: float = 0.0
+    """Of making the change."""
+    trace: str = ""
+    created: float = 0.0
+    """Unix seconds."""
+    standing: Standing = "unchecked"
+    reason: str = ""
+    """Why it was rejected."""
+
+    @property
+    def name(self) -> str:
+        return f"agent/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What an agent's commit says; text from a model is cleaned when the commit is made."""
+
+    subject: str
+    body: str = ""
+    operator: str = "self-edit"
+    run: str = ""
+    model: str = ""
+    cost_usd: float = 0.0
+    trace: str = ""
+
+
+# ── steps and outcomes ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Improve:
+    parent: str
+    """Commit of the agent that is to write its child."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    agent: str
+    """Commit of the agent that the gate is to judge before any evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    agent: str
+    task: str
+    """Digest."""
+    attempt: int
+
+
+Step = Improve | Check | Evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One attempt of one agent at one task."""
+
+    agent: str
+    tree: str
+    task: str
+    """Id, for people."""
+    digest: str
+    attempt: int
+    conditions: str
+    """Hash of everything else that the score depends on: see `conditions`."""
+    score: float | None
+    """0..1; None when there is a fault, never a zero."""
+    fault: Fault | None
+    ending: str
+    """An Ending, or the fault's own words in a few."""
+    grading: str
+    usage: Usage
+    trace: str = ""
+    session: str = ""
+    """Key of its model calls in the ledger."""
+    run: str = ""
+    started: float = 0.0
+    why: str = ""
+    """One line for people and for the improver, from facts sica saw: never a byte of a test."""
+    detail: Mapping[str, Any] = _EMPTY
+    """Per-check outcomes, integrity findings, exit code. For the grader's side only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """One attempt of one agent to write its child: a child, or the reason why there is none."""
+
+    parent: str
+    child: Agent | None
+    ending: str
+    """child | empty | broken | agent_error | a budget reached (seconds, calls, ...) | a fault."""
+    usage: Usage
+    trace: str = ""
+    session: str = ""
+    run: str = ""
+    started: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate found before any evaluation."""
+
+    agent: str
+    passed: bool
+    reason: str
+    usage: Usage = Usage()
+    trace: str = ""
+    session: str = ""
+    run: str = ""
+    started: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """An agent became champion."""
+
+    agent: str
+    why: str
+    run: str = ""
+    at: float = 0.0
+
+
+Outcome = Trial | Improvement | Verdict | Promotion
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One model call: written reserved before it is made, settled after; a crash leaves it counted."""
+
+    session: str
+    number: int
+    run: str
+    role: str
+    model: str
+    usage: Usage
+    state: Literal["reserved", "settled", "failed", "refused"]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Outcomes grown under one configuration."""
+
+    id: str
+    started: float
+    config: Mapping[str, Any]
+    ended: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """A benchmark's verdict on what an agent left behind."""
+
+    score: float | None
+    """None when the judge itself could not run."""
+    mode: str
+    checks: tuple[tuple[str, float], ...] = ()
+    """Check id -> 0..1."""
+    findings: tuple[str, ...] = ()
+    """What an honest agent would not have left; blocks promotion."""
+    fault: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One line of the leaderboard, from the ledger's summary table."""
+
+    agent: str
+    benchmark: str
+    n: int
+    total: float
+    squares: float
+    faults: int
+    usage: Usage
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.n if self.n else None
+
+
+# ── the archive ───────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Everything known, as one run sees it. Policies read it and return steps; nothing else is state."""
+
+    agents: Mapping[str, Agent]
+    """By commit, in order of number."""
+    tasks: tuple[Task, ...]
+    """The run's tasks."""
+    trials: Mapping[str, tuple[Trial, ...]]
+    """By tree, only of the run's tasks and under its conditions, in order of arrival."""
+    improvements: tuple[Improvement, ...] = ()
+    champion: str = ""
+    in_flight: frozenset[Step] = frozenset()
+    attempts: int = 1
+    """Wanted of each agent at each task."""
+    settled: int = 0
+    """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
+
+    def scored(self, agent: str) -> tuple[Trial, ...]:
+        """The agent's trials that have a score, shared by every commit with the same tree."""
+        return tuple(t for t in self.trials.get(self.agents[agent].tree, ()) if t.score is not None)
+
+    def ready(self) -> tuple[Agent, ...]:
+        return tuple(a for a in self.agents.values() if a.standing == "ready")
+
+    def missing(self, agent: str) -> tuple[Evaluate, ...]:
+        """Trials that are wanted of the agent, neither scored nor in flight, in the tasks' order."""
+        tree = self.agents[agent].tree
+        have = {(t.digest, t.attempt) for t in self.trials.get(tree, ()) if t.score is not None}
+        busy = {
+            (s.task, s.attempt)
+            for s in self.in_flight
+            if isinstance(s, Evaluate) and self.agents[s.agent].tree == tree
+        }
+        return tuple(
+            Evaluate(agent, task.digest, attempt)
+            for attempt in range(self.attempts)
+            for task in self.tasks
+            if (task.digest, attempt) not in have | busy
+        )
+
+    def measured(self, agent: str) -> bool:
+        """Whether every wanted trial of the agent has a score."""
+        have = {(t.digest, t.attempt) for t in self.scored(agent)}
+        return all((t.digest, n) in have for t in self.tasks for n in range(self.attempts))
+
+    def children(self, agent: str) -> int:
+        return sum(agent in a.parents for a in self.agents.values())
+
+    def starting(self, step: Step) -> Archive:
+        return replace(self, in_flight=self.in_flight | {step})
+
+    def ending(self, step: Step) -> Archive:
+        return replace(self, in_flight=self.in_flight - {step})
+
+    def plus(self, outcome: Outcome) -> Archive:
+        """The archive after one more outcome."""
+        grown = replace(self, settled=self.settled + 1)
+        match outcome:
+            case Trial():
+                trials = {**self.trials, outcome.tree: (*self.trials.get(outcome.tree, ()), outcome)}
+                return replace(grown, trials=trials)
+            case Improvement():
+                agents = (
+                    {**self.agents, outcome.child.commit: outcome.child} if outcome.child else self.agents
+                )
+                return replace(grown, agents=agents, improvements=(*self.improvements, outcome))
+            case Verdict():
+                standing: Standing = "ready" if outcome.passed else "rejected"
+                agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
+                return replace(grown, agents={**self.agents, agent.commit: agent})
+            case Promotion():
+                return replace(grown, champion=outcome.agent)
+
+
+def conditions(task: Task, *, model: str, image: str) -> str:
+    """Hash of what a score depends on beside the agent's tree, the task's digest and the attempt.
+
+    The commit's tree, the task's digest and the attempt stand in the key themselves.
+    """
+    import hashlib
+    import json
+
+    facts: Sequence[Any] = (
+        model,
+        CONTRACT,
+        [
+            task.limits.seconds,
+            task.limits.memory_mb,
+            task.limits.disk_mb,
+            task.limits.processes,
+            task.limits.cpus,
+        ],
+        [task.budget.usd, task.budget.tokens, task.budget.calls],
+        task.image or image,
+        task.grading,
+        HARNESS,
+    )
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

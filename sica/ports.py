@@ -1,0 +1,206 @@
+"""The seams, on one screen. The loop sees these and nothing behind them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+from sica.model import (
+    Agent,
+    Archive,
+    BoxSpec,
+    Budget,
+    Call,
+    Ended,
+    Files,
+    Grade,
+    Job,
+    Message,
+    Outcome,
+    Run,
+    Step,
+    Summary,
+    Task,
+    Usage,
+)
+
+Policy = Callable[[Archive, Random], Sequence[Step]]
+"""Pure. Steps wanted next, most wanted first; the loop starts as many as there are free workers."""
+
+
+class Repo(Protocol):
+    """Agents as git commits."""
+
+    def add(self, files: Files, parents: Sequence[Agent], message: Message) -> Agent:
+        """Commit a tree as the next agent/<n>; durable when it returns; safe beside other writers."""
+
+    def agents(self) -> Iterator[Agent]:
+        """Every agent branch, by number, standing "unchecked"."""
+
+    def files(self, tree: str) -> Files: ...
+
+    def export(self, tree: str) -> Path:
+        """A read-only directory with the tree, made once per tree and shared by every box."""
+
+    def diff(self, old: str, new: str, *options: str) -> str:
+        """git's own diff text; options such as --stat are fixed words, never from a model."""
+
+    def promote(self, agent: Agent) -> str:
+        """Merge the agent into main with the agent's tree; a no-op if it is already the champion."""
+
+    def champion(self) -> str:
+        """Commit of the agent that main points at: main's own commit is a merge of it."""
+
+    def annotate(self, scores: Mapping[str, str], evaluations: Mapping[str, Sequence[str]]) -> None:
+        """Write refs/notes/sica/score (one line) and refs/notes/sica/eval (JSON lines) in one batch each."""
+
+
+class Ledger(Protocol):
+    """The append-only list of outcomes."""
+
+    def record(self, outcome: Outcome) -> bool:
+        """Durable when it returns. False when this very outcome was known: nothing is counted twice."""
+
+    def reconcile(self, agents: Iterable[Agent]) -> Sequence[Agent]:
+        """Add rows for agents that git has and the ledger has not; returns those added."""
+
+    def archive(self, tasks: Sequence[Task], conditions: Mapping[str, str], attempts: int) -> Archive:
+        """What a run over these tasks sees; conditions are by task digest."""
+
+    def summaries(self, benchmark: str | None = None) -> Sequence[Summary]: ...
+
+    def start_run(self, config: Mapping[str, Any]) -> Run: ...
+
+    def end_run(self, run: str, reason: str) -> None: ...
+
+    def call(self, call: Call) -> None:
+        """Insert or settle one model call, by (session, number)."""
+
+    def spent(self, run: str) -> Usage:
+        """Everything the run's sessions used, reservations of a crashed call included."""
+
+
+class Sandbox(Protocol):
+    """A way to isolate; every run is one single-use box."""
+
+    name: str
+
+    def image(self) -> str:
+        """Identity of what boxes run on; part of the score key."""
+
+    def probe(self) -> Mapping[str, str]:
+        """Open one box and check the confinement from inside; facts by name. Raises SandboxUnavailable."""
+
+    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+        """Make a box, do the job, end every process, bring the files back, destroy it.
+
+        Raises SandboxError when the harness failed; whatever the agent did is in the answer.
+        """
+
+    def sweep(self) -> int:
+        """Remove the boxes that a killed sica left on this store; how many there were."""
+
+
+class Trace(Protocol):
+    """What happens inside one box, written as it happens. Evidence, never state."""
+
+    def event(self, kind: str, /, **data: Any) -> None: ...
+
+    def close(self) -> str:
+        """Compress, name by content, and return the name: sha256:<hex>."""
+
+
+class Session(Protocol):
+    """One box's door to a model."""
+
+    directory: Path
+    """Holds gw.sock; bind it as BoxSpec.socket."""
+
+    def usage(self) -> Usage: ...
+
+    def reached(self) -> str:
+        """The budget that this session ran into: calls, tokens, usd, run; or ""."""
+
+    def failure(self) -> str:
+        """What the provider failed with after retries, or ""."""
+
+
+class Broker(Protocol):
+    """Serves a gateway to boxes: one socket a box, counts, records, refuses past the budget."""
+
+    def session(
+        self, *, id: str, role: str, model: str, budget: Budget, seed: int, trace: Trace, run: str
+    ) -> AbstractContextManager[Session]: ...
+
+
+class Benchmark(Protocol):
+    """A named set of tasks and the rule that scores them. It judges in a box the agent never saw."""
+
+    name: str
+
+    def tasks(self) -> Sequence[Task]: ...
+
+    def workspace(self, task: Task) -> Files:
+        """What the agent starts from: absolute box paths."""
+
+    def grade(
+        self, task: Task, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None
+    ) -> Grade:
+        """Judge what the agent left (absolute paths, hostile bytes) from the task's own pristine files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars for one token."""
+
+    prompt: float
+    completion: float
+    cached: float | None = None
+    """Of a cached prompt token; None: as any other."""
+    cache_write: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        cached = usage.cached_tokens * (self.prompt if self.cached is None else self.cached)
+        return (
+            (usage.prompt_tokens - usage.cached_tokens) * self.prompt
+            + cached
+            + usage.completion_tokens * self.completion
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request to a gateway."""
+
+    request: Mapping[str, Any]
+    """OpenAI chat completions body, with `model` already resolved and `stream` removed."""
+    role: str
+    seed: int
+    """Fixed by task and attempt: two agents at the same attempt meet the same dice."""
+    number: int
+    """Of the call within its session, from 0."""
+    timeout: float
+    """Seconds."""
+
+
+class Gateway(Protocol):
+    """The only door to a language model."""
+
+    name: str
+
+    def check(self, model: str) -> None:
+        """Raise UsageError or CredentialsError now rather than in the middle of a run. No money is spent."""
+
+    def price(self, model: str) -> Price | None:
+        """None when unknown: never treated as free."""
+
+    def complete(self, asked: Asked) -> Mapping[str, Any]:
+        """An OpenAI chat.completion body with usage. Raises ProviderError or CredentialsError."""
+
+    def stream(self, asked: Asked) -> Iterator[Mapping[str, Any]]:
+        """The same as chat.completion.chunk bodies; the last one carries usage."""
