@@ -129,10 +129,10 @@ def relevant(archive: Archive, parent: str) -> Sequence[Agent]:
     """Whose change the improver hears of, oldest first: its ancestors, its siblings-to-be and the newest."""
     chosen = {a.commit for a in list(archive.agents.values())[-NEWEST:]}
     chosen |= {a.commit for a in archive.agents.values() if parent in a.parents}
-    at: str | None = parent
+    at = parent
     while at in archive.agents:
         chosen.add(at)
-        at = next(iter(archive.agents[at].parents), None)
+        at = next(iter(archive.agents[at].parents), "")
     return [
         a
         for a in archive.agents.values()
