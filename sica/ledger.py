@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sica.errors import StoreError, UsageError
+from sica.errors import SicaError, StoreError, UsageError
 from sica.model import (
     Agent,
     Archive,
@@ -93,22 +93,24 @@ class SqliteLedger:
             if readonly:
                 if not path.exists():
                     raise UsageError(f"there is no ledger at {path}", "sica init")
-                ledger = cls(path, _connect_readonly(path), readonly=True)
-                ledger._stamp = _stamp(path)
+                resting = _stamp(path)
+                ledger = cls(path, _connect_readonly(path, resting is not None), readonly=True)
+                ledger._stamp = resting
                 try:
                     _check_version(path, ledger._connection, may_migrate=False)
                 except BaseException:
                     ledger.close()
                     raise
                 return ledger
-            connection = _connect(path)
-            try:
-                if _check_version(path, connection, may_migrate=True):
-                    _bring_up_to_date(path, connection)
-                connection.execute("PRAGMA synchronous = FULL")
-            except BaseException:
-                connection.close()
-                raise
+            with _locked_folder(path.parent):
+                connection = _connect(path)
+                try:
+                    if _check_version(path, connection, may_migrate=True):
+                        _bring_up_to_date(path, connection)
+                    connection.execute("PRAGMA synchronous = FULL")
+                except BaseException:
+                    connection.close()
+                    raise
             return cls(path, connection, readonly=False)
 
     def close(self) -> None:
@@ -194,24 +196,7 @@ class SqliteLedger:
         which counts more, never less: so it is not waited for.
         """
         with self._transaction(durable=call.state == "reserved") as run:
-            run.execute(
-                f"INSERT INTO calls (session, number, run, role, model, state, at, {_USAGE})"
-                " VALUES (?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT (session, number) DO UPDATE SET"
-                " run = excluded.run, role = excluded.role, model = excluded.model, state = excluded.state,"
-                " at = excluded.at, usd = excluded.usd, prompt_tokens = excluded.prompt_tokens,"
-                " cached_tokens = excluded.cached_tokens, completion_tokens = excluded.completion_tokens,"
-                " calls = excluded.calls, seconds = excluded.seconds WHERE calls.state = 'reserved'",
-                (
-                    call.session,
-                    call.number,
-                    _run_id(run, call.run),
-                    call.role,
-                    call.model,
-                    call.state,
-                    call.at,
-                    *_usage_row(call.usage),
-                ),
-            )
+            _upsert_call(run, call)
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -284,10 +269,12 @@ class SqliteLedger:
         rows = self._rows("SELECT name, started, config, ended, reason FROM runs ORDER BY id")
         return tuple(Run(name, at, json.loads(config), ended, why) for name, at, config, ended, why in rows)
 
-    def calls(self, session: str) -> tuple[Call, ...]:
+    def calls(self, session: str | None = None) -> tuple[Call, ...]:
+        """Of one box's session, or all there are."""
         rows = self._rows(
             f"SELECT c.session, c.number, coalesce(r.name, ''), c.role, c.model, {_USAGE}, c.state, c.at"
-            " FROM calls c LEFT JOIN runs r ON r.id = c.run WHERE session = ? ORDER BY number",
+            " FROM calls c LEFT JOIN runs r ON r.id = c.run WHERE ?1 IS NULL OR session = ?1"
+            " ORDER BY session, number",
             (session,),
         )
         return tuple(Call(*(*row[:5], Usage(*row[5:11]), *row[11:])) for row in rows)
@@ -365,15 +352,25 @@ class SqliteLedger:
                 )
 
     def restore(
-        self, agents: Iterable[Agent], lines: Mapping[str, Iterable[str]], champion: str = ""
+        self,
+        agents: Iterable[Agent],
+        lines: Mapping[str, Iterable[str]],
+        champion: str = "",
+        runs: Iterable[Run] = (),
+        calls: Sequence[Call] = (),
     ) -> None:
         """Fill an empty ledger from git: agents from branches, outcomes from notes, the champion from main.
 
-        What a run had spent is restored too, as one settled call per outcome, so that its cap still holds.
+        Without the calls themselves, what a run had spent is restored as one settled call per outcome, so that its
+        cap still holds.
         """
         by_commit = {a.commit: a for a in agents}
         told = sorted(_told(lines, by_commit), key=lambda line: (_KINDS.index(line["kind"]), line["n"]))
         with self._transaction() as run:
+            for one in runs:
+                _insert_run(run, one)
+            for call in calls:
+                _upsert_call(run, call)
             for line in told:
                 if line["kind"] == "trial" and line.get("split"):
                     _insert_task(run, line["task"], line["digest"], line["split"])
@@ -382,7 +379,7 @@ class SqliteLedger:
             last = ""
             for line in told:
                 outcome = _outcome(line, by_commit)
-                if _insert(run, outcome) and not isinstance(outcome, Promotion):
+                if _insert(run, outcome) and not calls and not isinstance(outcome, Promotion):
                     _restore_call(run, outcome, line)
                 last = outcome.agent if isinstance(outcome, Promotion) else last
             first = next(iter(by_commit), "")
@@ -396,14 +393,12 @@ class SqliteLedger:
         """What is wrong with the ledger, a line each; empty when it is healthy."""
         found = [f"integrity: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
         found += [f"foreign key: {row}" for row in self._rows("PRAGMA foreign_key_check")]
-        off = self._rows(
-            "SELECT tree, benchmark FROM totals EXCEPT SELECT tree, benchmark FROM"
-            f" ({_RECOUNT} WHERE 1 {_RECOUNT_BY})"
-        )
-        (counted,) = self._rows("SELECT coalesce(sum(n + faults), 0) FROM totals")
-        (there,) = self._rows("SELECT count(*) FROM trials t JOIN tasks k ON k.id = t.task WHERE k.current")
-        if off or counted != there:
-            found.append(f"summaries count {counted[0]} trials, the ledger holds {there[0]}: sica db rebuild")
+        key = "tree, benchmark, split, conditions, n, faults"
+        recount = f"SELECT {key} FROM ({_RECOUNT} {_RECOUNT_BY})"
+        off = self._rows(f"SELECT {key} FROM totals EXCEPT {recount}")
+        off += self._rows(f"{recount} EXCEPT SELECT {key} FROM totals")
+        if off:
+            found.append(f"{len(off)} summaries differ from the trials they count: sica db rebuild")
         return found
 
     # ── within ────────────────────────────────────────────────────────────────────────────────────
@@ -466,7 +461,8 @@ class SqliteLedger:
         if rows is not None and _stamp(self.path) == self._stamp:
             return rows
         self._connection.close()
-        self._connection, self._stamp = _connect_readonly(self.path), _stamp(self.path)
+        self._stamp = _stamp(self.path)
+        self._connection = _connect_readonly(self.path, self._stamp is not None)
         return self._rows(sql, values)
 
     def _trials_under(self, conditions: Mapping[str, str]) -> Iterator[Trial]:
@@ -524,6 +520,8 @@ def rebuild(
 ) -> Path | None:
     """Make the ledger again from git alone, then put it in the place of the old one.
 
+    Two things git does not hold are taken over when the old file can still be read: what the runs were configured
+    with, and every single model call.
     Returns the folder that keeps the old one, None when there was none. Hold the run lock. A kill at any moment
     leaves the old or the new ledger, and running it again is safe.
     """
@@ -531,14 +529,24 @@ def rebuild(
     with _plainly(path):
         for left in _files_of(fresh):
             left.unlink(missing_ok=True)
+        runs, calls = _remembered(path)
         with SqliteLedger.open(fresh) as ledger:
-            ledger.restore(agents, lines, champion)
+            ledger.restore(agents, lines, champion, runs, calls)
         aside = _put_aside(path) if path.exists() else None
         for left in _files_of(path)[1:]:
             left.unlink(missing_ok=True)  # a write-ahead log of the old file would be played into the new one
         fresh.replace(path)
         _sync_folder(path.parent)
     return aside
+
+
+def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call]]:
+    """What only the old file knows; nothing when it is not there or damaged, which is why it is rebuilt."""
+    try:
+        with SqliteLedger.open(path, readonly=True) as old:
+            return ((), ()) if old.check() else (old.runs(), old.calls())
+    except SicaError:
+        return (), ()
 
 
 # ── rows and records ──────────────────────────────────────────────────────────────────────────────
@@ -647,8 +655,44 @@ def _insert_verdict(run: sqlite3.Connection, verdict: Verdict) -> bool:
     return done.rowcount == 1
 
 
+def _upsert_call(run: sqlite3.Connection, call: Call) -> None:
+    run.execute(
+        f"INSERT INTO calls (session, number, run, role, model, state, at, {_USAGE})"
+        " VALUES (?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT (session, number) DO UPDATE SET"
+        " run = excluded.run, role = excluded.role, model = excluded.model, state = excluded.state,"
+        " at = excluded.at, usd = excluded.usd, prompt_tokens = excluded.prompt_tokens,"
+        " cached_tokens = excluded.cached_tokens, completion_tokens = excluded.completion_tokens,"
+        " calls = excluded.calls, seconds = excluded.seconds WHERE calls.state = 'reserved'",
+        (
+            call.session,
+            call.number,
+            _run_id(run, call.run),
+            call.role,
+            call.model,
+            call.state,
+            call.at,
+            *_usage_row(call.usage),
+        ),
+    )
+
+
+def _insert_run(run: sqlite3.Connection, one: Run) -> None:
+    run.execute(
+        "INSERT INTO runs (name, started, config, ended, reason) VALUES (?,?,?,?,?)",
+        (one.id, one.started, json.dumps(dict(one.config)), one.ended, one.reason),
+    )
+
+
 def _insert_agent(run: sqlite3.Connection, agent: Agent) -> bool:
     """The standing comes from verdicts only."""
+    other = run.execute(
+        "SELECT hash FROM agents WHERE number = ? AND hash <> ?", (agent.number, agent.commit)
+    ).fetchone()
+    if other is not None:
+        raise StoreError(
+            f"{agent.name} is {agent.commit[:12]} in git and {other[0][:12]} in the ledger",
+            "sica db rebuild makes the ledger again from git",
+        )
     done = run.execute(
         "INSERT INTO agents (number, hash, tree, subject, body, operator, run, model, cost_usd, trace, created)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (hash) DO NOTHING",
@@ -716,8 +760,8 @@ def _is_run_number(name: str) -> bool:
 
 
 _RECOUNT = f"""
-SELECT t.tree, k.benchmark, k.split, t.conditions, count(t.score), coalesce(sum(t.score), 0.0),
-  coalesce(sum(t.score * t.score), 0.0), sum(t.score IS NULL), sum(t.{_USAGE.replace(", ", "), sum(t.")})
+SELECT t.tree, k.benchmark, k.split, t.conditions, count(t.score) AS n, coalesce(sum(t.score), 0.0),
+  coalesce(sum(t.score * t.score), 0.0), sum(t.score IS NULL) AS faults, sum(t.{_USAGE.replace(", ", "), sum(t.")})
 FROM trials t JOIN tasks k ON k.id = t.task AND k.current = 1"""
 _RECOUNT_BY = "GROUP BY t.tree, k.benchmark, k.split, t.conditions"
 
@@ -826,16 +870,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _connect_readonly(path: Path) -> sqlite3.Connection:
-    """With no write-ahead log there is no writer, and the file is read as it is; else SQLite's own locks decide."""
-    mode = "mode=ro" if _wal(path).exists() else "mode=ro&immutable=1"
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?{mode}",
-        uri=True,
-        timeout=30.0,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+def _connect_readonly(path: Path, resting: bool) -> sqlite3.Connection:
+    """A file at rest is read as it is, which makes no file beside it; else SQLite's own locks decide."""
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if resting else ''}"
+    return sqlite3.connect(address, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
 
 
 def _stamp(path: Path) -> object:
@@ -873,20 +911,18 @@ def _check_version(path: Path, connection: sqlite3.Connection, *, may_migrate: b
 
 
 def _bring_up_to_date(path: Path, connection: sqlite3.Connection) -> None:
-    """WAL is a property of the file, and switching to it cannot wait for others: so it is done under a lock."""
+    """WAL is a property of the file, and switching to it cannot wait for others: so the folder is locked here."""
     from sica.migrations import migrate
 
-    with _locked_folder(path.parent):
-        if _check_version(path, connection, may_migrate=True):
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode not in ("wal", "memory"):
-                raise StoreError(
-                    f"{path} cannot keep a write-ahead log here (journal mode {mode})", "use a local disk"
-                )
-            connection.execute("PRAGMA synchronous = FULL")
-            migrate(connection)
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(
+            f"{path} cannot keep a write-ahead log here (journal mode {mode})", "use a local disk"
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    migrate(connection)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 @contextmanager

@@ -171,7 +171,7 @@ class GitRepo:
 
     def pack(self) -> None:
         """Pack objects and refs and write the commit graph; nothing is ever pruned."""
-        with _plainly(self.path), self._turn("packed-refs") as turn:
+        with _plainly(self.path), self._turn("packed-refs", "objects/info/commit-graph") as turn:
             self._git("pack-refs", "--all", turn=turn)
             self._git("repack", "-d", "-l", "-q", turn=turn)
             self._git("commit-graph", "write", "--reachable", "--no-progress", turn=turn)
@@ -527,8 +527,12 @@ class _Turn:
             os.pwrite(self.fd, json.dumps(names).encode(), 0)
 
     def clear_stale(self) -> None:
-        for name in self._left_behind():
+        names = self._left_behind()
+        for name in names:
             (self.repo / f"{name}.lock").unlink(missing_ok=True)
+        if "packed-refs" in names:  # packing locks each ref whose loose file it removes
+            for lock in (self.repo / "refs").rglob("*.lock"):
+                lock.unlink(missing_ok=True)
 
     def swap(self, name: str, old: str | None, new: str) -> bool:
         """Set the ref if it is still `old` (None: not there); durable when it returns."""
@@ -560,7 +564,11 @@ class _Turn:
             names = json.loads(text or b"[]")
         except ValueError:
             names = []  # killed within the write of the names, so before any lock was taken
-        return [n for n in names if isinstance(n, str) and re.fullmatch(r"packed-refs|refs/[\w/]+", n)]
+        return [
+            n
+            for n in names
+            if isinstance(n, str) and re.fullmatch(r"packed-refs|(?:refs|objects/info)/[\w/-]+", n)
+        ]
 
     def _clear_older_than_boot(self, name: str) -> None:
         """After a power cut the intent may be lost while the lock file is there: nobody alive can own it."""
