@@ -201,8 +201,8 @@ class GitRepo:
             yield _agent(number, sha, tree_id, tuple(p for p in above if p in found), at, text)
 
     def files(self, tree: str) -> Files:
-        with _plainly(self.path):
-            return dict(self._walk(_sha(tree), ""))
+        with _plainly(self.path), self._objects() as objects:
+            return dict(_walk(objects, _sha(tree), ""))
 
     def export(self, tree: str) -> Path:
         """A read-only directory with exactly the tree's files, made once per tree and shared by every box.
@@ -349,9 +349,14 @@ class GitRepo:
 
     # ── objects ───────────────────────────────────────────────────────────────────────────────────
 
-    @cached_property
-    def _objects(self) -> DiskObjectStore:
-        return DiskObjectStore(str(self.path / "objects"))
+    @contextmanager
+    def _objects(self) -> Iterator[DiskObjectStore]:
+        """One for each use: dulwich's is not for several threads, and keeps packs open that git has replaced."""
+        objects = DiskObjectStore(str(self.path / "objects"))
+        try:
+            yield objects
+        finally:
+            objects.close()
 
     def _store(self, objects: Iterable[ShaFile]) -> None:
         """Put objects on the disk, durably.
@@ -359,10 +364,10 @@ class GitRepo:
         Not dulwich's own add_object: it takes a lock file per object, so that two writers of the same object
         fail, and one that was killed blocks that object for ever.
         """
+        with self._objects() as known:
+            fresh = [each for each in objects if each.id not in known]
         folders = set()
-        for each in objects:
-            if each.id in self._objects:
-                continue
+        for each in fresh:
             name = each.id.decode()
             place = self.path / "objects" / name[:2] / name[2:]
             if not place.parent.exists():
@@ -395,23 +400,11 @@ class GitRepo:
         return _agent(number, commit, tree, above, float(made), text)
 
     def _read_commit(self, sha: str) -> Commit:
-        found = self._objects[ObjectID(sha.encode())]
+        with self._objects() as objects:
+            found = objects[ObjectID(sha.encode())]
         if not isinstance(found, Commit):
             raise StoreError(f"{sha} in {self.path} is not a commit", "look with: sica git fsck")
         return found
-
-    def _walk(self, tree: str, above: str) -> Iterator[tuple[str, File]]:
-        found = self._objects[ObjectID(tree.encode())]
-        if not isinstance(found, Tree):
-            raise UsageError(f"{tree} is not a tree")
-        for name, mode, sha in found.iteritems():
-            path = above + name.decode("utf-8", "surrogateescape")
-            if stat.S_ISDIR(mode):
-                yield from self._walk(sha.decode(), path + "/")
-            elif stat.S_ISREG(mode):
-                yield path, File(self._objects[sha].as_raw_string(), bool(mode & 0o111))
-            else:
-                raise StoreError(f"{path} in tree {tree} is a link or a module, not a file", "sica git fsck")
 
     def _extract(self, tree: str, into: Path) -> None:
         archive = self._git("archive", "--format=tar", tree)
@@ -658,6 +651,20 @@ def _tree_of(folder: dict[str, object], objects: list[ShaFile]) -> ObjectID:
             tree.add(name.encode(), 0o100755 if entry.executable else 0o100644, blob.id)
     objects.append(tree)
     return tree.id
+
+
+def _walk(objects: DiskObjectStore, tree: str, above: str) -> Iterator[tuple[str, File]]:
+    found = objects[ObjectID(tree.encode())]
+    if not isinstance(found, Tree):
+        raise UsageError(f"{tree} is not a tree")
+    for name, mode, sha in found.iteritems():
+        path = above + name.decode("utf-8", "surrogateescape")
+        if stat.S_ISDIR(mode):
+            yield from _walk(objects, sha.decode(), path + "/")
+        elif stat.S_ISREG(mode):
+            yield path, File(objects[sha].as_raw_string(), bool(mode & 0o111))
+        else:
+            raise StoreError(f"{path} in tree {tree} is a link or a module, not a file", "sica git fsck")
 
 
 def _check_sizes(files: Files) -> None:
