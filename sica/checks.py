@@ -19,7 +19,12 @@ _KINDS = {
     "run": {"run", "stdin"},
     "file": {"file", "accept", "expected"},
 }
-_OUTCOMES = {"call": {"returns", "raises"}, "steps": {"returns", "raises"}, "run": {"exit", "stdout"}, "file": set()}
+_OUTCOMES = {
+    "call": {"returns", "raises"},
+    "steps": {"returns", "raises"},
+    "run": {"exit", "stdout"},
+    "file": set(),
+}
 _COMMON = {"id", "weight", "guard", "seconds"}
 
 
@@ -89,9 +94,7 @@ def same(expected: Any, got: Any) -> bool:
     if isinstance(expected, bool) or isinstance(got, bool) or expected is None or got is None:
         return expected is got
     if isinstance(expected, list):
-        return (
-            isinstance(got, list) and len(expected) == len(got) and all(map(same, expected, got))
-        )
+        return isinstance(got, list) and len(expected) == len(got) and all(map(same, expected, got))
     if isinstance(expected, dict):
         return (
             isinstance(got, dict)

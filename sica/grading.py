@@ -1,8 +1,8 @@
 """Judges what an agent left: pristine files, a fresh box, a verdict from facts that sica saw itself.
 
-    split     a worker answers calls with the agent's code; expected values never enter a box        (checks.json)
-    two-box   hidden pytest files in one box call the agent's code in another                         (twobox.py)
-    script    tests/test.sh runs beside the agent's code and writes a reward: the weak one
+split     a worker answers calls with the agent's code; expected values never enter a box        (checks.json)
+two-box   hidden pytest files in one box call the agent's code in another                         (twobox.py)
+script    tests/test.sh runs beside the agent's code and writes a reward: the weak one
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from sica.ports import Sandbox
 
 INSIDE = Path(__file__).parent / "inside"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-QUESTION_SECONDS = 10.0
 LOG_CHARS = 20_000
 
 
@@ -43,6 +42,9 @@ class Case:
     protect: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
     seconds: float = 600.0
+    """For the whole judgement."""
+    patience: float = 10.0
+    """Seconds for one check or one call of a test, unless the check says otherwise."""
     env: Mapping[str, str] | None = None
     runtime: Path | None = None
     """Where sockets and the clean copy of pytest may be put; the two-box judge needs it."""
@@ -57,7 +59,12 @@ def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | N
     except SandboxError as e:
         return Grade(None, case.task.grading, (), findings, fault=f"the judge could not run: {e}")
     return Grade(
-        verdict.score, verdict.mode, verdict.checks, (*findings, *verdict.findings), verdict.fault, verdict.log
+        verdict.score,
+        verdict.mode,
+        verdict.checks,
+        (*findings, *verdict.findings),
+        verdict.fault,
+        verdict.log,
     )
 
 
@@ -86,7 +93,7 @@ def lay_over(
     for path, file in sorted(left.items()):
         name = _inside(path, workdir)
         if name is None:
-            findings.append(f"left outside the workspace: {ascii(path)}")
+            findings.append(f"left outside the workspace: {path!a}")
             continue
         if _DROPPED.intersection(PurePosixPath(name).parts) or name.endswith((".pyc", ".pyo")):
             continue
@@ -95,14 +102,19 @@ def lay_over(
         if not why:
             laid[path] = file
         elif own is None or own.data != file.data:
-            findings.append(f"{why}: {ascii(name)}")
+            findings.append(f"{why}: {name!a}")
     findings += _restore(laid, pristine, left, workdir, freed, guarded)
     return laid, tuple(findings)
 
 
 def _inside(path: str, workdir: str) -> str | None:
     pure = PurePosixPath(path)
-    if "\0" in path or ".." in pure.parts or not pure.is_relative_to(workdir) or pure == PurePosixPath(workdir):
+    if (
+        "\0" in path
+        or ".." in pure.parts
+        or not pure.is_relative_to(workdir)
+        or pure == PurePosixPath(workdir)
+    ):
         return None
     return pure.relative_to(workdir).as_posix()
 
@@ -174,9 +186,9 @@ def _restore(
             continue
         for other in [p for p in laid if path.startswith(p + "/") or p.startswith(path + "/")]:
             del laid[other]
-            yield f"stands in the way of a protected file: {ascii(other)}"
+            yield f"stands in the way of a protected file: {other!a}"
         if path not in left:
-            yield f"deleted a protected file: {ascii(name)}"
+            yield f"deleted a protected file: {name!a}"
         laid[path] = own
 
 
@@ -221,7 +233,7 @@ def _work(
     sandbox: Sandbox,
     cancel: threading.Event | None,
 ) -> Ended:
-    job = {"nonce": nonce, "workdir": case.task.workdir, "seconds": QUESTION_SECONDS, "questions": asked}
+    job = {"nonce": nonce, "workdir": case.task.workdir, "seconds": case.patience, "questions": asked}
     ended = sandbox.run(
         spec(case, "/judge"),
         Job(
@@ -340,6 +352,7 @@ def _two_box(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event
         files=files,
         tests=case.tests,
         env=environment(case),
+        patience=case.patience,
         runtime=case.runtime,
         cancel=cancel,
     )

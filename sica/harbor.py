@@ -181,7 +181,14 @@ def read(path: Path) -> Folder:
         _require_judge(path, table)
     recipe = _recipe(path / "environment" / "Dockerfile")
     folder = Folder(
-        path, table, raw, digest(path), instruction, recipe, tuple(unknown_keys(table)), _unsupported(path, table)
+        path,
+        table,
+        raw,
+        digest(path),
+        instruction,
+        recipe,
+        tuple(unknown_keys(table)),
+        _unsupported(path, table),
     )
     _check_places(path / "task.toml", folder)
     return folder
@@ -205,7 +212,9 @@ def _validated(path: Path, raw: Mapping[str, Any]) -> TaskTable:
         first = e.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         more = f" (and {e.error_count() - 1} more)" if e.error_count() > 1 else ""
-        raise UsageError(f"{path}: {key} = {first['input']!r}: {first['msg']}{more}", f"change {key}") from None
+        raise UsageError(
+            f"{path}: {key} = {first['input']!r}: {first['msg']}{more}", f"change {key}"
+        ) from None
 
 
 def _instruction(path: Path) -> str:
@@ -225,7 +234,8 @@ def _schema(path: Path, table: TaskTable) -> None:
     stated = table.schema_version or table.version
     if stated is not None and stated not in SCHEMAS:
         raise UsageError(
-            f"{path}: schema_version = {stated!r} is not known", f"known are {', '.join(SCHEMAS)}; or update sica"
+            f"{path}: schema_version = {stated!r} is not known",
+            f"known are {', '.join(SCHEMAS)}; or update sica",
         )
 
 
@@ -235,7 +245,9 @@ def _require_judge(path: Path, table: TaskTable) -> None:
         return
     if table.steps or (tests / "checks.json").is_file() or (tests / "test.bat").is_file():
         return
-    raise UsageError(f"{tests / 'test.sh'}: there is no such file", "write the test that judges, or checks.json")
+    raise UsageError(
+        f"{tests / 'test.sh'}: there is no such file", "write the test that judges, or checks.json"
+    )
 
 
 def _check_places(path: Path, folder: Folder) -> None:
@@ -276,7 +288,9 @@ def storage_mb(path: Path, table: TaskTable) -> int | None:
     environment = table.environment
     if environment.storage_mb is not None:
         return environment.storage_mb
-    return None if environment.storage is None else _megabytes(path, "environment.storage", environment.storage)
+    return (
+        None if environment.storage is None else _megabytes(path, "environment.storage", environment.storage)
+    )
 
 
 def _megabytes(path: Path, key: str, text: str | int) -> int:
@@ -420,12 +434,16 @@ def _laid(context: Path, source: str, target: str, ignored: tuple[str, ...]) -> 
     """Docker's rule: a directory's contents are copied, a file keeps its name when the target is a directory."""
     pure = PurePosixPath(source.lstrip("/"))
     if ".." in pure.parts:
-        raise UsageError(f"{context / 'Dockerfile'}: COPY {source!r} leaves the folder", "copy from inside it")
+        raise UsageError(
+            f"{context / 'Dockerfile'}: COPY {source!r} leaves the folder", "copy from inside it"
+        )
     matches = sorted(context.glob(pure.as_posix())) if set("*?[") & set(source) else [context / pure]
     laid: dict[str, File] = {}
     for match in matches:
         if not match.exists():
-            raise UsageError(f"{context / 'Dockerfile'}: COPY {source!r}: no such file", "add it or drop the line")
+            raise UsageError(
+                f"{context / 'Dockerfile'}: COPY {source!r}: no such file", "add it or drop the line"
+            )
         files = [match] if match.is_file() else [file for _, file in _below(match)]
         for file in files:
             if _is_ignored(file.relative_to(context).as_posix(), ignored):

@@ -7,10 +7,12 @@ data, so nothing that the agent wrote runs where the verdict is made.
 from __future__ import annotations
 
 import ast
+import compileall
 import contextlib
 import importlib.util
 import json
 import os
+import py_compile
 import secrets
 import shutil
 import socket
@@ -26,7 +28,7 @@ from sica.model import BoxSpec, Ended, File, Files, Job
 from sica.ports import Sandbox
 
 INSIDE = Path(__file__).parent / "inside"
-PYTEST = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+PYTEST = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
 RELAYED_BYTES = 256_000_000
 SITE = "/site"
 
@@ -53,7 +55,9 @@ def expected_ids(tests: Files) -> tuple[str, ...]:
         if base.endswith(".py") and (base.startswith("test_") or base.endswith("_test.py")):
             found += [f"{name}::{test}" for test in _functions(ast.parse(file.data, name))]
     if not found:
-        raise UsageError("tests/ defines no test function", "two-box grading needs tests/test_*.py with test functions")
+        raise UsageError(
+            "tests/ defines no test function", "two-box grading needs tests/test_*.py with test functions"
+        )
     return tuple(dict.fromkeys(found))
 
 
@@ -68,7 +72,11 @@ def _functions(module: ast.Module) -> Iterator[str]:
 
 def _is_unittest(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> bool:
     names = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
-    return any(n == "TestCase" or (n in classes and _is_unittest(classes[n], classes)) for n in names if n != node.name)
+    return any(
+        n == "TestCase" or (n in classes and _is_unittest(classes[n], classes))
+        for n in names
+        if n != node.name
+    )
 
 
 def _methods(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> list[str]:
@@ -93,6 +101,7 @@ def run(
     files: Files,
     tests: Files,
     env: Mapping[str, str],
+    patience: float,
     runtime: Path,
     cancel: threading.Event | None,
 ) -> Report:
@@ -106,7 +115,7 @@ def run(
         files={**files, "/judge/served.py": _program("served.py")},
     )
     tests_job = Job(
-        ("python3", "-I", "/judge/proxied.py", "/gw/gw.sock", "/judge/report", nonce, "/judge/tests", SITE),
+        ("python3", "-I", "/judge/proxied.py", "/gw/gw.sock", "/judge/report", nonce, "/judge/tests", SITE, str(patience)),
         cwd="/tmp",
         env=env,
         files={
@@ -120,7 +129,9 @@ def run(
         agent = pool.submit(sandbox.run, replace(agent_spec, socket=agent_door), agent_job, over)
         try:
             ended = sandbox.run(
-                replace(tests_spec, socket=tests_door, mounts={**tests_spec.mounts, SITE: site}), tests_job, cancel
+                replace(tests_spec, socket=tests_door, mounts={**tests_spec.mounts, SITE: site}),
+                tests_job,
+                cancel,
             )
         finally:
             over.set()
@@ -148,7 +159,10 @@ def _read(ended: Ended, nonce: str) -> Report:
 
 
 def clean_pytest(runtime: Path) -> Path:
-    """A directory with pytest and what it needs and nothing else, made once from the running environment."""
+    """A directory with pytest and what it needs and nothing else, made once from the running environment.
+
+    Compiled ahead: it is bound read-only, and compiling it anew would double what a judgement costs.
+    """
     import pytest
 
     target = runtime / f"pytest-{pytest.__version__}"
@@ -158,11 +172,14 @@ def clean_pytest(runtime: Path) -> Path:
     made = Path(tempfile.mkdtemp(prefix="pytest-", dir=runtime))
     for name in PYTEST:
         spec = importlib.util.find_spec(name)
-        if spec is None or not spec.submodule_search_locations:
+        if spec is None or spec.origin is None:
             raise UsageError(f"the Python that runs sica has no {name}", "install sica with its dependencies")
-        shutil.copytree(
-            spec.submodule_search_locations[0], made / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        origin = Path(spec.origin)
+        if origin.name == "__init__.py":
+            shutil.copytree(origin.parent, made / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(origin, made / origin.name)
+    compileall.compile_dir(made, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     for path in (made, *made.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     try:

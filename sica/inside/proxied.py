@@ -1,6 +1,6 @@
 """Runs hidden pytest files whose `import solution` is a proxy: the T side of the two-box judge. No agent code here.
 
-    python3 -I proxied.py SOCKET REPORT NONCE TESTS
+    python3 -I proxied.py SOCKET REPORT NONCE TESTS SITE SECONDS
 
 Modules that this box does not have are asked of the agent's box. Data crosses by value; other objects are proxies.
 `==` between a proxy and plain data is decided here: no object of the agent's can declare itself equal to a value.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import contextlib
 import datetime
 import decimal
 import fractions
@@ -29,7 +30,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 FRAME_BYTES = 8_000_000
-CALL_SECONDS = 20.0
 DEPTH = 60
 
 
@@ -40,7 +40,8 @@ class Gone(Exception):
 class Door:
     """The one connection to the agent's box."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, seconds: float) -> None:
+        self.seconds = seconds
         self.peer = socket.socket(socket.AF_UNIX)
         self.peer.connect(path)
         self.generation = 0
@@ -96,20 +97,20 @@ class Door:
         if len(data) > FRAME_BYTES:
             raise ValueError("too large to cross to the agent's box")
         try:
-            self.peer.settimeout(CALL_SECONDS)
+            self.peer.settimeout(self.seconds)
             self.peer.sendall(struct.pack(">I", len(data)) + data)
         except OSError as e:
             raise Gone(f"no connection: {e}") from None
 
     def receive(self) -> dict[str, Any]:
         try:
-            self.peer.settimeout(CALL_SECONDS)
+            self.peer.settimeout(self.seconds)
             size = struct.unpack(">I", self.exactly(4))[0]
             if size > FRAME_BYTES:
                 raise Gone("an answer that is too large")
             message = json.loads(self.exactly(size))
         except TimeoutError:
-            raise Gone(f"no answer within {CALL_SECONDS:g} s") from None
+            raise Gone(f"no answer within {self.seconds:g} s") from None
         except (OSError, ValueError, RecursionError) as e:
             raise Gone(f"no answer: {type(e).__name__}") from None
         if not isinstance(message, dict):
@@ -213,7 +214,7 @@ class Door:
         """Anything but the agreed shapes is an error in the running test."""
         try:
             return self.decoded(coded, depth)
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
             self.broken = f"an answer that cannot be read: {type(e).__name__}"
             fail(self.broken)
 
@@ -224,7 +225,10 @@ class Door:
             return [self.decoded(item, depth + 1) for item in coded]
         if not isinstance(coded, dict):
             return coded
-        value = coded.get("v")
+        return self.plain(coded, depth) if "v" in coded and coded["t"] != "type" else self.known(coded)
+
+    def plain(self, coded: dict[str, Any], depth: int) -> Any:
+        value = coded["v"]
         match coded["t"]:
             case "int":
                 return int(value, 16)
@@ -236,10 +240,14 @@ class Door:
                 return getattr(builtins, name)(base64.b64decode(value))
             case "std":
                 return STANDARD[coded["k"]](value)
-            case "guest":
-                return self.guests[coded["id"]]
             case "builtin":
                 return {"NotImplemented": NotImplemented, "Ellipsis": Ellipsis}[value]
+        raise ValueError("unknown shape")
+
+    def known(self, coded: dict[str, Any]) -> Any:
+        match coded["t"]:
+            case "guest":
+                return self.guests[coded["id"]]
             case "type" | "cls":
                 return self.kind(coded)
             case "mod":
@@ -303,7 +311,7 @@ class Door:
                 made.__dict__["_sica"] = Ref(self, coded["h"], None)
                 made.__dict__["_said"] = str(coded["str"])
             return made
-        except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as e:
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as e:
             return Gone(f"the agent's code raised something that is no ordinary error ({type(e).__name__})")
 
 
@@ -348,6 +356,8 @@ class Ref:
             raise ValueError("a handle is a number")
         self.door, self.handle, self.origin, self.plain = door, handle, origin, plain
         self.generation = door.generation
+        self.was: dict[str, Any] = {}
+        """Attributes that a test replaced: deleting one puts the earlier one back, as monkeypatch expects."""
 
     def number(self, door: Door) -> int:
         if not door.alive:
@@ -377,6 +387,19 @@ class Ref:
             found.origin = (self.origin[0], name)
         return value
 
+    def set(self, name: str, value: Any) -> None:
+        if name not in self.was:
+            with contextlib.suppress(AttributeError):
+                self.was[name] = self.get(name)
+        self.door.ask(op="set", on=self.coded(), name=name, value=self.door.encode(value))
+
+    def delete(self, name: str) -> None:
+        if name in self.was:
+            coded = self.door.encode(self.was.pop(name))
+            self.door.ask(op="set", on=self.coded(), name=name, value=coded)
+        else:
+            self.door.ask(op="del", on=self.coded(), name=name)
+
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         door = self.door
         reply = door.ask(
@@ -396,7 +419,7 @@ class Ref:
 
 def _write_back(mine: Any, theirs: Any) -> None:
     """A list that the agent's code sorted in place is sorted here too."""
-    if type(mine) is not type(theirs) or mine == theirs and repr(mine) == repr(theirs):
+    if type(mine) is not type(theirs) or (mine == theirs and repr(mine) == repr(theirs)):
         return
     if isinstance(mine, list | bytearray):
         mine[:] = theirs
@@ -431,6 +454,12 @@ class Kind(type):
             raise AttributeError(name)
         return _ref(cls).get(name)
 
+    def __setattr__(cls, name: str, value: Any) -> None:
+        _ref(cls).set(name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        _ref(cls).delete(name)
+
     def __iter__(cls) -> Iterator[Any]:
         return iter(_ref(cls).special("__iter__"))
 
@@ -463,12 +492,10 @@ class Thing(metaclass=Kind):
         return _ref(self).get(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        ref = _ref(self)
-        ref.door.ask(op="set", on=ref.coded(), name=name, value=ref.door.encode(value))
+        _ref(self).set(name, value)
 
     def __delattr__(self, name: str) -> None:
-        ref = _ref(self)
-        ref.door.ask(op="del", on=ref.coded(), name=name)
+        _ref(self).delete(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _ref(self).call(args, kwargs)
@@ -554,11 +581,47 @@ def _order(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in (
-    "getitem setitem delitem contains enter add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod "
-    "pow rpow and rand or ror xor rxor lshift rshift matmul neg pos abs invert int float index format reversed round "
-    "divmod"
-).split():
+for _name in [
+    "getitem",
+    "setitem",
+    "delitem",
+    "contains",
+    "enter",
+    "add",
+    "radd",
+    "sub",
+    "rsub",
+    "mul",
+    "rmul",
+    "truediv",
+    "rtruediv",
+    "floordiv",
+    "rfloordiv",
+    "mod",
+    "rmod",
+    "pow",
+    "rpow",
+    "and",
+    "rand",
+    "or",
+    "ror",
+    "xor",
+    "rxor",
+    "lshift",
+    "rshift",
+    "matmul",
+    "neg",
+    "pos",
+    "abs",
+    "invert",
+    "int",
+    "float",
+    "index",
+    "format",
+    "reversed",
+    "round",
+    "divmod",
+]:
     type.__setattr__(Thing, f"__{_name}__", _forward(f"__{_name}__"))
 for _name in ("lt", "le", "gt", "ge"):
     type.__setattr__(Thing, f"__{_name}__", _order(f"__{_name}__"))
@@ -582,11 +645,11 @@ class Module(types.ModuleType):
             vars(self)[name] = value
             return
         ref: Ref = vars(self)["_sica"]
-        ref.door.ask(op="set", on=ref.coded(), name=name, value=ref.door.encode(value))
+        ref.set(name, value)
 
     def __delattr__(self, name: str) -> None:
         ref: Ref = vars(self)["_sica"]
-        ref.door.ask(op="del", on=ref.coded(), name=name)
+        ref.delete(name)
 
 
 def fill(module: types.ModuleType, ref: Ref, coded: dict[str, Any]) -> None:
@@ -705,12 +768,12 @@ class Report:
 
 
 def main(argv: list[str]) -> int:
-    _, path, report_path, nonce, tests, site = argv
+    _, path, report_path, nonce, tests, site, seconds = argv
     sys.path[:0] = [site, tests]
     import pytest
 
     Report.tests = tests
-    door = Door(path)
+    door = Door(path, float(seconds))
     sys.meta_path.append(Finder(door))
     report = Report(door)
     options = ["-q", "--color=no", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={tests}"]

@@ -34,11 +34,62 @@ FRAME_BYTES = 8_000_000
 PRINTED_CHARS = 100_000
 DEPTH = 60
 SPECIALS = frozenset(
-    "__len__ __iter__ __next__ __getitem__ __setitem__ __delitem__ __contains__ __enter__ __exit__ __bool__ "
-    "__str__ __repr__ __hash__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __add__ __radd__ __sub__ __rsub__ __mul__ "
-    "__rmul__ __truediv__ __rtruediv__ __floordiv__ __rfloordiv__ __mod__ __rmod__ __pow__ __rpow__ __and__ __rand__ "
-    "__or__ __ror__ __xor__ __rxor__ __lshift__ __rshift__ __matmul__ __neg__ __pos__ __abs__ __invert__ __int__ "
-    "__float__ __index__ __format__ __reversed__ __round__ __divmod__ __dir__".split()
+    [
+        "__len__",
+        "__iter__",
+        "__next__",
+        "__getitem__",
+        "__setitem__",
+        "__delitem__",
+        "__contains__",
+        "__enter__",
+        "__exit__",
+        "__bool__",
+        "__str__",
+        "__repr__",
+        "__hash__",
+        "__eq__",
+        "__ne__",
+        "__lt__",
+        "__le__",
+        "__gt__",
+        "__ge__",
+        "__add__",
+        "__radd__",
+        "__sub__",
+        "__rsub__",
+        "__mul__",
+        "__rmul__",
+        "__truediv__",
+        "__rtruediv__",
+        "__floordiv__",
+        "__rfloordiv__",
+        "__mod__",
+        "__rmod__",
+        "__pow__",
+        "__rpow__",
+        "__and__",
+        "__rand__",
+        "__or__",
+        "__ror__",
+        "__xor__",
+        "__rxor__",
+        "__lshift__",
+        "__rshift__",
+        "__matmul__",
+        "__neg__",
+        "__pos__",
+        "__abs__",
+        "__invert__",
+        "__int__",
+        "__float__",
+        "__index__",
+        "__format__",
+        "__reversed__",
+        "__round__",
+        "__divmod__",
+        "__dir__",
+    ]
 )
 
 
@@ -238,7 +289,9 @@ class Served:
         if op == "call":
             kwargs = {name: self.decode(value) for name, value in request.get("kwargs", {}).items()}
             value = target(*args, **kwargs)
-            changed = {n: self.encode(arg) for n, arg in enumerate(args) if type(arg) in (list, dict, set, bytearray)}
+            changed = {
+                n: self.encode(arg) for n, arg in enumerate(args) if type(arg) in (list, dict, set, bytearray)
+            }
             return {"value": self.encode(value), "changed": changed}
         if op == "special" and request["name"] in SPECIALS:
             return {"value": self.encode(self.special(target, request["name"], args))}
@@ -341,7 +394,13 @@ class Served:
         if cls.__module__ == "builtins" and getattr(builtins, cls.__name__, None) is cls:
             return {"t": "type", "v": cls.__name__}
         bases = [self.kind(base) for base in type.__getattribute__(cls, "__bases__")]
-        return {"t": "cls", "h": self.number(cls), "n": cls.__qualname__, "m": str(cls.__module__), "b": bases}
+        return {
+            "t": "cls",
+            "h": self.number(cls),
+            "n": cls.__qualname__,
+            "m": str(cls.__module__),
+            "b": bases,
+        }
 
     def error(self, e: BaseException) -> dict[str, Any]:
         try:
@@ -377,7 +436,10 @@ class Served:
 
     def ask(self, id: int, op: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         coded = {n: self.encode(v) for n, v in kwargs.items()}
-        send(self.peer, {"ask": id, "op": op, "name": name, "args": [self.encode(a) for a in args], "kwargs": coded})
+        send(
+            self.peer,
+            {"ask": id, "op": op, "name": name, "args": [self.encode(a) for a in args], "kwargs": coded},
+        )
         while (reply := receive(self.peer)).get("op") != "answer":
             send(self.peer, self.answer(reply))
         if "raise" in reply:
