@@ -136,12 +136,13 @@ def _protected(name: str, file: File, own: File | None, guarded: tuple[str, ...]
         return "takes the name of a module that judges"
     if _matches(name, guarded):
         return "changed a protected file"
-    if own is not None and _is_test(name):
+    if own is not None and is_test(name):
         return "changed a visible test"
     return ""
 
 
-def _is_test(name: str) -> bool:
+def is_test(name: str) -> bool:
+    """Whether a file of a workspace is a test that the agent was shown."""
     return _matches(PurePosixPath(name).name, _TESTS)
 
 
@@ -177,7 +178,7 @@ def _restore(
         name = PurePosixPath(path).relative_to(workdir).as_posix()
         base = PurePosixPath(name).name
         ours = (
-            _is_test(name)
+            is_test(name)
             or _matches(name, guarded)
             or base in (*_STEERS_PYTEST, *_STEERS_PYTHON)
             or (path in left and base in _MIXED and path not in laid)

@@ -27,6 +27,7 @@ class FolderBenchmark:
         self.root = root
         self.name = name
         self.names = tuple(names)
+        self._read: dict[str, Folder] = {}
         self.runtime = runtime or Path(tempfile.gettempdir()) / f"sica-{getuid()}" / "judge"
 
     @cached_property
@@ -37,8 +38,7 @@ class FolderBenchmark:
             raise UsageError(
                 f"{self.root}: holds no task", "a task is a folder with task.toml and instruction.md"
             )
-        chosen = _chosen(sorted(paths), self.names, self.name)
-        return {name: harbor.read(paths[name]) for name in chosen}
+        return {name: self._named(name) for name in _chosen(sorted(paths), self.names, self.name)}
 
     def paths(self) -> dict[str, Path]:
         """Where the tasks are, by name, read or not."""
@@ -47,6 +47,11 @@ class FolderBenchmark:
         if (self.root / "task.toml").is_file():
             return {self.root.name: self.root}
         return {path.parent.name: path.parent for path in sorted(self.root.glob("*/task.toml"))}
+
+    def read(self, name: str) -> tuple[Folder, tuple[str, ...]]:
+        """One folder and why this sica cannot run it. Raises UsageError when it is broken."""
+        folder = self._named(name)
+        return folder, unsupported(folder)
 
     @property
     def unsupported(self) -> dict[str, tuple[str, ...]]:
@@ -59,7 +64,7 @@ class FolderBenchmark:
         return tuple(self.task(name) for name in self.folders if name not in left_out)
 
     def task(self, name: str) -> Task:
-        folder = self.folders[name]
+        folder = self._named(name)
         ours = folder.sica
         return Task(
             id=f"{self.name}/{name}",
@@ -113,9 +118,15 @@ class FolderBenchmark:
         return _build(folder, task.image)
 
     def _folder(self, task: Task) -> Folder:
-        if task.name not in self.folders:
-            raise no_such("task", task.id, [f"{self.name}/{name}" for name in self.folders])
-        return self.folders[task.name]
+        return self._named(task.name)
+
+    def _named(self, name: str) -> Folder:
+        """Read once each: a broken neighbour does not matter to this one."""
+        if name not in self._read:
+            if name not in (paths := self.paths()):
+                raise no_such("task", f"{self.name}/{name}", [f"{self.name}/{each}" for each in paths])
+            self._read[name] = harbor.read(paths[name])
+        return self._read[name]
 
 
 def _chosen(there: list[str], names: tuple[str, ...], benchmark: str) -> list[str]:
