@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 CONTRACT = 1
@@ -27,8 +26,6 @@ Ending = Literal[
     "done", "agent_error", "seconds", "memory", "calls", "tokens", "usd", "refused", "verifier", "integrity"
 ]
 """How a trial that counts came to its end; seconds, memory, calls, tokens and usd are budgets reached."""
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 # ── money and limits ──────────────────────────────────────────────────────────────────────────────
@@ -277,7 +274,7 @@ class Trial:
     started: float = 0.0
     why: str = ""
     """One line for people and for the improver, from facts sica saw: never a byte of a test."""
-    detail: Mapping[str, Any] = _EMPTY
+    detail: Mapping[str, Any] = field(default_factory=dict)
     """Per-check outcomes, integrity findings, exit code. For the grader's side only."""
 
 
