@@ -55,7 +55,9 @@ def _topics() -> list[str]:
 
 def command(
     ctx: typer.Context,
-    topic: str = typer.Argument("", help="exit-codes, agents, environment, or a command.", autocompletion=_topics),
+    topic: str = typer.Argument(
+        "", help="exit-codes, agents, environment, or a command.", autocompletion=_topics
+    ),
 ) -> None:
     """Show a page of help, or a command's."""
     from sica.cli.main import COMMANDS, load

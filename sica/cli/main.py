@@ -100,7 +100,7 @@ def _version(wanted: bool) -> None:
 @app.callback(epilog="Start: sica init, then sica evolve. Every reading command knows --json.")
 def root(
     ctx: typer.Context,
-    project: Path = typer.Option(Path("."), "-C", "--project", help="Work as if started in this folder."),
+    project: Path = typer.Option(Path(), "-C", "--project", help="Work as if started in this folder."),
     color: str = typer.Option("auto", "--color", help="auto, always or never; NO_COLOR is honoured."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     pager: bool = typer.Option(True, "--pager/--no-pager", help="Page long output on a terminal."),
