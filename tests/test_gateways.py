@@ -23,7 +23,8 @@ from sica.model import Budget, Call
 from sica.ports import Asked, Price
 from sica.traces import Traces
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore")
+"""LiteLLM and its models warn when they are first used; that is not what these tests are about."""
 
 CANARY = "sk-canary-4f1c9a77e0b24d5f"
 MODEL = "openai/test-model"
