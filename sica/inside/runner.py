@@ -480,7 +480,7 @@ class Work:
         self.drain()
 
     def abandoned(self, _events: int) -> None:
-        """Nothing follows a job but the end of the stream, when whoever sent it is gone: end with everybody."""
+        """Nothing follows a job but the end of the stream, when its sender is gone: end with everybody."""
         os._exit(1)
 
     def launch(self) -> int:
@@ -642,9 +642,20 @@ class Collector:
             if info.st_size > self.total:
                 self.refuse(path, f"too large: {info.st_size} bytes")
                 return
-            data = file.read(info.st_size)
-        self.total -= len(data)
-        send(self.stream, {"path": path, "size": len(data), "executable": bool(info.st_mode & 0o100)}, data)
+            self.total -= info.st_size
+            record = {"path": path, "size": info.st_size, "executable": bool(info.st_mode & 0o100)}
+            send(self.stream, record)
+            copy(file, self.stream, info.st_size)
+
+
+def copy(file: BinaryIO, stream: BinaryIO, size: int) -> None:
+    """In pieces: a file with holes may be larger than the box's memory."""
+    while size:
+        data = file.read(min(size, 1 << 18))
+        if not data:
+            raise OSError(errno.EIO, "a file became shorter while it was read")
+        stream.write(data)
+        size -= len(data)
 
 
 # ── the whole of it ───────────────────────────────────────────────────────────────────────────────

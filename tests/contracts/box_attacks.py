@@ -113,7 +113,15 @@ def places() -> dict[str, str]:
         *("/root/x", "/var/x", "/dev/x", "/sys/x", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"),
         *("/sys/fs/cgroup/memory/x", "/proc/self/uid_map"),
     )
-    secret = ("/etc/shadow", "/proc/kcore", "/dev/mem", "/dev/kmsg", "/dev/vda", "/var/run/docker.sock", "/proc/1/mem")
+    secret = (
+        "/etc/shadow",
+        "/proc/kcore",
+        "/dev/mem",
+        "/dev/kmsg",
+        "/dev/vda",
+        "/var/run/docker.sock",
+        "/proc/1/mem",
+    )
     attempts = {"write " + path: write(path) for path in forbidden}
     attempts.update({"read " + path: lambda path=path: open(path, "rb").read(1) for path in secret})  # type: ignore[misc]
     return worked(attempts)
@@ -121,7 +129,9 @@ def places() -> dict[str, str]:
 
 def init() -> dict[str, str]:
     """Everything that could end the first process or put words in its mouth."""
-    forged = b"\0\0\0\x30" + json.dumps({"event": "ended", "exit_code": 0, "limit": None, "seconds": 0.1}).encode()
+    forged = (
+        b"\0\0\0\x30" + json.dumps({"event": "ended", "exit_code": 0, "limit": None, "seconds": 0.1}).encode()
+    )
 
     def shout(path: str) -> Callable[[], Any]:
         def attempt() -> int:
