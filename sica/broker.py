@@ -364,7 +364,7 @@ class HttpBroker:
             directory=directory,
             money=self._money,
         )
-        session.log("start", session=id, role=role, model=model, seed=seed, run=run, budget=_plain(budget))
+        session.log("session", session=id, role=role, model=model, seed=seed, run=run, budget=_plain(budget))
         with ExitStack() as undo:
             undo.callback(shutil.rmtree, directory, ignore_errors=True)
             server = self._wait_for(self._open(session))

@@ -54,7 +54,7 @@ class Repo(Protocol):
         """Merge the agent into main with the agent's tree; a no-op if it is already the champion."""
 
     def champion(self) -> str:
-        """Commit of the agent that main points at: main's own commit is a merge of it."""
+        """Commit of the agent that main points at: main's own commit is a merge of it, or it itself (the seed)."""
 
     def annotate(self, scores: Mapping[str, str], evaluations: Mapping[str, Sequence[str]]) -> None:
         """Write refs/notes/sica/score (one line) and refs/notes/sica/eval (JSON lines) in one batch each."""

@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from dulwich.config import ConfigFile
 from dulwich.file import FileLocked
@@ -141,7 +142,9 @@ class GitRepo:
             while True:
                 main = self._ref(_MAIN)
                 if main is None:
-                    raise StoreError(f"{self.path} has no agent yet, so there is nothing to promote", "sica init")
+                    raise StoreError(
+                        f"{self.path} has no agent yet, so there is nothing to promote", "sica init"
+                    )
                 if self._champion_of(main) == agent.commit:
                     return main
                 text = f"main: promote {agent.name}\n\nSica-Champion: {agent.name}\n"
@@ -159,16 +162,16 @@ class GitRepo:
         with _plainly(self.path), self._turn(SCORES, EVALUATIONS) as turn:
             known = dict(self._notes(EVALUATIONS, evaluations))
             lines = {
-                commit: sorted({*known.get(commit, ()), *(_one_line(line) for line in new)})
+                commit: sorted({*known.get(commit, ()), *(_unbroken(line) for line in new)})
                 for commit, new in evaluations.items()
             }
-            stream = self._notes_commit(SCORES, {c: [_one_line(line)] for c, line in scores.items()})
+            stream = self._notes_commit(SCORES, {c: [_visible(line)] for c, line in scores.items()})
             stream += self._notes_commit(EVALUATIONS, lines)
             self._git("fast-import", "--quiet", "--date-format=raw", stdin=stream, turn=turn)
 
     def pack(self) -> None:
         """Pack objects and refs and write the commit graph; nothing is ever pruned."""
-        with _plainly(self.path), self._turn("packed-refs") as turn:
+        with _plainly(self.path), self._turn("packed-refs", "objects/info/commit-graph") as turn:
             self._git("pack-refs", "--all", turn=turn)
             self._git("repack", "-d", "-l", "-q", turn=turn)
             self._git("commit-graph", "write", "--reachable", "--no-progress", turn=turn)
@@ -177,7 +180,7 @@ class GitRepo:
 
     def agents(self) -> Iterator[Agent]:
         """Every agent branch, by number, standing "unchecked"; refs are read once."""
-        fields = "refname objectname tree parent committerdate:unix contents".split()
+        fields = ["refname", "objectname", "tree", "parent", "committerdate:unix", "contents"]
         layout = "".join(f"%({f})%00" for f in fields)
         with _plainly(self.path):
             out = self._git("for-each-ref", f"--format={layout}", "refs/heads/agent/")
@@ -194,12 +197,12 @@ class GitRepo:
                     float(created or 0),
                     contents.decode(errors="replace"),
                 )
-        for commit, (number, tree_id, above, at, text) in sorted(found.items(), key=lambda item: item[1][0]):
-            yield _agent(number, commit, tree_id, tuple(p for p in above if p in found), at, text)
+        for sha, (number, tree_id, above, at, text) in sorted(found.items(), key=lambda item: item[1][0]):
+            yield _agent(number, sha, tree_id, tuple(p for p in above if p in found), at, text)
 
     def files(self, tree: str) -> Files:
-        with _plainly(self.path):
-            return dict(self._walk(_sha(tree), ""))
+        with _plainly(self.path), self._objects() as objects:
+            return dict(_walk(objects, _sha(tree), ""))
 
     def export(self, tree: str) -> Path:
         """A read-only directory with exactly the tree's files, made once per tree and shared by every box.
@@ -224,10 +227,14 @@ class GitRepo:
         """git's own diff text, hostile bytes included; options are fixed words, never from a model."""
         for option in options:
             if not _DIFF_OPTION.fullmatch(option):
-                raise UsageError(f"{option!r} is not an option of a diff", "for anything else: sica git diff ...")
+                raise UsageError(
+                    f"{option!r} is not an option of a diff", "for anything else: sica git diff ..."
+                )
         pair = [self._must_parse(old), self._must_parse(new)]
         with _plainly(self.path):
-            out = self._git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "-M", *options, *pair, "--")
+            out = self._git(
+                "diff", "--no-ext-diff", "--no-textconv", "--no-color", "-M", *options, *pair, "--"
+            )
         return out.decode(errors="replace")
 
     def champion(self) -> str:
@@ -342,9 +349,14 @@ class GitRepo:
 
     # ── objects ───────────────────────────────────────────────────────────────────────────────────
 
-    @cached_property
-    def _objects(self) -> DiskObjectStore:
-        return DiskObjectStore(str(self.path / "objects"))
+    @contextmanager
+    def _objects(self) -> Iterator[DiskObjectStore]:
+        """One for each use: dulwich's is not for several threads, and keeps packs open that git has replaced."""
+        objects = DiskObjectStore(str(self.path / "objects"))
+        try:
+            yield objects
+        finally:
+            objects.close()
 
     def _store(self, objects: Iterable[ShaFile]) -> None:
         """Put objects on the disk, durably.
@@ -352,10 +364,10 @@ class GitRepo:
         Not dulwich's own add_object: it takes a lock file per object, so that two writers of the same object
         fail, and one that was killed blocks that object for ever.
         """
+        with self._objects() as known:
+            fresh = [each for each in objects if each.id not in known]
         folders = set()
-        for each in objects:
-            if each.id in self._objects:
-                continue
+        for each in fresh:
             name = each.id.decode()
             place = self.path / "objects" / name[:2] / name[2:]
             if not place.parent.exists():
@@ -388,23 +400,11 @@ class GitRepo:
         return _agent(number, commit, tree, above, float(made), text)
 
     def _read_commit(self, sha: str) -> Commit:
-        found = self._objects[ObjectID(sha.encode())]
+        with self._objects() as objects:
+            found = objects[ObjectID(sha.encode())]
         if not isinstance(found, Commit):
             raise StoreError(f"{sha} in {self.path} is not a commit", "look with: sica git fsck")
         return found
-
-    def _walk(self, tree: str, above: str) -> Iterator[tuple[str, File]]:
-        found = self._objects[ObjectID(tree.encode())]
-        if not isinstance(found, Tree):
-            raise UsageError(f"{tree} is not a tree")
-        for name, mode, sha in found.iteritems():
-            path = above + name.decode("utf-8", "surrogateescape")
-            if stat.S_ISDIR(mode):
-                yield from self._walk(sha.decode(), path + "/")
-            elif stat.S_ISREG(mode):
-                yield path, File(self._objects[sha].as_raw_string(), bool(mode & 0o111))
-            else:
-                raise StoreError(f"{path} in tree {tree} is a link or a module, not a file", "sica git fsck")
 
     def _extract(self, tree: str, into: Path) -> None:
         archive = self._git("archive", "--format=tar", tree)
@@ -445,7 +445,7 @@ class GitRepo:
         numbers = [int(n) for n in re.findall(r"^[0-9a-f]+ refs/heads/agent/(\d{1,10})$", text, re.MULTILINE)]
         folder = self.path / "refs" / "heads" / "agent"
         if folder.is_dir():
-            numbers += [int(n) for n in os.listdir(folder) if n.isdecimal() and n.isascii()]
+            numbers += [int(f.name) for f in folder.iterdir() if re.fullmatch(r"[0-9]{1,10}", f.name)]
         return max(numbers, default=-1)
 
     def _ensure_main(self, turn: _Turn) -> None:
@@ -475,7 +475,8 @@ class GitRepo:
         answer = io.BytesIO(self._git("cat-file", "--batch", stdin=ask) if ask else b"")
         for commit in blobs:
             size = int(answer.readline().split()[2])
-            yield commit, tuple(answer.read(size).decode(errors="replace").splitlines())
+            text = answer.read(size).decode(errors="replace")
+            yield commit, tuple(line for line in text.split("\n") if line)
             answer.read(1)
 
     def _notes_commit(self, ref: str, notes: Mapping[str, Sequence[str]]) -> bytes:
@@ -519,8 +520,12 @@ class _Turn:
             os.pwrite(self.fd, json.dumps(names).encode(), 0)
 
     def clear_stale(self) -> None:
-        for name in self._left_behind():
+        names = self._left_behind()
+        for name in names:
             (self.repo / f"{name}.lock").unlink(missing_ok=True)
+        if "packed-refs" in names:  # packing locks each ref whose loose file it removes
+            for lock in (self.repo / "refs").rglob("*.lock"):
+                lock.unlink(missing_ok=True)
 
     def swap(self, name: str, old: str | None, new: str) -> bool:
         """Set the ref if it is still `old` (None: not there); durable when it returns."""
@@ -552,7 +557,11 @@ class _Turn:
             names = json.loads(text or b"[]")
         except ValueError:
             names = []  # killed within the write of the names, so before any lock was taken
-        return [n for n in names if isinstance(n, str) and re.fullmatch(r"packed-refs|refs/[\w/]+", n)]
+        return [
+            n
+            for n in names
+            if isinstance(n, str) and re.fullmatch(r"packed-refs|(?:refs|objects/info)/[\w/-]+", n)
+        ]
 
     def _clear_older_than_boot(self, name: str) -> None:
         """After a power cut the intent may be lost while the lock file is there: nobody alive can own it."""
@@ -596,7 +605,8 @@ def _plainly(path: Path) -> Iterator[None]:
         ) from error
     except KeyError as error:
         raise StoreError(
-            f"{path} is damaged: object {error} is missing", "look with: sica git fsck; restore it from a clone"
+            f"{path} is damaged: object {error} is missing",
+            "look with: sica git fsck; restore it from a clone",
         ) from error
     except (ValueError, AssertionError, EOFError) as error:
         raise StoreError(f"{path} is damaged: {error}", "look with: sica git fsck") from error
@@ -643,6 +653,20 @@ def _tree_of(folder: dict[str, object], objects: list[ShaFile]) -> ObjectID:
     return tree.id
 
 
+def _walk(objects: DiskObjectStore, tree: str, above: str) -> Iterator[tuple[str, File]]:
+    found = objects[ObjectID(tree.encode())]
+    if not isinstance(found, Tree):
+        raise UsageError(f"{tree} is not a tree")
+    for name, mode, sha in found.iteritems():
+        path = above + name.decode("utf-8", "surrogateescape")
+        if stat.S_ISDIR(mode):
+            yield from _walk(objects, sha.decode(), path + "/")
+        elif stat.S_ISREG(mode):
+            yield path, File(objects[sha].as_raw_string(), bool(mode & 0o111))
+        else:
+            raise StoreError(f"{path} in tree {tree} is a link or a module, not a file", "sica git fsck")
+
+
 def _check_sizes(files: Files) -> None:
     if len(files) > MAX_FILES:
         raise UsageError(f"{len(files)} files are too many for an agent; at most {MAX_FILES}")
@@ -654,7 +678,9 @@ def _check_sizes(files: Files) -> None:
             )
         total += len(file.data)
         if total > MAX_BYTES:
-            raise UsageError(f"with {_shown(path)} the agent has more than the {MAX_BYTES:,} bytes it may have")
+            raise UsageError(
+                f"with {_shown(path)} the agent has more than the {MAX_BYTES:,} bytes it may have"
+            )
 
 
 def _parts(path: str) -> list[str]:
@@ -697,7 +723,10 @@ def _shown(path: str) -> str:
 
 # ── what a commit says ────────────────────────────────────────────────────────────────────────────
 
-_FORGED = re.compile(r"\s*(?:[>|*-]\s*)*(?:sica[-_ ]?[\w-]*|signed-off-by|co-authored-by)\s*[:=]", re.IGNORECASE)
+_FORGED = re.compile(
+    r"\s*(?:[>|*-]\s*)*(?:sica[-_ ]?[\w-]*|signed-off-by|co-authored-by)\s*[:=]", re.IGNORECASE
+)
+_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 _FACT = re.compile(r"(Sica-[A-Za-z-]+): (.*)")
 
 
@@ -728,12 +757,17 @@ def _harmless(line: str) -> str:
 
 
 def _visible(text: str) -> str:
-    spaced = "".join(" " if c.isspace() else c for c in text)
+    """Without control sequences of terminals, control, format (bidirectional, zero-width) and unassigned characters."""
+    spaced = "".join(" " if c.isspace() else c for c in _TERMINAL.sub("", text))
     return "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
 
 
 def _one_line(text: str) -> str:
-    return _visible(" ".join(text.split())).strip()
+    return " ".join(_visible(text).split())
+
+
+def _unbroken(line: str) -> str:
+    return " ".join(line.splitlines())
 
 
 def _ident(text: str) -> str:
@@ -821,7 +855,7 @@ def _write_object(place: Path, data: bytes) -> None:
             out.flush()
             os.fchmod(out.fileno(), 0o444)
             os.fsync(out.fileno())
-        os.replace(temporary, place)
+        Path(temporary).replace(place)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -852,7 +886,7 @@ def _write_tree(files: Files, into: Path) -> None:
         place.write_bytes(file.data)
         place.chmod(0o555 if file.executable else 0o444)
     for folder, _, _ in os.walk(into, topdown=False):
-        os.chmod(folder, 0o555)
+        Path(folder).chmod(0o555)
 
 
 def _tree_on_disk(place: Path) -> str:
@@ -867,7 +901,9 @@ def _tree_on_disk(place: Path) -> str:
                 facts = path.lstat()
                 if not stat.S_ISREG(facts.st_mode):
                     return ""
-                files[path.relative_to(place).as_posix()] = File(path.read_bytes(), bool(facts.st_mode & 0o111))
+                files[path.relative_to(place).as_posix()] = File(
+                    path.read_bytes(), bool(facts.st_mode & 0o111)
+                )
         return _objects_of(files, limits=False)[1]
     except (OSError, UsageError):
         return ""  # not there, half deleted by a cleaner of /tmp, or damaged: all mean that it is made again
@@ -883,28 +919,28 @@ def _put(fresh: Path, place: Path, tree: str) -> None:
         raise StoreError(f"the export of tree {tree} does not hold what the tree says", "sica git fsck")
     for _ in range(10):
         try:
-            os.rename(fresh, place)
+            fresh.rename(place)
             return
         except OSError:
             if _tree_on_disk(place) == tree:
                 return
         damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=place.parent))
         with suppress(FileNotFoundError):
-            os.rename(place, damaged / place.name)
+            place.rename(damaged / place.name)
         _discard(damaged)
     raise StoreError(f"{place} cannot be replaced", f"remove it: rm -rf '{place}'")
 
 
 def _discard(folder: Path) -> None:
     for here, _, _ in os.walk(folder):
-        os.chmod(here, 0o700)
+        Path(here).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 # ── small things ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _git_program():  # type: ignore[no-untyped-def]
+def _git_program() -> Any:
     """GitPython, for its command layer only; importing it looks for git itself."""
     try:
         import git

@@ -30,7 +30,7 @@ class Traces:
     """The traces of one store; `root` is `.sica/traces`."""
 
     def __init__(self, root: Path, *, limit: int = LIMIT) -> None:
-        self._root = root
+        self.root = root
         self._open = root / "open"
         self._limit = limit
 
@@ -83,10 +83,10 @@ class Traces:
             path = self._path(digest)
             return [path] if path.exists() else []
         folder, rest = digest[:2], digest[2:]
-        return sorted(self._root.glob(f"{folder:?<2}/{rest}*.jsonl.gz"))
+        return sorted(self.root.glob(f"{folder:?<2}/{rest}*.jsonl.gz"))
 
     def _path(self, digest: str) -> Path:
-        return self._root / digest[:2] / f"{digest[2:]}.jsonl.gz"
+        return self.root / digest[:2] / f"{digest[2:]}.jsonl.gz"
 
     def sweep(self) -> Sequence[str]:
         """Close the traces that a killed sica left open; names of those closed.
@@ -105,7 +105,7 @@ class Traces:
     def keep(self, path: Path) -> str:
         """Compress a finished file into the store under the hash of its bytes; durable when it returns."""
         with path.open("rb") as source:
-            handle, temporary = tempfile.mkstemp(dir=self._root, prefix=".closing-")
+            handle, temporary = tempfile.mkstemp(dir=self.root, prefix=".closing-")
             try:
                 with os.fdopen(handle, "wb") as target:
                     digest = _compress(source, target)
@@ -116,7 +116,7 @@ class Traces:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         _sync(place.parent)
-        _sync(self._root)
+        _sync(self.root)
         return f"sha256:{digest}"
 
 
@@ -124,7 +124,7 @@ class OpenTrace:
     """One trace that is being written: a ports.Trace. Safe to use from several threads."""
 
     def __init__(self, traces: Traces, path: Path, limit: int, *, adopt: bool = False) -> None:
-        self._traces, self._path, self._limit = traces, path, limit
+        self.store, self._path, self._limit = traces, path, limit
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._seq = 0
@@ -184,7 +184,7 @@ class OpenTrace:
                 return self._name
             try:
                 os.fsync(self._fd)
-                self._name = self._traces.keep(self._path)
+                self._name = self.store.keep(self._path)
                 self._path.unlink()
             except OSError as error:
                 raise StoreError(f"cannot close the trace {self._path}: {error.strerror}") from error

@@ -1,22 +1,30 @@
 """What passes between sica and the first process of a box: the job in, a strict reading of the answer out.
 
-Everything in an answer may have been made by an agent: sizes, names and counts are checked before a byte is kept, files
-stay in memory, and whatever is not exactly as agreed is a WireError. Nothing here writes to a disk.
+Everything in an answer may have been made by an agent: sizes, names and counts are checked before a byte is
+kept, files stay in memory, and whatever is not exactly as agreed is a WireError. Nothing here writes to a disk.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 from sica.errors import SandboxError
 from sica.model import BoxSpec, Ended, File, Job
 
 GRACE = 2.0
 """Seconds between TERM and KILL at a box's deadline."""
+
+SLACK = 60.0
+"""Seconds that a box may take beside its job's: being made, killing, bringing files out."""
+
+SLICE = 0.1
+"""Seconds between two looks at the cancel event."""
 
 FRAME = 1 << 20
 OPEN_FILES = 1024
@@ -34,19 +42,38 @@ class Caps:
     name: int = 255
 
 
+CAPS = Caps()
+
+
 class WireError(SandboxError):
     """A box's answer is not what its runner would have sent."""
+
+
+class Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Line(Stream, Protocol):
+    """The two directions between sica and a runner."""
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is something to read, the end included."""
+
+    def write(self, data: bytes) -> None:
+        """Raises OSError when the box is gone."""
+
+    def cut(self) -> None:
+        """End the box now; what was not read by then is lost."""
 
 
 # ── the job ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def encode(
-    spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None, caps: Caps = Caps()
-) -> bytes:
+def encode(spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None, caps: Caps = CAPS) -> bytes:
     """The frame that the runner reads. A job that asks for what its box has not is a mistake of ours."""
+    allowed = spec.writable if spec.profile == "strict" else ("/",)
     for path in job.files:
-        if not _inside(path, spec.writable):
+        if not _inside(path, allowed):
             raise SandboxError(
                 f"the job puts {path!r} outside the box's writable directories {spec.writable}"
             )
@@ -76,11 +103,74 @@ def _inside(path: str, directories: Sequence[str]) -> bool:
     return plain and any(path.startswith(directory.rstrip("/") + "/") for directory in directories)
 
 
+# ── the conversation ──────────────────────────────────────────────────────────────────────────────
+
+Cut = Literal["seconds", "cancelled"]
+
+
+class Watched:
+    """A line that is cut at the deadline or when the user cancels; reading it then comes to its end."""
+
+    def __init__(self, line: Line, seconds: float, cancel: threading.Event | None) -> None:
+        self._line = line
+        self._until = time.monotonic() + seconds
+        self._cancel = cancel
+        self.why: Cut | None = None
+
+    def read(self, size: int, /) -> bytes:
+        while not self.why:
+            ready = self._line.wait(SLICE)
+            if self._cancel is not None and self._cancel.is_set():
+                self._cut("cancelled")
+            elif time.monotonic() > self._until:
+                self._cut("seconds")
+            elif ready:
+                return self._line.read(size)
+        return b""
+
+    def _cut(self, why: Cut) -> None:
+        self.why = why
+        self._line.cut()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one box told of itself, and why it was not let finish."""
+
+    answer: Ended | None
+    cut: Cut | None
+    seconds: float
+
+
+def converse(line: Line, spec: BoxSpec, job: Job, frame: bytes, cancel: threading.Event | None) -> Told:
+    """Wait for the runner, give it the job, and read its answer."""
+    watched = Watched(line, spec.limits.seconds + GRACE + SLACK, cancel)
+    started = time.monotonic()
+    answer = None
+    if read_ready(watched):
+        started = time.monotonic()
+        try:
+            line.write(frame)
+        except OSError:
+            return Told(None, watched.why, 0.0)  # it died; the host's own facts say of what
+        answer = read_answer(watched, spec, job)
+    return Told(answer, watched.why, time.monotonic() - started)
+
+
+def judge(told: Told, memory: bool) -> Ended | None:
+    """The runner's word, corrected by what the host saw; None when nothing explains the box's end."""
+    if told.answer is not None and told.cut is None:
+        limit = told.answer.limit or ("memory" if memory else None)
+        return replace(told.answer, limit=limit)
+    limit = "memory" if memory and told.cut is None else told.cut
+    return Ended(None, limit, b"", b"", {}, (), told.seconds) if limit else None
+
+
 # ── the answer ────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_ready(stream: BinaryIO) -> bool:
-    """Whether the runner stands confined; False when the stream ended instead. Raises what the runner reports."""
+def read_ready(stream: Stream) -> bool:
+    """Whether the runner stands confined; False when the stream ended. Raises what the runner reports."""
     record = _record(stream)
     if record is None:
         return False
@@ -89,7 +179,7 @@ def read_ready(stream: BinaryIO) -> bool:
     return True
 
 
-def read_answer(stream: BinaryIO, spec: BoxSpec, job: Job, caps: Caps = Caps()) -> Ended | None:
+def read_answer(stream: Stream, spec: BoxSpec, job: Job, caps: Caps = CAPS) -> Ended | None:
     """The end of the job as the runner saw it; None when the stream ended first."""
     ended = _record(stream)
     if ended is None:
@@ -107,7 +197,7 @@ def read_answer(stream: BinaryIO, spec: BoxSpec, job: Job, caps: Caps = Caps()) 
     return Ended(exit_code, limit, outputs[0] or b"", outputs[1] or b"", files, tuple(refused), seconds)
 
 
-def _read_files(stream: BinaryIO, collect: Sequence[str], caps: Caps) -> tuple[dict[str, File], list[str]]:
+def _read_files(stream: Stream, collect: Sequence[str], caps: Caps) -> tuple[dict[str, File], list[str]]:
     files: dict[str, File] = {}
     refused: list[str] = []
     total = count = 0
@@ -166,11 +256,11 @@ def _refusals(entries: Any) -> list[str]:
 
 def printable(text: str, most: int = 200) -> str:
     """Text of an agent's making as it may stand in a line of ours."""
-    shown = text if text.isprintable() else text.encode("utf-8", "backslashreplace").decode().__repr__()[1:-1]
+    shown = text if text.isprintable() else ascii(text)[1:-1]
     return shown if len(shown) <= most else shown[:most] + "..."
 
 
-def _record(stream: BinaryIO) -> dict[str, Any] | None:
+def _record(stream: Stream) -> dict[str, Any] | None:
     """One frame; None at the end of the stream."""
     prefix = _exactly(stream, 4)
     if prefix is None:
@@ -192,13 +282,13 @@ def _record(stream: BinaryIO) -> dict[str, Any] | None:
     return record
 
 
-def _payload(stream: BinaryIO, size: Any, most: int) -> bytes | None:
+def _payload(stream: Stream, size: Any, most: int) -> bytes | None:
     if type(size) is not int or not 0 <= size <= most:
         raise WireError(f"a box announced {printable(str(size))} bytes where at most {most} may come")
     return _exactly(stream, size)
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes | None:
+def _exactly(stream: Stream, size: int) -> bytes | None:
     """So many bytes, or None when the stream ends before; never allocates more than has come."""
     chunks = []
     while size:

@@ -1,7 +1,6 @@
-"""`python3 -m seed`: read the instruction, work in the current directory, say how it ended."""
+"""Read the instruction, work in the current directory, say how it ended."""
 
 import os
-import sys
 from pathlib import Path
 
 from seed import loop, model
@@ -19,5 +18,3 @@ def main():
     return 0 if ending in loop.ORDERLY else 1
 
 
-if __name__ == "__main__":
-    sys.exit(main())
