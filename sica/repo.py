@@ -589,6 +589,8 @@ def _flocked(path: Path) -> Iterator[int]:
                     ) from None
                 time.sleep(0.005)
         yield fd
+        # Not after an error: a git child may be alive, and then the turn is its own until it has ended.
+        fcntl.flock(fd, fcntl.LOCK_UN)
     finally:
         os.close(fd)
 
