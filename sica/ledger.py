@@ -238,9 +238,12 @@ class SqliteLedger:
 
     def trials_of(self, agent: str) -> tuple[Trial, ...]:
         """Every trial of the agent's tree, whoever of its twins ran it, with the details; in order of arrival."""
+        # the two unique indexes cover scored and faulted rows apart, so they are asked apart
         rows = self._rows(
             f"SELECT {_TRIAL}, e.detail FROM {_TRIAL_JOINS}"
-            " WHERE t.tree = (SELECT tree FROM agents WHERE hash = ?) ORDER BY t.id",
+            " WHERE t.id IN (SELECT id FROM trials WHERE tree = (SELECT tree FROM agents WHERE hash = ?1)"
+            " AND score IS NOT NULL UNION ALL SELECT id FROM trials"
+            " WHERE tree = (SELECT tree FROM agents WHERE hash = ?1) AND score IS NULL) ORDER BY t.id",
             (agent,),
         )
         return tuple(_trial(row, json.loads(row[21]) if row[21] else {}) for row in rows)
