@@ -27,6 +27,8 @@ SAID = 1500
 """Characters kept of what an agent printed, from its end."""
 DIFF = 6000
 """Characters kept of one earlier change."""
+NEWEST = 30
+"""How many of the newest agents' changes an improver hears of, beside its own family's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,25 @@ def beside(evidence: Sequence[Evidence], changes: Sequence[Mapping[str, object]]
     return files
 
 
-def changes(archive: Archive, diffs: Mapping[str, str]) -> Sequence[Mapping[str, object]]:
-    """Every agent after the seed with its verdict, oldest first; diffs are by commit."""
+def relevant(archive: Archive, parent: str) -> Sequence[Agent]:
+    """Whose change the improver hears of, oldest first: its ancestors, its siblings-to-be and the newest."""
+    chosen = {a.commit for a in list(archive.agents.values())[-NEWEST:]}
+    chosen |= {a.commit for a in archive.agents.values() if parent in a.parents}
+    at = parent
+    while at in archive.agents:
+        chosen.add(at)
+        at = next(iter(archive.agents[at].parents), "")
+    return [
+        a
+        for a in archive.agents.values()
+        if a.commit in chosen and a.parents and a.parents[0] in archive.agents
+    ]
+
+
+def changes(
+    archive: Archive, agents: Sequence[Agent], diffs: Mapping[str, str]
+) -> Sequence[Mapping[str, object]]:
+    """What each agent changed and what came of it, in the order given; diffs are by commit."""
     return [
         {
             "agent": agent.number,
@@ -135,8 +154,7 @@ def changes(archive: Archive, diffs: Mapping[str, str]) -> Sequence[Mapping[str,
             "reason": agent.reason,
             "diff": diffs.get(agent.commit, "")[:DIFF],
         }
-        for agent in archive.agents.values()
-        if agent.parents and agent.parents[0] in archive.agents
+        for agent in agents
     ]
 
 

@@ -183,12 +183,9 @@ def improve(step: Improve, plan: Plan, place: Workplace, archive: Archive) -> Im
 def _evidence(parent: str, plan: Plan, place: Workplace, archive: Archive) -> Files:
     trials = brief.shown(archive, parent)
     traces = {name: plan.read_trace(name) for name in brief.with_trace(trials)}
-    diffs = {
-        a.commit: place.repo.diff(archive.agents[a.parents[0]].commit, a.commit)
-        for a in archive.agents.values()
-        if a.parents
-    }
-    return brief.beside(brief.evidence(trials, traces), brief.changes(archive, diffs))
+    known = brief.relevant(archive, parent)
+    diffs = {a.commit: place.repo.diff(a.parents[0], a.commit) for a in known}
+    return brief.beside(brief.evidence(trials, traces), brief.changes(archive, known, diffs))
 
 
 def _over(plan: Plan, place: Workplace) -> str:

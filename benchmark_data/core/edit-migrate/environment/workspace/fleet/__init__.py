@@ -1,0 +1,1 @@
+"""Vehicles, drivers and trips of a fleet."""

@@ -1,0 +1,1 @@
+"""Asks a list of places for news."""

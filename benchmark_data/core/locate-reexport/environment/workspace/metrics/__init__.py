@@ -1,0 +1,3 @@
+"""Figures about figures."""
+
+from .api import spread, summary

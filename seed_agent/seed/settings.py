@@ -1,0 +1,32 @@
+"""Every limit and switch of the agent. Nothing else in the code holds a number that matters."""
+
+# Answers that the model may give in one task; after the last one the agent stops where it is (the step limit).
+MAX_STEPS = 12
+
+# Tokens that one answer may have; a longer answer is cut off in the middle, tool call and all.
+MAX_TOKENS = 1500
+
+# Tool calls obeyed in one answer; the model is asked for one at a time when this is 1.
+CALLS_PER_ANSWER = 1
+
+# Characters kept of what a command printed; the rest of the output is dropped (output cut).
+OUTPUT_KEPT = 2000
+
+# Which end of a long output is kept: head | tail | both
+OUTPUT_END = "head"
+
+# Lines that one view of a file shows.
+VIEW_LINES = 100
+
+# Seconds after which a shell command is ended (timed out).
+BASH_SECONDS = 5
+
+# Malformed tool calls in a row after which the agent gives up.
+MALFORMED_ALLOWED = 3
+
+# Times a request is made again after the model's server failed or the connection was lost.
+RETRIES = 1
+
+# Seconds to wait before a request is made again, and for one request to be answered.
+RETRY_SECONDS = 0.5
+REQUEST_SECONDS = 120

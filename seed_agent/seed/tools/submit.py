@@ -1,0 +1,11 @@
+"""submit: the task is done. The loop ends when it sees this call."""
+
+TOOL = {
+    "name": "submit",
+    "description": "Say that the task is done. Nothing happens after it.",
+    "parameters": {"type": "object", "properties": {"summary": {"type": "string"}}, "required": []},
+}
+
+
+def run(arguments, facts):
+    return "submitted"
