@@ -685,7 +685,7 @@ VALUES = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(data=st.binary(max_size=200), value=VALUES)
 def test_any_body_is_accepted_or_refused_and_nothing_else(data: bytes, value: object) -> None:
-    from sica import dialect
+    from sica.broker import dialect
 
     for raw in (data, json.dumps(value).encode()):
         try:
