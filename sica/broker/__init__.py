@@ -146,6 +146,7 @@ class HttpBroker:
         with self._money:
             self._money.notify_all()
             self._money.wait_for(lambda: not session.running, self._terms.grace)
+        with self._recording, self._money:
             abandoned = list(session.account.held.items())
             for number, usage in abandoned:
                 session.account.settle(number, usage)
@@ -270,15 +271,14 @@ class HttpBroker:
         if self.fatal is not None:
             raise _failed()
         held, notices = self._admit(session, request)
+        self._promise(session, held)
         outcome = _Outcome(Usage(), "failed", None)
         try:
-            self._note(session, held.number, held.model, held.reserved, "reserved")
             session.log_request(held, notices)
             outcome = _Outcome(held.reserved, "failed", None)
             outcome = self._ask(session, held, request, exchange)
         finally:
-            if self._settle(session, held.number, outcome.usage):
-                self._note(session, held.number, held.model, outcome.usage, outcome.state)
+            self._settle(session, held, outcome)
         exchange.put(outcome.last)
 
     def _admit(self, session: BoxSession, request: Request) -> tuple[Held, list[str]]:
@@ -458,20 +458,39 @@ class HttpBroker:
 
     # ── books ──
 
-    def _settle(self, session: BoxSession, number: int, usage: Usage) -> bool:
-        """False when the session ended before and counted the call at its reservation."""
+    def _settle(self, session: BoxSession, held: Held, outcome: _Outcome) -> None:
+        """Only once the row says less may others use what is left over: the rows never add up past the cap.
+
+        Nothing, when the session ended before and counted the call at its reservation.
+        """
+        with self._recording:
+            with self._money:
+                if held.number not in session.account.held:
+                    return
+            self._record(self._row(session, held.number, held.model, outcome.usage, outcome.state))
+            self._free(session, held.number, outcome.usage)
+
+    def _promise(self, session: BoxSession, held: Held) -> None:
+        """On record before it is sent. What cannot be recorded is not sent, and so not held either."""
+        try:
+            self._note(session, held.number, held.model, held.reserved, "reserved")
+        except BaseException:
+            self._free(session, held.number, Usage())
+            raise
+
+    def _free(self, session: BoxSession, number: int, usage: Usage) -> None:
         with self._money:
-            if number not in session.account.held:
-                return False
-            session.account.settle(number, usage)
-            self._account.settle((session.id, number), usage)
-            self._money.notify_all()
-        return True
+            if number in session.account.held:
+                session.account.settle(number, usage)
+                self._account.settle((session.id, number), usage)
+                self._money.notify_all()
 
     def _note(self, session: BoxSession, number: int, model: str, usage: Usage, state: _State) -> None:
-        call = Call(session.id, number, session.run, session.role, model, usage, state, time.time())
         with self._recording:
-            self._record(call)
+            self._record(self._row(session, number, model, usage, state))
+
+    def _row(self, session: BoxSession, number: int, model: str, usage: Usage, state: _State) -> Call:
+        return Call(session.id, number, session.run, session.role, model, usage, state, time.time())
 
 
 _T = TypeVar("_T")
