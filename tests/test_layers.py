@@ -62,7 +62,9 @@ def test_imports_point_inwards(path: Path) -> None:
 
 
 def test_every_part_has_a_layer() -> None:
-    known = CORE | PURE | LOOP | OUTSIDE | TOP | {"inside", "executors", "__init__", "chat", "grading"}
+    known = (
+        CORE | PURE | LOOP | OUTSIDE | TOP | {"inside", "executors", "__init__", "chat", "grading"}
+    )
     assert {part(p) for p in FILES} <= known
 
 

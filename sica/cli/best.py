@@ -32,9 +32,13 @@ def command(
     if by == "champion":
         found = next((r for r in rows if r.best), None)
     elif by == "cheap":
-        found = min(measured, key=lambda r: (r.cost_usd / max(1e-9, r.n * (r.score or 0)), r.agent), default=None)
+        found = min(
+            measured, key=lambda r: (r.cost_usd / max(1e-9, r.n * (r.score or 0)), r.agent), default=None
+        )
     else:
-        found = max(measured, key=lambda r: ((r.low if by == "low" else r.score) or 0, -r.agent), default=None)
+        found = max(
+            measured, key=lambda r: ((r.low if by == "low" else r.score) or 0, -r.agent), default=None
+        )
     if found is None:
         raise UsageError("nothing is measured yet", "sica evolve")
     if as_json:

@@ -10,14 +10,16 @@ import typer
 
 from sica import report
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, by_task, complete_agents, measured, p_value, versus
+from sica.cli.reading import Reading, by_task, complete_agents, in_words, measured, p_value, versus
 from sica.errors import UsageError
 from sica.model import Agent, Trial
 
 
 def command(
     ctx: typer.Context,
-    agents: list[str] = typer.Argument(..., help="Two or more agents; the first is the yardstick.", autocompletion=complete_agents),
+    agents: list[str] = typer.Argument(
+        ..., help="Two or more agents; the first is the yardstick.", autocompletion=complete_agents
+    ),
     bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
     exit_code: bool = typer.Option(
         False, "--exit-code", help="Exit 5 unless the last is better than the first by more than noise."
@@ -76,7 +78,9 @@ def _record(agent: Agent, trials: Sequence[Trial], against: object) -> dict[str,
     }
 
 
-def _table(chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]], name: str, look: report.Look) -> Iterator[str]:
+def _table(
+    chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]], name: str, look: report.Look
+) -> Iterator[str]:
     lines = []
     for agent, trials in zip(chosen, sides, strict=True):
         score, interval = measured(trials)
@@ -95,7 +99,15 @@ def _table(chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]], name: str,
             ]
         )
     tasks = len(by_task(sides[0]))
-    header = ("", f"{name}, {report.plural(tasks, 'task')}", "score", f"vs {chosen[0].name}", "cost", "$/solved", "tokens")
+    header = (
+        "",
+        f"{name}, {report.plural(tasks, 'task')}",
+        "score",
+        f"vs {chosen[0].name}",
+        "cost",
+        "$/solved",
+        "tokens",
+    )
     yield from report.table(lines, "<<<<>>>", look, header=header, flexible=1)
 
 
@@ -104,7 +116,7 @@ def _pairs(chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]]) -> Iterato
     for (one, old), (other, new) in combinations(list(zip(chosen, sides, strict=True))[1:], 2):
         found = versus(old, new)
         if found.tasks:
-            yield f"{one.number} vs {other.number}: {report.signed(found.difference)}, {len(found.gained)} gained {len(found.lost)} lost, {p_value(found.p)}"
+            yield f"{one.number} vs {other.number}: {in_words(found)}"
     found = versus(sides[0], sides[-1])
     needed = _needed(found.tasks, len(found.gained), len(found.lost))
     if needed and not found.separable:

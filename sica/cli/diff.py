@@ -17,7 +17,9 @@ from sica.stats import Comparison
 
 def command(
     ctx: typer.Context,
-    old: str = typer.Argument(..., help="An agent; alone, it is compared with its parent.", autocompletion=complete_agents),
+    old: str = typer.Argument(
+        ..., help="An agent; alone, it is compared with its parent.", autocompletion=complete_agents
+    ),
     new: str = typer.Argument("", help="The agent to compare it with.", autocompletion=complete_agents),
     stat: bool = typer.Option(False, "--stat", help="Files and counts instead of the code."),
     tasks: bool = typer.Option(False, "--tasks", help="Only the tasks that changed, all of them."),
@@ -81,7 +83,9 @@ def _scores(sides: tuple[Sequence[Trial], Sequence[Trial]], found: Comparison) -
         yield f"score   {scores}   no task in common"
     cost = " → ".join(report.money(sum(t.usage.usd for t in side)) for side in sides)
     tokens = " → ".join(report.count(sum(t.usage.tokens for t in side)) for side in sides)
-    calls = " → ".join(f"{statistics.median(t.usage.calls for t in side):g}" if side else "…" for side in sides)
+    calls = " → ".join(
+        f"{statistics.median(t.usage.calls for t in side):g}" if side else "…" for side in sides
+    )
     yield f"cost    {cost}   tokens {tokens}   median calls {calls}"
 
 

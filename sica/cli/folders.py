@@ -13,7 +13,16 @@ from sica.errors import UsageError
 from sica.model import File, Files
 
 _HISTORY = (".git", ".hg", ".svn", ".sica")
-_MADE = (".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox")
+_MADE = (
+    ".venv",
+    "venv",
+    "node_modules",
+    "__pycache__",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".tox",
+)
 JUNK = frozenset((*_HISTORY, *_MADE))
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -30,12 +39,15 @@ class Folder:
     dirty: bool
 
 
-def read(path: Path) -> Folder:
-    """Read a folder, or the work tree of a git repository: tracked and untracked files that are not ignored."""
+def read(path: Path, origin: str = "") -> Folder:
+    """Read a folder, or the work tree of a git repository: tracked and untracked files that are not ignored.
+
+    With an `origin` of its own the folder is taken as it is, and git is not asked.
+    """
     if not path.is_dir():
         kind = "is not a folder" if path.exists() else "does not exist"
         raise UsageError(f"{path} {kind}", "give the folder that holds agent.toml")
-    listed = _git_lists(path)
+    listed = None if origin else _git_lists(path)
     names = sorted(listed if listed is not None else _walk(path))
     files: dict[str, File] = {}
     skipped: list[str] = []
@@ -56,8 +68,8 @@ def read(path: Path) -> Folder:
                 "name the agent's own folder, or let .gitignore leave out what is not its code",
             )
         files[name] = File(place.read_bytes(), bool(found.st_mode & stat.S_IXUSR))
-    origin, dirty = _origin(path) if listed is not None else (path.resolve().name, False)
-    return Folder(files, tuple(skipped), origin, dirty)
+    named, dirty = _origin(path) if listed is not None else (origin or path.resolve().name, False)
+    return Folder(files, tuple(skipped), named, dirty)
 
 
 def _walk(path: Path) -> Iterator[str]:

@@ -65,7 +65,13 @@ def command(
 
 
 def _chosen(
-    reading: Reading, everyone: Sequence[Row], everything: bool, best_path: bool, of: str, failed: bool, last: int
+    reading: Reading,
+    everyone: Sequence[Row],
+    everything: bool,
+    best_path: bool,
+    of: str,
+    failed: bool,
+    last: int,
 ) -> set[int]:
     chosen = {row.agent for row in everyone}
     asked = best_path or of or failed or last
@@ -86,12 +92,16 @@ def _formatted(template: str, rows: Sequence[Row]) -> list[str]:
     except (KeyError, IndexError) as error:
         raise no_such("field", str(error).strip("'"), list(Row.__slots__)) from None
     except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"--format {template!r}: {error}", "{agent} {score} {subject}; {{ is a brace") from None
+        raise UsageError(
+            f"--format {template!r}: {error}", "{agent} {score} {subject}; {{ is a brace"
+        ) from None
 
 
 def _plain(row: Row) -> list[str]:
     score = "" if row.score is None else f"{row.score:.4f}"
-    low, high = (f"{row.low:.4f}", f"{row.high:.4f}") if row.low is not None and row.high is not None else ("", "")
+    low, high = (
+        (f"{row.low:.4f}", f"{row.high:.4f}") if row.low is not None and row.high is not None else ("", "")
+    )
     change = "" if row.change is None else f"{row.change:+.4f}"
     parents = ",".join(str(p) for p in row.parents)
     best = "best" if row.best else ""

@@ -31,7 +31,7 @@ class Reading:
     @classmethod
     def of(cls, call: Invocation) -> Reading:
         places = call.places()
-        return cls(places, SqliteLedger.open(places.db, read_only=True))
+        return cls(places, SqliteLedger.open(places.db, readonly=True))
 
     @cached_property
     def repo(self) -> GitRepo:
@@ -45,10 +45,15 @@ class Reading:
 
     @cached_property
     def champion(self) -> str:
-        return self.ledger.champion()
+        """The last promoted agent; the seed before any promotion."""
+        promoted = self.ledger.promotions()
+        return promoted[-1].agent if promoted else self.agents[0].commit if self.agents else ""
 
     def find(self, text: str) -> Agent:
-        return names.resolve(text, self.agents, self.champion, lambda name: self.repo.rev_parse(name))
+        return names.resolve(text, self.agents, self.champion, self._revision)
+
+    def _revision(self, name: str) -> str | None:
+        return self.repo.rev_parse(name)  # opened only when nothing else fits
 
     def parent(self, agent: Agent) -> Agent | None:
         by_commit = {a.commit: a for a in self.agents}
@@ -68,8 +73,11 @@ class Reading:
 
     def trials(self, agent: Agent, benchmark: str = "") -> Sequence[Trial]:
         """Every trial of the agent's tree, those of other commits with the same tree included."""
-        found = self.ledger.trials(tree=agent.tree)
-        return [t for t in found if not benchmark or t.task.rpartition("/")[0] == benchmark]
+        return [
+            t
+            for t in self.ledger.trials_of(agent.commit)
+            if not benchmark or t.task.rpartition("/")[0] == benchmark
+        ]
 
 
 def interval(summary: Summary) -> report.Interval | None:
@@ -134,7 +142,3 @@ def complete_agents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
         for name in (str(row.agent), row.name)
         if name.startswith(incomplete)
     ]
-
-
-def agent_json(row: Row) -> dict[str, object]:
-    return report.fields(row)

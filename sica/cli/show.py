@@ -16,7 +16,9 @@ from sica.model import Agent, Trial, Usage
 
 def command(
     ctx: typer.Context,
-    agent: str = typer.Argument("best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=complete_agents),
+    agent: str = typer.Argument(
+        "best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=complete_agents
+    ),
     bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
     tasks: bool = typer.Option(False, "--tasks", help="List every trial."),
     as_json: bool = typer.Option(False, "--json", help="One object."),

@@ -19,6 +19,11 @@ class Mutant:
     new: str
     weight: float
 
+    @property
+    def drastic(self) -> bool:
+        """Whether it turns a decision round, which most tests would notice."""
+        return self.kind == "not" or self.kind == "compare" and self.new in ("in", "not in", "is", "is not", "==", "!=")
+
     def apply(self, text: str) -> str:
         return text[: self.start] + self.new + text[self.end :]
 
@@ -30,16 +35,21 @@ _COMPARE = {
 _ARITHMETIC = {
     "+": ("-",), "-": ("+",), "*": ("+", "//"), "/": ("//", "*"), "//": ("%", "/", "*"), "%": ("//",), "**": ("*",),
 }  # fmt: skip
-_ANTONYMS = {
-    a: b
-    for pair in (
-        "min max", "any all", "lstrip rstrip", "startswith endswith", "partition rpartition", "find rfind",
-        "split rsplit", "index rindex", "upper lower", "ceil floor", "keys values", "append appendleft",
-        "pop popleft", "first last", "left right", "start end", "start stop", "head tail", "next previous",
-        "row column", "width height", "old new", "low high", "lower upper", "add discard", "ljust rjust",
-    )
-    for a, b in (pair.split(), pair.split()[::-1])
-}  # fmt: skip
+def _both_ways(*pairs: str) -> dict[str, str]:
+    return {a: b for pair in pairs for a, b in (pair.split(), pair.split()[::-1])}
+
+
+_OPPOSITES = _both_ways(
+    "min max", "any all", "lstrip rstrip", "startswith endswith", "partition rpartition", "find rfind",
+    "split rsplit", "index rindex", "upper lower", "ceil floor", "keys values", "ljust rjust",
+)  # fmt: skip
+"""Names of the language and its library."""
+_SIBLINGS = _both_ways(
+    "first last", "left right", "start end", "start stop", "head tail", "next previous", "row column",
+    "width height", "old new", "low high", "before after", "begin end", "source target", "open close",
+    "append appendleft", "pop popleft", "add discard",
+)  # fmt: skip
+"""Names that programs make up; each is tried only where the program has the other one too."""
 
 
 def mutants(text: str) -> list[Mutant]:
@@ -58,6 +68,8 @@ class _Search:
         for line in text.splitlines(keepends=True):
             starts.append(starts[-1] + len(line))
         self.starts, self.lines = starts, text.splitlines(keepends=True)
+        words = set(re.findall(r"\w+", text))
+        self.antonyms = _OPPOSITES | {a: b for a, b in _SIBLINGS.items() if b in words}
         self.function = "<module>"
         self.names: list[str] = []
         self.attributes: list[str] = []
@@ -203,18 +215,18 @@ class _Search:
             yield self.change("return", node, self.source(plain[0]), 0.3)
 
     def on_Name(self, node: ast.Name) -> Iterator[Mutant]:
-        if isinstance(node.ctx, ast.Load) and node.id in _ANTONYMS:
-            yield self.change("antonym", node, _ANTONYMS[node.id], 1.3)
+        if isinstance(node.ctx, ast.Load) and node.id in self.antonyms:
+            yield self.change("antonym", node, self.antonyms[node.id], 1.3)
         if node.id in self.names and isinstance(node.ctx, ast.Load):
             others = [n for n in self.names if n != node.id and n != "self"]
             for other in others[:6]:
-                yield self.change("name", node, other, 0.5 / max(1, len(others)) + 0.1)
+                yield self.change("name", node, other, 0.5 / max(2, len(others)))
 
     def on_Attribute(self, node: ast.Attribute) -> Iterator[Mutant]:
         end = self.span(node)[1]
         start = end - len(node.attr)
-        if node.attr in _ANTONYMS:
-            yield Mutant("antonym", self.function, node.lineno, start, end, _ANTONYMS[node.attr], 1.3)
+        if node.attr in self.antonyms:
+            yield Mutant("antonym", self.function, node.lineno, start, end, self.antonyms[node.attr], 1.3)
         if isinstance(node.value, ast.Name) and node.value.id == "self" and node.attr in self.attributes:
             for other in [a for a in self.attributes if a != node.attr][:6]:
                 yield Mutant("attribute", self.function, node.lineno, start, end, other, 0.3)
@@ -227,8 +239,9 @@ class _Search:
 
     def on_Assign(self, node: ast.Assign) -> Iterator[Mutant]:
         start, end = self.span(node.targets[-1])[1], self.span(node.value)[0]
-        if self.function != "<module>" and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
-            yield Mutant("arithmetic", self.function, node.lineno, start, end, " += ", 0.4)
+        target = self.source(node.targets[-1])
+        if self.function != "<module>" and (target in self.names or target.startswith("self.")):
+            yield Mutant("arithmetic", self.function, node.lineno, start, end, " += ", 0.3)
 
     def on_Break(self, node: ast.Break) -> Iterator[Mutant]:
         yield self.change("return", node, "continue", 0.9)
@@ -247,12 +260,12 @@ class _Search:
         if any(isinstance(n, ast.Return | ast.Yield | ast.YieldFrom) and n.value for n in ast.walk(last)):
             return
         if isinstance(last, ast.Expr) and not isinstance(last.value, ast.Constant):
-            yield self.change("return", last, f"return {self.source(last)}", 1.0)
+            yield self.change("return", last, f"return {self.source(last)}", 0.2)
         if isinstance(last, ast.Pass) or node.name == "__init__":
             return
         indent = " " * node.body[0].col_offset
         for name in [n for n in _names(node) if n != "self"][-2:]:
-            yield self.change("return", last, f"{self.source(last)}\n{indent}return {name}", 0.7)
+            yield self.change("return", last, f"{self.source(last)}\n{indent}return {name}", 0.15)
 
 
 def _docstring(node: ast.AST) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -17,7 +18,10 @@ _FAILED = re.compile(r"^(?:FAIL|ERROR): (\w+)", re.MULTILINE)
 _OK = re.compile(r"^OK\b|^\d+ passed\b|\[exit code 0\]|<returncode>0<|exit (?:code|status):? 0\b", re.MULTILINE)
 _RAISED = re.compile(r"^(\w+(?:Error|Exception))\b:? ?(.*)$", re.MULTILINE)
 _DEFINED = re.compile(r"^(?:\./)?([^:\n]+):(\d+): *(?:async )?(?:def|class) (\w+)", re.MULTILINE)
+_TESTS_RUN = re.compile(r"^Ran (\d+) tests?|(\d+) passed", re.MULTILINE)
 _FILES_READ = 4
+_SPREAD = 0.85
+"""Each further change of one function counts this much less, so that other functions get their turn."""
 _CHANGES_TRIED = 200
 
 
@@ -48,6 +52,12 @@ class Outcome:
             for m in _FRAME.finditer(self.text)
             if "/lib/python" not in m[1] and not m[1].startswith("<")
         ]
+
+    @property
+    def few(self) -> bool:
+        """Whether most tests pass, so that the fault is at some edge."""
+        run = _TESTS_RUN.search(self.text)
+        return bool(run) and self.failures * 2 < sum(int(n) for n in run.groups() if n) if run else False
 
     @property
     def raised(self) -> str:
@@ -114,16 +124,27 @@ def _is_test(path: str) -> bool:
 def _named(known: Known, outcome: Outcome) -> list[tuple[str, str]]:
     """(path, name) of what the failing lines of the tests speak of."""
     found = []
-    for path, _, _, source in outcome.frames:
+    for path, _, function, source in outcome.frames:
         if _is_test(path):
-            for name in re.findall(r"[A-Za-z_]\w*", source):
+            body = _source(known.texts.get(known.local(path), ""), function)
+            for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*", f"{source}\n{body}")):
                 found += [(p, name) for p, _ in known.defined.get(name, []) if not _is_test(p)]
     return found
 
 
+def _source(text: str, function: str) -> str:
+    """The text of a function."""
+    found = re.search(rf"^( *)def {re.escape(function)}\(.*?(?=^\1\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[0] if found else ""
+
+
 def _read_suspects(hands: Hands, known: Known, outcome: Outcome) -> Thought[None]:
-    """The files that the failures speak of: the innermost frames first."""
+    """The files that the failures speak of, the innermost frames first; then those that these call."""
     framed = [known.local(f[0]) for f in reversed(outcome.frames) if not _is_test(f[0])]
+    if not framed:  # only assertions failed: read what the tests do
+        for path in dict.fromkeys(known.local(f[0]) for f in outcome.frames):
+            if path and path not in known.texts:
+                yield from _read(hands, known, path)
     named = [path for path, _ in _named(known, outcome)]
     suspects = [p for p in dict.fromkeys([*framed, *named]) if p]
     if not suspects:
@@ -131,6 +152,20 @@ def _read_suspects(hands: Hands, known: Known, outcome: Outcome) -> Thought[None
     for path in suspects[:_FILES_READ]:
         if path not in known.texts:
             yield from _read(hands, known, path)
+    for path in _called(known, outcome):
+        if len([p for p in known.texts if not _is_test(p)]) < _FILES_READ and path not in known.texts:
+            yield from _read(hands, known, path)
+
+
+def _called(known: Known, outcome: Outcome) -> list[str]:
+    """Files not read yet that define what suspicious functions call, most suspicious first."""
+    suspicion = _suspicion(known, outcome)
+    calls = {path: _calls(text) for path, text in known.texts.items() if not _is_test(path)}
+    found: list[str] = []
+    for path, function in sorted(suspicion, key=lambda place: (-suspicion[place], place)):
+        for name in sorted(calls.get(path, {}).get(function, ())):
+            found += [p for p, _ in known.defined.get(name, []) if p not in known.texts and not _is_test(p)]
+    return list(dict.fromkeys(found))
 
 
 def _read(hands: Hands, known: Known, path: str) -> Thought[None]:
@@ -140,7 +175,7 @@ def _read(hands: Hands, known: Known, path: str) -> Thought[None]:
 
 def _suspicion(known: Known, outcome: Outcome) -> dict[tuple[str, str], float]:
     """(path, function) -> how likely the fault is in there; spreads along calls and fades."""
-    calls = {path: _calls(text) for path, text in known.texts.items()}
+    calls = {path: _calls(text) for path, text in known.texts.items() if not _is_test(path)}
     places: dict[str, list[tuple[str, str]]] = {}
     for path, functions in calls.items():
         for name in functions:
@@ -204,9 +239,16 @@ def _ranked(known: Known, outcome: Outcome, dice: Random) -> list[tuple[str, Mut
         for mutant in mutants(text):
             weight = suspicion.get((path, mutant.function), 0.2) * mutant.weight * _evidence(mutant, outcome.raised)
             weight *= 4 if (path, mutant.line) in lines else 1
+            weight *= 0.5 if outcome.few and mutant.drastic else 1
             scored.append((weight * dice.uniform(0.8, 1.2), path, mutant))
     scored.sort(key=lambda s: -s[0])
-    return [(path, mutant) for _, path, mutant in scored]
+    seen: Counter[tuple[str, str]] = Counter()
+    spread = []
+    for weight, path, mutant in scored:
+        spread.append((weight * _SPREAD ** seen[path, mutant.function], path, mutant))
+        seen[path, mutant.function] += 1
+    spread.sort(key=lambda s: -s[0])
+    return [(path, mutant) for _, path, mutant in spread]
 
 
 _EVIDENCE: Sequence[tuple[str, str, float]] = (
