@@ -356,9 +356,9 @@ class Attached:
         self.line.settimeout(TIMEOUT)
 
     def close(self) -> None:
+        self._stream._response.close()
         self._stream.close()
         self.line.close()
-        self._stream._response.close()
 
 
 class Container:
