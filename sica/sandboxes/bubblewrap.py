@@ -1,8 +1,8 @@
 """Boxes made by bubblewrap: Linux namespaces over the host's own /usr, no engine, no image.
 
-As root every box runs as an unprivileged user of the host and in control groups of its own; as an ordinary user it
-runs as that user in a user namespace, in delegated control groups where there are any. What cannot be confined is
-refused.
+As root every box runs as an unprivileged user of the host and in control groups of its own; as an ordinary
+user it runs as that user in a user namespace, in delegated control groups where there are any. What cannot
+be confined is refused.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Bubblewrap:
         }
 
     def sweep(self) -> int:
-        """The launcher ends the boxes of a sica that dies; what can be left are empty groups and directories."""
+        """The launcher ends the boxes of a sica that dies; empty groups and directories may be left."""
         left = self._cgroups.named(self._groups_prefix) if self._cgroups else []
         dead = [path for path in left if not alive(path.name.removeprefix(self._groups_prefix).split("-")[0])]
         for path in dead:
@@ -217,7 +217,7 @@ class Bubblewrap:
         sources: list[Path] = []
 
         def source(path: Path) -> str:
-            """The name that bwrap opens: as root one made by the launcher, since the box's user may not walk there."""
+            """The name that bwrap opens: as root one made by the launcher, who may walk anywhere."""
             if self._uid is None:
                 return str(path)
             sources.append(path)
@@ -490,7 +490,8 @@ def cure(said: str) -> str:
         word in said for word in ("namespace", "uid map", "uid_map", "not permitted", "Permission denied")
     ):
         return (
-            "this system forbids user namespaces: allow them (sysctl kernel.apparmor_restrict_unprivileged_userns=0 or "
+            "this system forbids user namespaces: allow them (sysctl "
+            "kernel.apparmor_restrict_unprivileged_userns=0 or "
             "kernel.unprivileged_userns_clone=1, whichever it has), or use the docker sandbox"
         )
     return "run `sica doctor`, or use the docker sandbox"
