@@ -436,6 +436,7 @@ def rows(
     measured = {s.agent: s for s in summaries}
     by_tree = {by_commit[c].tree: s for c, s in measured.items() if c in by_commit}
     found = {a.commit: measured.get(a.commit) or by_tree.get(a.tree) for a in everyone}
+    payers = {a.tree: a.number for a in everyone}  # the first agent of a tree is the last one here
     spans = {c: interval(s) if s and s.n else None for c, s in found.items()}
     result = []
     for agent in everyone:
@@ -443,7 +444,7 @@ def rows(
         first = known[0].commit if known else ""
         summary, span = found[agent.commit], spans[agent.commit]
         score, before = _mean(summary), _mean(found.get(first))
-        own = measured.get(agent.commit)
+        paid = summary if summary and payers[agent.tree] == agent.number else None
         result.append(
             Row(
                 agent=agent.number,
@@ -459,7 +460,7 @@ def rows(
                 faults=summary.faults if summary else 0,
                 change=None if score is None or before is None else score - before,
                 separable=_apart(span, spans.get(first)),
-                cost_usd=agent.cost_usd + (own.usage.usd if own else 0.0),
+                cost_usd=agent.cost_usd + (paid.usage.usd if paid else 0.0),
                 subject=clean(agent.subject),
                 reason=clean(agent.reason),
                 operator=agent.operator,

@@ -250,7 +250,7 @@ def test_nobody_there_is_a_passing_failure() -> None:
 
 
 def test_nothing_is_dropped_on_the_way(gateway: LitellmGateway, provider: Provider) -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "tools": [TOOL],
         "temperature": 0.25,
         "max_tokens": 33,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from sica import places as where
 from sica import report
 from sica.cli.invocation import Invocation
+
+if TYPE_CHECKING:
+    from sica.repo import GitRepo
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The database of outcomes.")
 
@@ -14,7 +19,8 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The databas
 @app.command()
 def rebuild(ctx: typer.Context) -> None:
     """Make the database again from git: branches give agents, notes give outcomes. The old one is kept aside."""
-    from sica.ledger import rebuild as rebuilt
+    from sica import ledger
+    from sica.errors import StoreError
     from sica.repo import GitRepo
     from sica.runlock import run_lock
 
@@ -22,13 +28,30 @@ def rebuild(ctx: typer.Context) -> None:
     places = call.places()
     repo = GitRepo.open(places.repo, where.make_runtime(places))
     with run_lock(places.lock):
-        ledger = rebuilt(places.db, repo)
-    with ledger:
-        agents = len(ledger.agents())
-        trials = sum(s.n + s.faults for s in ledger.summaries())
-    print(
-        f"{places.db} is made again from git: {report.plural(agents, 'agent')}, {report.plural(trials, 'trial')}"
-    )
+        try:
+            _tell_git(places, repo)
+        except StoreError as error:
+            call.warn(f"{error}; what git was not told yet is only in the old file")
+        aside = ledger.rebuild(places.db, repo.agents(), repo.notes(), repo.champion())
+    with ledger.SqliteLedger.open(places.db) as fresh:
+        agents = len(fresh.agents())
+        trials = sum(s.n + s.faults for s in fresh.summaries())
+    kept = f"; the old one is in {aside}" if aside else ""
+    print(f"made again from git: {report.plural(agents, 'agent')}, {report.plural(trials, 'trial')}{kept}")
+
+
+def _tell_git(places: where.Places, repo: GitRepo) -> None:
+    """Nothing that the old database alone knows may be lost by replacing it."""
+    from sica.ledger import SqliteLedger
+
+    if not places.db.exists():
+        return
+    with SqliteLedger.open(places.db) as old:
+        old.reconcile(repo.agents())
+        news = old.notes()
+        if news:
+            repo.annotate(news.scores, news.evaluations)
+            old.noted(news)
 
 
 @app.command()

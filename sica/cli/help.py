@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import typer
 
 from sica.cli.invocation import Invocation
@@ -58,17 +60,59 @@ def command(
     topic: str = typer.Argument(
         "", help="exit-codes, agents, environment, or a command.", autocompletion=_topics
     ),
+    markdown: bool = typer.Option(False, "--markdown", help="Everything as one page: docs/cli.md."),
 ) -> None:
     """Show a page of help, or a command's."""
-    from sica.cli.main import COMMANDS, load
+    from sica.cli.main import COMMANDS
 
     call: Invocation = ctx.obj
-    if topic in TOPICS:
+    if markdown:
+        print("\n".join(page()))
+    elif topic in TOPICS:
         call.page(TOPICS[topic].splitlines())
     elif topic in COMMANDS:
-        with load(topic).make_context(topic, [], parent=ctx.parent, resilient_parsing=True) as inner:
-            call.page(inner.get_help().splitlines())
+        call.page(_usage(topic, call.width()))
     elif topic:
         raise no_such("help topic", topic, [*TOPICS, *COMMANDS])
     elif ctx.parent:
         call.page([*ctx.parent.get_help().splitlines(), "", "Topics: " + ", ".join(TOPICS)])
+
+
+def _usage(name: str, width: int) -> list[str]:
+    """A command's own help, then that of its subcommands."""
+    from sica.cli.main import load
+
+    command = load(name)
+    with command.make_context(f"sica {name}", [], resilient_parsing=True, terminal_width=width) as ctx:
+        lines = ctx.get_help().splitlines()
+        for inner in getattr(command, "commands", {}).values():
+            with inner.make_context(
+                f"{inner.name}", [], parent=ctx, resilient_parsing=True, terminal_width=width
+            ) as within:
+                lines += ["", *within.get_help().splitlines()]
+    return [line.rstrip() for line in lines]
+
+
+def page() -> Iterator[str]:
+    """docs/cli.md, from the commands themselves."""
+    from sica.cli.main import COMMANDS
+
+    yield "# The command line"
+    yield ""
+    yield "Made by `sica help --markdown`; a test keeps it true."
+    yield ""
+    yield "| command | what it does |"
+    yield "|---|---|"
+    for name, summary in COMMANDS.items():
+        yield f"| [`sica {name}`](#sica-{name}) | {summary} |"
+    for name, text in TOPICS.items():
+        yield from (
+            "",
+            f"## {name.replace('-', ' ').capitalize()}",
+            "",
+            "```text",
+            *text.splitlines()[2:],
+            "```",
+        )
+    for name in COMMANDS:
+        yield from ("", f"## sica {name}", "", "```text", *_usage(name, 80), "```")

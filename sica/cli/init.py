@@ -163,9 +163,8 @@ def _report(
     wrote: bool,
 ) -> None:
     print("Found")
-    print(
-        f"  agent        {report.clean(str(source))}   {report.plural(len(files), 'file')}, runs as: {report.clean(runs_as)}"
-    )
+    counted = report.plural(len(files), "file")
+    print(f"  agent        {report.clean(str(source))}   {counted}, runs as: {report.clean(runs_as)}")
     print(f"  from         {report.clean(taken.origin)}{', with uncommitted changes' if taken.dirty else ''}")
     if bench:
         print(f"  benchmark    {bench}")

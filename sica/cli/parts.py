@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -118,10 +118,15 @@ def open_gateway(config: RunConfig, traces: Traces) -> Gateway:
     return gateway
 
 
-def open_sandbox(name: str, places: Places) -> Sandbox:
+@contextmanager
+def sandbox_for(name: str, places: Places) -> Iterator[Sandbox]:
     from sica import sandboxes
 
-    return sandboxes.open_sandbox(name, store=places.runtime.name, runtime=where.make_runtime(places))
+    sandbox = sandboxes.open_sandbox(name, store=places.runtime.name, runtime=where.make_runtime(places))
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()
 
 
 def chosen(tasks: Sequence[Task], glob: str, split: str, benchmark: str) -> tuple[Task, ...]:
@@ -215,9 +220,9 @@ def working(call: Invocation, config: RunConfig, *, kind: str, cancel: threading
     from sica.broker import HttpBroker
 
     places = call.places()
-    with run_lock(places.lock), opened(call) as store:
+    with run_lock(places.lock), opened(call) as store, ExitStack() as held:
         traces = open_traces(places)
-        sandbox = open_sandbox(config.sandbox, places)
+        sandbox = held.enter_context(sandbox_for(config.sandbox, places))
         _sweep(call, places, sandbox, traces)
         gateway = open_gateway(config, traces)
         _require_price(config, gateway)

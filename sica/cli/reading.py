@@ -93,15 +93,23 @@ def by_task(trials: Sequence[Trial]) -> Mapping[str, Sequence[float]]:
     return scores
 
 
+ENOUGH_TASKS = 10
+"""Below, a bootstrap over tasks is narrower than what it stands for."""
+
+
 def measured(trials: Sequence[Trial]) -> tuple[float | None, report.Interval | None]:
-    """Mean over trials, with Wilson's interval for single 0/1 scores and the bootstrap over tasks otherwise."""
+    """Mean over trials; Wilson's interval, or the bootstrap over tasks where tasks were tried more than once.
+
+    Repeats of a task are not new tasks: with few tasks the interval is that of so many single trials.
+    """
     scores = by_task(trials)
     every = [s for task in scores.values() for s in task]
     if not every:
         return None, None
     mean = sum(every) / len(every)
-    single = all(len(task) == 1 and task[0] in (0, 1) for task in scores.values())
-    return mean, wilson(mean, len(every)) if single else cluster_bootstrap(scores)
+    if len(every) > len(scores) >= ENOUGH_TASKS:
+        return mean, cluster_bootstrap(scores)
+    return mean, wilson(mean, len(scores))
 
 
 def versus(old: Sequence[Trial], new: Sequence[Trial]) -> Comparison:

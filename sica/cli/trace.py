@@ -79,6 +79,7 @@ def _title(agent: str, trial: Trial) -> str:
 def readable(events: Iterable[Event], look: report.Look, short: int = SHORT) -> Iterator[str]:
     """The events of one trace for people; hostile bytes in them show and do not steer."""
     began: float | None = None
+    answer = ""
     for event in events:
         at = event.get("ts")
         if isinstance(at, int | float):
@@ -87,6 +88,9 @@ def readable(events: Iterable[Event], look: report.Look, short: int = SHORT) -> 
         else:
             clock = ""
         head, body = _event(event)
+        if event.get("type") == "message" and body and body == answer:
+            continue  # the next request repeats the answer as its history
+        answer = body if event.get("type") == "response" else answer
         if head:
             yield look.paint("name", f"── {report.clean(head)}") + look.paint("dim", f"  {clock}")
         text = report.clean_block(body).strip("\n")

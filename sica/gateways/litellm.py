@@ -101,7 +101,8 @@ def _provider(litellm: Any, model: str) -> tuple[str, str]:
         bare, provider, *_ = litellm.get_llm_provider(model)
     except litellm.exceptions.BadRequestError:
         raise UsageError(
-            f"{model!r} does not say which provider to ask", "write provider/model, such as openai/gpt-5-mini"
+            f"{model!r} does not say which provider to ask",
+            "write provider/model, such as openai/gpt-5-mini; or offline; or replay/<trace>",
         ) from None
     return bare, provider
 

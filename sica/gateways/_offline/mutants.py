@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ _COMPARE = {
 _ARITHMETIC = {
     "+": ("-",), "-": ("+",), "*": ("+", "//"), "/": ("//", "*"), "//": ("%", "/", "*"), "%": ("//",), "**": ("*",),
 }  # fmt: skip
+_NEVER_ENDS = 0.25
+"""How much less is expected of a change to how a loop steps: most such changes make it run for ever."""
+
+
 def _both_ways(*pairs: str) -> dict[str, str]:
     return {a: b for pair in pairs for a, b in (pair.split(), pair.split()[::-1])}
 
@@ -52,13 +57,14 @@ _SIBLINGS = _both_ways(
 """Names that programs make up; each is tried only where the program has the other one too."""
 
 
-def mutants(text: str) -> list[Mutant]:
+@lru_cache(maxsize=512)
+def mutants(text: str) -> tuple[Mutant, ...]:
     """Every small change, in the order of the text; none for a text that is not Python."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        return []
-    return list(_Search(text).visit(tree, "<module>", ""))
+        return ()
+    return tuple(_Search(text).visit(tree, "<module>", ""))
 
 
 class _Search:
@@ -71,6 +77,8 @@ class _Search:
         words = set(re.findall(r"\w+", text))
         self.antonyms = _OPPOSITES | {a: b for a, b in _SIBLINGS.items() if b in words}
         self.function = "<module>"
+        self.steps: frozenset[str] = frozenset()
+        self.damp = 1.0
         self.names: list[str] = []
         self.attributes: list[str] = []
 
@@ -108,14 +116,20 @@ class _Search:
                 yield from self.visit(child, prefix + child.name, f"{prefix}{child.name}.")
                 self.names = outer
             elif not _docstring(child):
+                outer_steps, outer_damp = self.steps, self.damp
+                if isinstance(child, ast.While):
+                    self.steps = self.steps | _read(child.test)
+                if isinstance(child, ast.Assign | ast.AugAssign) and _stored(child) & self.steps:
+                    self.damp = _NEVER_ENDS
                 self.function = function
                 yield from self.changes(child)
                 yield from self.visit(child, function, prefix)
+                self.steps, self.damp = outer_steps, outer_damp
 
     def changes(self, node: ast.AST) -> Iterator[Mutant]:
         change = getattr(self, "on_" + type(node).__name__, None)
-        if change:
-            yield from change(node)
+        for mutant in change(node) if change else ():
+            yield replace(mutant, weight=mutant.weight * self.damp)
 
     # ── one kind each ──
 
@@ -243,6 +257,10 @@ class _Search:
         if self.function != "<module>" and (target in self.names or target.startswith("self.")):
             yield Mutant("arithmetic", self.function, node.lineno, start, end, " += ", 0.3)
 
+    def on_For(self, node: ast.For) -> Iterator[Mutant]:
+        if isinstance(node.iter, ast.Name | ast.Attribute):
+            yield self.change("bound", node.iter, f"reversed({self.source(node.iter)})", 0.6)
+
     def on_Break(self, node: ast.Break) -> Iterator[Mutant]:
         yield self.change("return", node, "continue", 0.9)
 
@@ -266,6 +284,14 @@ class _Search:
         indent = " " * node.body[0].col_offset
         for name in [n for n in _names(node) if n != "self"][-2:]:
             yield self.change("return", last, f"{self.source(last)}\n{indent}return {name}", 0.15)
+
+
+def _read(node: ast.AST) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+
+
+def _stored(node: ast.AST) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
 
 
 def _docstring(node: ast.AST) -> bool:

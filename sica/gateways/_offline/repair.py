@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 
 from sica.gateways._offline.hands import Hands, Page, Thought
@@ -57,7 +58,7 @@ class Outcome:
     def few(self) -> bool:
         """Whether most tests pass, so that the fault is at some edge."""
         run = _TESTS_RUN.search(self.text)
-        return bool(run) and self.failures * 2 < sum(int(n) for n in run.groups() if n) if run else False
+        return bool(run) and self.failures * 2 < int((run[1] or run[2]) if run else 0)
 
     @property
     def raised(self) -> str:
@@ -181,8 +182,7 @@ def _suspicion(known: Known, outcome: Outcome) -> dict[tuple[str, str], float]:
         for name in functions:
             places.setdefault(name.rpartition(".")[2], []).append((path, name))
     found: dict[tuple[str, str], float] = {}
-    frames = [(known.local(f[0]), f[2]) for f in outcome.frames if not _is_test(f[0])]
-    for depth, (path, name) in enumerate(reversed(frames)):
+    for path, name, _, depth in _depths(known, outcome):
         for place in places.get(name, []):
             if place[0] == path:
                 found[place] = max(found.get(place, 0), 5.0 / (1 + depth / 2))
@@ -204,7 +204,21 @@ def _suspicion(known: Known, outcome: Outcome) -> dict[tuple[str, str], float]:
     return found
 
 
-def _calls(text: str) -> dict[str, set[str]]:
+def _depths(known: Known, outcome: Outcome) -> list[tuple[str, str, int, int]]:
+    """(path, function, line, frames below it) of every frame outside the tests; 0 is where it was raised."""
+    found = []
+    depth = 0
+    for path, line, function, _ in reversed(outcome.frames):
+        if _is_test(path):
+            depth = 0
+            continue
+        found.append((known.local(path), function, line, depth))
+        depth += 1
+    return found
+
+
+@lru_cache(maxsize=512)
+def _calls(text: str) -> Mapping[str, set[str]]:
     """Function -> names of what it calls or reads by attribute; methods as Class.name."""
     try:
         tree = ast.parse(text)
@@ -231,15 +245,16 @@ def _calls(text: str) -> dict[str, set[str]]:
 
 def _ranked(known: Known, outcome: Outcome, dice: Random) -> list[tuple[str, Mutant]]:
     suspicion = _suspicion(known, outcome)
-    lines = {(known.local(f[0]), f[1]) for f in outcome.frames}
+    lines = {(path, line): 4 if depth == 0 else 2 for path, _, line, depth in reversed(_depths(known, outcome))}
+    raised, few = outcome.raised, outcome.few
     scored = []
     for path, text in known.texts.items():
         if _is_test(path):
             continue
         for mutant in mutants(text):
-            weight = suspicion.get((path, mutant.function), 0.2) * mutant.weight * _evidence(mutant, outcome.raised)
-            weight *= 4 if (path, mutant.line) in lines else 1
-            weight *= 0.5 if outcome.few and mutant.drastic else 1
+            weight = suspicion.get((path, mutant.function), 0.2) * mutant.weight * _evidence(mutant, raised)
+            weight *= lines.get((path, mutant.line), 1)
+            weight *= 0.5 if few and mutant.drastic else 1
             scored.append((weight * dice.uniform(0.8, 1.2), path, mutant))
     scored.sort(key=lambda s: -s[0])
     seen: Counter[tuple[str, str]] = Counter()
