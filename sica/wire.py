@@ -1,7 +1,8 @@
 """What passes between sica and the first process of a box: the job in, a strict reading of the answer out.
 
 Everything in an answer may have been made by an agent: sizes, names and counts are checked before a byte is
-kept, files stay in memory, and whatever is not exactly as agreed is a WireError. Nothing here writes to a disk.
+kept, files stay in memory, and whatever is not exactly as agreed is a WireError. Nothing here writes to a
+disk.
 """
 
 from __future__ import annotations

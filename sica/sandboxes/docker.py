@@ -1,12 +1,11 @@
 """Boxes made by a Docker engine: single-use containers without a network, on an image that holds no key.
 
-Nothing is ever executed in a running container and no file is copied in or out by the engine: the runner is the first
-process, and the job, the answer and the files pass over its attached stream.
+Nothing is ever executed in a running container and no file is copied in or out by the engine: the runner is
+the first process, and the job, the answer and the files pass over its attached stream.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import shutil
 import socket
@@ -325,7 +324,7 @@ class Engine:
             raise SandboxError(f"the Docker engine refused {name}: {_reason(error)}") from error
 
     def attach(self, identity: str) -> Attached:
-        streams = {name: 1 for name in ("stdin", "stdout", "stderr", "stream")}
+        streams = dict.fromkeys(("stdin", "stdout", "stderr", "stream"), 1)
         return Attached(self.call("attach_socket", identity, params=streams))
 
     def remove(self, identity: str) -> int:
@@ -356,9 +355,9 @@ class Attached:
         self.line.settimeout(TIMEOUT)
 
     def close(self) -> None:
+        self._stream._response.close()
         self._stream.close()
         self.line.close()
-        self._stream._response.close()
 
 
 class Container:
