@@ -93,8 +93,10 @@ def test_a_task_may_free_what_is_protected_otherwise() -> None:
     "name",
     [
         "/etc/passwd", "/app/../etc/passwd", "relative", "/app", "/application/x", "/app/conftest.py",
-        "/app/a/conftest.py",        "/app/sitecustomize.py", "/app/x.pth", "/app/json.py", "/app/pytest/__init__.py",
-        "/app/src/unittest.py",        "/app/pyproject.toml", "/app/tox.ini", "/app/a/usercustomize.py",
+        "/app/a/conftest.py",
+        "/app/sitecustomize.py", "/app/x.pth", "/app/json.py", "/app/pytest/__init__.py",
+        "/app/src/unittest.py",
+        "/app/pyproject.toml", "/app/tox.ini", "/app/a/usercustomize.py",
     ],
 )  # fmt: skip
 def test_what_steers_a_judge_is_dropped_and_told(name: str) -> None:
@@ -266,7 +268,8 @@ def test_a_script_is_judged_by_its_reward(box: Sandbox, script: str, score: floa
 @pytest.mark.parametrize(
     "text",
     ["{}", "[1]", "1", '{"reward": {"a": 1}}', '{"reward": NaN}', '{"reward": Infinity}',
-     '{"a": 1, "b": null}',     '{"reward": 2}', '{"reward": -1}', "{", "", '{"reward": 1' + "0" * 5000 + "}", "[" * 100000],
+     '{"a": 1, "b": null}',
+     '{"reward": 2}', '{"reward": -1}', "{", "", '{"reward": 1' + "0" * 5000 + "}", "[" * 100000],
 )  # fmt: skip
 def test_a_reward_that_is_none(text: str) -> None:
     assert reward({"/logs/verifier/reward.json": File(text.encode())})[0] is None
@@ -428,6 +431,7 @@ def test_the_judge_that_harbor_runs_says_the_same(
 ) -> None:
     judge = (ROOT / "sica/inside/judge.py").read_text(encoding="utf-8")
     tests = {"checks.json": json.dumps(CHECKS), "expected/conf.ini": "a\nB\nc\n",
-             "base/conf.ini": "a\nb\nc\n",             "judge.py": judge, "test.sh": "exec python3 /tests/judge.py\n"}  # fmt: skip
+             "base/conf.ini": "a\nb\nc\n",
+             "judge.py": judge, "test.sh": "exec python3 /tests/judge.py\n"}  # fmt: skip
     assert grading.grade(case("script", tests, PRISTINE), left, box).score == score
     assert grading.grade(split(), left, box).score == score

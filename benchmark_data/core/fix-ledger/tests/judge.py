@@ -1,7 +1,7 @@
 """Judges a task by the checks.json beside it where sica is not. Made by bin/make_judge.py.
 
-Expected values stay in this process; the agent's code runs in a worker, as nobody when this is root. It is the
-weaker way: both share one container. Writes /logs/verifier/reward.json.
+Expected values stay in this process; the agent's code runs in a worker, as nobody when this is root.
+It is the weaker way: both share one container. Writes /logs/verifier/reward.json.
 """
 
 from __future__ import annotations
