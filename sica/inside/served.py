@@ -3,8 +3,8 @@
     python3 -I served.py SOCKET WORKDIR
 
 A supervisor owns the connection and forks the process that imports the agent's code; when that one hangs or
-dies, the tests' side hears of it and may ask for a new one. Plain data crosses by value; other objects stay here
-and are known by a number. Frames are a 4-byte length and JSON.
+dies, the tests' side hears of it and may ask for a new one. Plain data crosses by value; other objects stay
+here and are known by a number. Frames are a 4-byte length and JSON.
 """
 
 from __future__ import annotations
