@@ -241,4 +241,6 @@ def _judged(outcome: Trial, grade: Grade, ended: Ended) -> Trial:
         "exit_code": ended.exit_code,
         "log": grade.log,
     }
-    return replace(outcome, score=grade.score, grading=grade.mode, detail=detail)
+    # A finding keeps the score, which the grader took from its own files, and bars the agent from the throne.
+    how = "integrity" if grade.findings else outcome.ending
+    return replace(outcome, score=grade.score, ending=how, grading=grade.mode, detail=detail)

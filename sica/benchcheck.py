@@ -149,11 +149,11 @@ def _dockerfile(path: Path) -> Iterator[str]:
 
 
 def _leaks(benchmark: Checkable, folder: harbor.Folder, name: str) -> str:
-    """A hidden file that the agent would be given, byte for byte, or ""."""
+    """A hidden file that the agent would be given, byte for byte, or "". tests/base is the workspace's own, for judge.py."""
     given = {file.data for file in benchmark.workspace(benchmark.task(name)).values() if len(file.data) > 20}
     for part in ("tests", "solution"):
         for hidden, path in harbor.task_files(folder.path / part) if (folder.path / part).is_dir() else ():
-            if path.read_bytes() in given:
+            if not hidden.startswith("base/") and path.read_bytes() in given:
                 return f"{part}/{hidden}"
     return ""
 

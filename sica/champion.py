@@ -55,7 +55,7 @@ def _challengers(archive: Archive) -> Sequence[Agent]:
 
 
 def _flagged(archive: Archive, agent: Agent) -> bool:
-    return any(t.ending == "integrity" or t.detail.get("findings") for t in archive.scored(agent.commit))
+    return any(t.ending == "integrity" for t in archive.scored(agent.commit))
 
 
 def _deciding(archive: Archive, fresh: int) -> range:

@@ -155,15 +155,15 @@ def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
     A result that is the base with some of the hunks made earns their share. When it also changed lines that the
     expected file keeps, hunks are found by their surroundings and earn half.
     """
-    if result is None or result == base:
-        return 0.0
     if result == expected:
         return 1.0
+    if result is None or result == base or base == expected:
+        return 0.0
     before, after, now = _lines(base), _lines(expected), _lines(result)
     hunks = _hunks(before, after)
     made = _made_cleanly(before, after, hunks, now)
     if made is not None:
-        return min(made, len(hunks) - 1) / len(hunks) if hunks else 0.0
+        return min(made, len(hunks) - 1) / len(hunks)
     return 0.5 * _made_anywhere(after, hunks, result, base) / len(hunks)
 
 

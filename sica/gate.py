@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from sica.attempt import Workplace, trial
 from sica.brief import workspace
-from sica.contract import HOME, manifest, surroundings, writable
+from sica.contract import HOME, Manifest, manifest, surroundings, writable
 from sica.errors import SandboxError, SandboxUnavailable, UsageError
-from sica.model import Agent, BoxSpec, Budget, Job, Limits, Verdict
+from sica.model import Agent, BoxSpec, Budget, Files, Job, Limits, Verdict
 from sica.ports import Benchmark
 
 OWN_TESTS = Limits(seconds=120)
@@ -22,20 +22,21 @@ def check(agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
     A gate that breaks itself answers with a fault, and the agent stays unchecked. Raises SandboxUnavailable.
     """
     verdict = Verdict(agent.commit, passed=False, reason="", run=place.run, started=time.time())
+    tree = place.repo.files(agent.tree)
     try:
-        verdict = _own_tests(verdict, agent, place)
-        return _smoke(verdict, agent, smoke, place) if verdict.passed else verdict
+        asks = manifest(tree)
     except UsageError as error:
-        return replace(verdict, passed=False, reason=str(error))
+        return replace(verdict, reason=str(error))
+    try:
+        verdict = _own_tests(verdict, agent, asks, tree, place)
+        return _smoke(verdict, agent, smoke, place) if verdict.passed else verdict
     except SandboxUnavailable:
         raise
     except SandboxError as error:
         return replace(verdict, passed=False, reason=str(error), fault="infra")
 
 
-def _own_tests(verdict: Verdict, agent: Agent, place: Workplace) -> Verdict:
-    tree = place.repo.files(agent.tree)
-    asks = manifest(tree)
+def _own_tests(verdict: Verdict, agent: Agent, asks: Manifest, tree: Files, place: Workplace) -> Verdict:
     if asks.check is None:
         return replace(verdict, passed=True)
     files = workspace(tree)

@@ -1,11 +1,16 @@
 """Starts confined programs for a process that has threads; a program of its own, standard library only.
 
-`fork` in a process with threads is unsafe and a parent-death signal follows the *thread* that forked, so this small
-process without threads forks for sica. A request is one message on the socket that is our stdin: JSON
-{argv, binds, cgroups, uid}, with four descriptors: the box's stdin, stdout and stderr, and its leash. The leash is a
-socket whose other end sica holds: when sica closes it, or is killed, the box is ended; when the box has ended, one line
-with its wait status is written to it. When our stdin ends, every box is ended, its cgroups are removed, and we leave.
+`fork` in a process with threads is unsafe, and a parent-death signal follows the *thread* that forked, so
+this small process without threads forks for sica. A request is one message on the socket that is our stdin:
+JSON {argv, binds, cgroups, uid} with four descriptors: the box's stdin, stdout and stderr, and its leash.
+The leash is a socket whose other end sica holds: when sica shuts it, or is killed, the box is ended; when
+the box has ended, its wait status is written to it. When our stdin ends, every box is ended, its cgroups
+are removed, and we leave.
 """
+
+# ruff: noqa: PTH102, PTH106, PTH112, PTH123, S606
+
+from __future__ import annotations
 
 import array
 import contextlib
@@ -17,9 +22,11 @@ import signal
 import socket
 import sys
 import time
+from typing import Any, NoReturn
 
 STAGE = "/tmp"
-"""Covered by an empty file system, in a mount namespace of the box's own, to bind what an unprivileged user cannot reach."""
+"""Covered by an empty file system, in a mount namespace of the box's own: there an unprivileged bwrap finds
+what it is to bind, wherever that lies."""
 
 CLONE_NEWNS, MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_SLAVE = (
     0x20000,
@@ -35,17 +42,17 @@ PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def call(what, result):
+def call(what: str, result: int) -> None:
     if result != 0:
         raise OSError(ctypes.get_errno(), what + ": " + os.strerror(ctypes.get_errno()))
 
 
-def mount(source, target, kind, flags, options=""):
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     encoded = [os.fsencode(text) if text else None for text in (source, target, kind)]
     call("mount " + target, libc.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(options) or None))
 
 
-def stage(binds):
+def stage(binds: list[str]) -> None:
     """Make every source reachable as /tmp/<n>. Opened first: a source may lie below the stage itself."""
     call("unshare", libc.unshare(CLONE_NEWNS))
     mount("", "/", "", MS_SLAVE | MS_REC)
@@ -60,7 +67,7 @@ def stage(binds):
         mount(f"/proc/self/fd/{source}", target, "", MS_BIND)
 
 
-def become(request, descriptors):
+def become(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
     """In the child: join the cgroups, reach the sources, give up root, and turn into the program."""
     os.setsid()
     for cgroup in request["cgroups"]:
@@ -81,21 +88,20 @@ def become(request, descriptors):
     os.execve(request["argv"][0], request["argv"], {})  # an empty environment: the box's init would show ours
 
 
-def start(request, descriptors):
+def start(request: dict[str, Any], descriptors: list[int]) -> int:
     child = os.fork()
     if child:
         return child
     try:
         signal.set_wakeup_fd(-1)
         become(request, descriptors)
-    except OSError as error:
-        os.write(descriptors[2], os.fsencode(f"launcher: {error}\n"))
-    finally:
+    except BaseException as error:  # noqa: BLE001  # nothing may return into the parent's code
+        os.write(descriptors[2], os.fsencode(f"cannot start a box: {error}\n"))
         os._exit(125)
 
 
-def kill(pid):
-    """End the box's init, with which everything in its namespace dies, or the program if it is not so far yet."""
+def kill(pid: int) -> None:
+    """End the box's init, with which everything in its namespace dies; or bwrap, if it is not so far yet."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
         for child in file.read().split():
             os.kill(int(child), signal.SIGKILL)
@@ -104,7 +110,7 @@ def kill(pid):
         os.kill(pid, signal.SIGKILL)
 
 
-def remove(cgroups):
+def remove(cgroups: list[str]) -> None:
     for cgroup in cgroups:
         for _ in range(100):
             try:
@@ -118,13 +124,13 @@ def remove(cgroups):
 
 
 class Launcher:
-    def __init__(self, requests):
+    def __init__(self, requests: socket.socket) -> None:
         self.requests = requests
-        self.boxes = {}  # pid -> (leash, cgroups)
+        self.boxes: dict[int, tuple[int, list[str]]] = {}  # pid -> leash, cgroups
         self.poll = select.poll()
-        self.leashes = {}  # descriptor -> pid
+        self.leashes: dict[int, int] = {}  # descriptor -> pid
 
-    def serve(self):
+    def serve(self) -> None:
         wake, waker = os.pipe()
         for descriptor in (wake, waker):
             os.set_blocking(descriptor, False)
@@ -147,7 +153,7 @@ class Launcher:
                     kill(self.leashes.pop(descriptor))
             self.bury(alone=not going)
 
-    def accept(self):
+    def accept(self) -> bool:
         data, descriptors = receive(self.requests)
         if not data:
             self.poll.unregister(self.requests)
@@ -164,7 +170,7 @@ class Launcher:
         self.poll.register(leash, select.POLLIN)
         return True
 
-    def bury(self, alone):
+    def bury(self, alone: bool) -> None:
         """Report the boxes that ended; without sica nobody else removes their cgroups."""
         while self.boxes:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -180,8 +186,8 @@ class Launcher:
                 remove(cgroups)
 
 
-def receive(requests):
-    descriptors = array.array("i")
+def receive(requests: socket.socket) -> tuple[bytes, list[int]]:
+    descriptors: array.array[int] = array.array("i")
     data, ancillary, _, _ = requests.recvmsg(1 << 20, socket.CMSG_SPACE(4 * descriptors.itemsize))
     for _, _, payload in ancillary:
         descriptors.frombytes(payload)

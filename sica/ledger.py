@@ -238,9 +238,12 @@ class SqliteLedger:
 
     def trials_of(self, agent: str) -> tuple[Trial, ...]:
         """Every trial of the agent's tree, whoever of its twins ran it, with the details; in order of arrival."""
+        # the two unique indexes cover scored and faulted rows apart, so they are asked apart
         rows = self._rows(
             f"SELECT {_TRIAL}, e.detail FROM {_TRIAL_JOINS}"
-            " WHERE t.tree = (SELECT tree FROM agents WHERE hash = ?) ORDER BY t.id",
+            " WHERE t.id IN (SELECT id FROM trials WHERE tree = (SELECT tree FROM agents WHERE hash = ?1)"
+            " AND score IS NOT NULL UNION ALL SELECT id FROM trials"
+            " WHERE tree = (SELECT tree FROM agents WHERE hash = ?1) AND score IS NULL) ORDER BY t.id",
             (agent,),
         )
         return tuple(_trial(row, json.loads(row[21]) if row[21] else {}) for row in rows)
@@ -306,7 +309,9 @@ class SqliteLedger:
                 values.append(value)
         if conditions is not None:
             # one value however many there are: a list in JSON
-            where.append("s.conditions IN (SELECT id FROM conditions JOIN json_each(?) j ON j.value = hash)")
+            where.append(
+                "s.conditions IN (SELECT c.id FROM conditions c JOIN json_each(?) j ON j.value = c.hash)"
+            )
             values.append(json.dumps(sorted(set(conditions))))
         sums = ", ".join(
             f"sum(s.{name})" for name in ("n", "total", "squares", "faults", *_USAGE.split(", "))
@@ -470,15 +475,10 @@ class SqliteLedger:
         tasks = {
             id_: (name, digest) for id_, name, digest in self._rows("SELECT id, name, digest FROM tasks")
         }
-        under, agents, trees, runs = (
-            dict(self._rows(f"SELECT id, {column} FROM {table}"))
-            for table, column in (
-                ("conditions", "hash"),
-                ("agents", "hash"),
-                ("trees", "hash"),
-                ("runs", "name"),
-            )
+        under, agents, trees = (
+            self._names(f"SELECT id, hash FROM {table}") for table in ("conditions", "agents", "trees")
         )
+        runs = self._names("SELECT id, name FROM runs")
         digests, hashes = {d: id_ for id_, (_, d) in tasks.items()}, {h: id_ for id_, h in under.items()}
         asked = [(digests[d], hashes[c]) for d, c in conditions.items() if d in digests and c in hashes]
         rows = self._rows(
@@ -522,6 +522,9 @@ class SqliteLedger:
                 at,
                 why or "",
             )
+
+    def _names(self, sql: str) -> dict[int, str]:
+        return dict(self._rows(sql))
 
     def _improvements(self, agents: Mapping[str, Agent]) -> Iterator[Improvement]:
         rows = self._rows(
@@ -765,10 +768,12 @@ def _insert_agent(run: sqlite3.Connection, agent: Agent) -> bool:
 
 
 def _insert_task(run: sqlite3.Connection, name: str, digest: str, split: str = "train") -> int:
+    """A task that `see_tasks` never told of (then its level is unknown) does not displace one that it did."""
     found = run.execute("SELECT id FROM tasks WHERE digest = ?", (digest,)).fetchone()
     if found is None:
         found = run.execute(
-            "INSERT INTO tasks (digest, name, benchmark, split) VALUES (?,?,?,?) RETURNING id",
+            "INSERT INTO tasks (digest, name, benchmark, split, current) VALUES (?1, ?2, ?3, ?4, NOT EXISTS"
+            " (SELECT 1 FROM tasks WHERE name = ?2 AND current AND level IS NOT NULL)) RETURNING id",
             (digest, name, name.rpartition("/")[0], split),
         ).fetchone()
     return int(found[0])

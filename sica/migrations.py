@@ -74,6 +74,7 @@ def _names(db: Database) -> None:
     )
     db["tasks"].create_index(["digest"], unique=True)
     db["tasks"].create_index(["benchmark"])
+    db["tasks"].create_index(["name"])
     db.create_table(
         "agents",
         {

@@ -1,4 +1,4 @@
-"""The name of a living process, unique on this machine: what is left behind under it can be told from what is in use."""
+"""The name of a living process, unique on this machine: tells what is left behind from what is in use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def alive(name: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """Field 22 of /proc/<pid>/stat, counted from the end of the name, which may hold spaces; "" when there is none."""
+    """Field 22 of /proc/<pid>/stat; the name before it may hold spaces. "" when there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -133,7 +133,7 @@ class Session(Protocol):
         """What the provider failed with after retries, or ""."""
 
     def waited(self) -> float:
-        """Seconds that calls of this session waited for a provider's retries: not the agent's doing."""
+        """Seconds that calls waited for a provider's retries or for other boxes: not the agent's doing."""
 
     def notice(self, text: str) -> None:
         """Put a message before the model with the next request, as the user's."""

@@ -39,6 +39,7 @@ def run_lock(path: Path, command: Sequence[str] | None = None) -> Iterator[None]
             yield
         finally:
             os.ftruncate(fd, 0)
+            fcntl.flock(fd, fcntl.LOCK_UN)  # a child that is just being started may still hold a copy of fd
     finally:
         os.close(fd)
 

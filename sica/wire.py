@@ -1,12 +1,14 @@
 """What passes between sica and the first process of a box: the job in, a strict reading of the answer out.
 
 Everything in an answer may have been made by an agent: sizes, names and counts are checked before a byte is
-kept, files stay in memory, and whatever is not exactly as agreed is a WireError. Nothing here writes to a disk.
+kept, files stay in memory, and whatever is not exactly as agreed is a WireError. Nothing here writes to a
+disk.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import struct
 import threading
 import time
@@ -42,9 +44,6 @@ class Caps:
     name: int = 255
 
 
-CAPS = Caps()
-
-
 class WireError(SandboxError):
     """A box's answer is not what its runner would have sent."""
 
@@ -69,8 +68,9 @@ class Line(Stream, Protocol):
 # ── the job ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def encode(spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None, caps: Caps = CAPS) -> bytes:
+def encode(spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None) -> bytes:
     """The frame that the runner reads. A job that asks for what its box has not is a mistake of ours."""
+    caps = caps_of(spec)
     allowed = spec.writable if spec.profile == "strict" else ("/",)
     for path in job.files:
         if not _inside(path, allowed):
@@ -95,6 +95,13 @@ def encode(spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None,
     return b"".join(
         [struct.pack(">I", len(frame)), frame, *(file.data for file in job.files.values()), job.stdin]
     )
+
+
+def caps_of(spec: BoxSpec) -> Caps:
+    """A file with holes may claim more than the box's disks can hold; no more than they hold comes out."""
+    if spec.profile == "compat":
+        return Caps()
+    return Caps(total=min(Caps().total, len(spec.writable) * spec.limits.disk_mb << 20))
 
 
 def _inside(path: str, directories: Sequence[str]) -> bool:
@@ -179,21 +186,23 @@ def read_ready(stream: Stream) -> bool:
     return True
 
 
-def read_answer(stream: Stream, spec: BoxSpec, job: Job, caps: Caps = CAPS) -> Ended | None:
+def read_answer(stream: Stream, spec: BoxSpec, job: Job) -> Ended | None:
     """The end of the job as the runner saw it; None when the stream ended first."""
     ended = _record(stream)
     if ended is None:
         return None
     exit_code, limit, seconds = ended.get("exit_code"), ended.get("limit"), ended.get("seconds")
-    if ended.get("event") != "ended" or limit not in (None, "seconds") or not isinstance(seconds, float):
+    if ended.get("event") != "ended" or limit not in (None, "seconds"):
         raise WireError("a box's result record is malformed")
+    if not (isinstance(seconds, float) and 0 <= seconds < math.inf):
+        raise WireError("a box's seconds are malformed")
     if not (exit_code is None or (type(exit_code) is int and 0 <= exit_code < 256)):
         raise WireError("a box's exit code is malformed")
     most = spec.limits.output_bytes + 100
     outputs = [_payload(stream, ended.get(name), most) for name in ("stdout", "stderr")]
     if None in outputs:
         return None
-    files, refused = _read_files(stream, job.collect, caps)
+    files, refused = _read_files(stream, job.collect, caps_of(spec))
     return Ended(exit_code, limit, outputs[0] or b"", outputs[1] or b"", files, tuple(refused), seconds)
 
 

@@ -24,7 +24,7 @@ from sica.repo import GitRepo
 from sica.sandboxes import open_sandbox
 from sica.traces import Traces
 
-SKILLED = r'''
+SKILLED = r"""
 import json, os, pathlib, re, sys
 
 SKILL = 1  # tasks up to this level are solved
@@ -41,7 +41,7 @@ else:
     level = int(re.search(r"level (\d+)", told)[1])
     if level <= SKILL:
         pathlib.Path("answer.txt").write_text(re.search(r"write `([^`]*)`", told)[1])
-'''
+"""
 
 MANIFEST = 'contract = 1\nname = "skilled"\n[run]\nargv = ["python3", "/agent/main.py"]\n'
 
@@ -132,14 +132,16 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     for level in (1, 2, 3):
         write_task(tmp_path / "toy", f"level{level}", level)
-    write_task(tmp_path / "gate", "starts", 0)
+    write_task(tmp_path / "gate", "starts", 1)
     runtime = tmp_path / "rt"
     runtime.mkdir(mode=0o711)
     store = tmp_path / "store with space ü"
     store.mkdir()
     ledger = SqliteLedger.open(store / "sica.db")
     sandbox = open_sandbox("bubblewrap", store="test", runtime=runtime)
-    with HttpBroker(OfflineGateway(), runtime=runtime, record=ledger.call, spent=Usage(), cap=Budget()) as broker:
+    with HttpBroker(
+        OfflineGateway(), runtime=runtime, record=ledger.call, spent=Usage(), cap=Budget()
+    ) as broker:
         repo = GitRepo.create(store / "agents.git", runtime=runtime)
         yield World(tmp_path, repo, ledger, Traces(store / "traces"), sandbox, broker)
     sandbox.close()

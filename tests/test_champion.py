@@ -43,7 +43,7 @@ def test_equal_is_not_better() -> None:
 def test_a_flagged_agent_is_never_promoted() -> None:
     known = archive({"a": [0], "b": [1]})
     b = known.agents["b"]
-    marked = replace(known.trials[b.tree][0], detail={"findings": ["planted conftest.py"]})
+    marked = replace(known.trials[b.tree][0], ending="integrity")
     assert promotion(replace(known, trials={**known.trials, b.tree: (marked,)}), 0, "mean") is None
 
 

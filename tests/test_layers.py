@@ -16,7 +16,7 @@ LOOP = {"loop", "attempt", "gate", "benchcheck", "ports"}
 OUTSIDE = {"repo", "ledger", "broker", "traces", "runlock", "wire", "sandboxes", "gateways", "benchmarks"}
 TOP = {"cli", "config", "places", "web", "__main__"}
 SHARED = {
-    "broker": {"traces", "chat", "dialect"},
+    "broker": {"traces", "chat"},
     "gateways": {"traces", "chat"},
     "sandboxes": {"wire"},
     "benchmarks": {"grading"},
@@ -62,7 +62,9 @@ def test_imports_point_inwards(path: Path) -> None:
 
 
 def test_every_part_has_a_layer() -> None:
-    known = CORE | PURE | LOOP | OUTSIDE | TOP | {"inside", "executors", "__init__", "chat", "dialect", "grading"}
+    known = (
+        CORE | PURE | LOOP | OUTSIDE | TOP | {"inside", "executors", "__init__", "chat", "grading"}
+    )
     assert {part(p) for p in FILES} <= known
 
 

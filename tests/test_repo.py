@@ -532,7 +532,7 @@ def test_notes_of_many_agents_fan_out(store: GitRepo) -> None:
 
 def _many_commits(store: GitRepo, n: int) -> list[str]:
     stream = "".join(
-        f"commit refs/heads/agent/{i}\ncommitter a <a@b> 1 +0000\ndata 2\n{i % 10}\n\nfrom refs/heads/agent/0^0\n\n"
+        f"commit refs/heads/agent/{i}\ncommitter a <a@b> 1 +0000\ndata 4\n{i:03}\n\nfrom refs/heads/agent/0^0\n\n"
         for i in range(1, n + 1)
     )
     subprocess.run(
@@ -688,7 +688,8 @@ def test_a_damaged_object_is_an_error_with_a_cure(store: GitRepo, damage: str) -
         lambda: fresh.files(seed.tree),
         lambda: fresh.export(seed.tree),
         lambda: fresh.diff(seed.commit, seed.commit),
-        lambda: fresh.promote(seed) and fresh.pack(),
+        lambda: fresh.promote(Agent(1, "1" * 40, seed.tree, (), "x")),
+        lambda: fresh.pack(),
     ):
         with pytest.raises(SicaError) as refused:
             use()

@@ -19,7 +19,7 @@ OUTPUT_END = "head"
 VIEW_LINES = 100
 
 # Seconds after which a shell command is ended (timed out).
-BASH_SECONDS = 5
+BASH_SECONDS = 3
 
 # Malformed tool calls in a row after which the agent gives up.
 MALFORMED_ALLOWED = 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sica.errors import CredentialsError, ProviderError, RequestRejected, SicaError, UsageError
@@ -56,8 +56,8 @@ class LitellmGateway:
 
     def stream(self, asked: Asked) -> Iterator[Mapping[str, Any]]:
         try:
-            for chunk in self._send(asked, stream=True, stream_options={"include_usage": True}):
-                yield _plain(chunk)
+            chunks = self._send(asked, stream=True, stream_options={"include_usage": True})
+            yield from _substantial(_plain(chunk) for chunk in chunks)
         except _failures() as error:
             raise _mapped(error, asked) from None
 
@@ -101,7 +101,8 @@ def _provider(litellm: Any, model: str) -> tuple[str, str]:
         bare, provider, *_ = litellm.get_llm_provider(model)
     except litellm.exceptions.BadRequestError:
         raise UsageError(
-            f"{model!r} does not say which provider to ask", "write provider/model, such as openai/gpt-5-mini"
+            f"{model!r} does not say which provider to ask",
+            "write provider/model, such as openai/gpt-5-mini; or offline; or replay/<trace>",
         ) from None
     return bare, provider
 
@@ -124,41 +125,55 @@ def _plain(answer: Any) -> dict[str, Any]:
     for choice in body.get("choices", ()):
         if "message" in choice:
             choice["message"].setdefault("content", None)
+    if "usage" in body and not any(c.get("delta", True) or "finish_reason" in c for c in body["choices"]):
+        body["choices"] = []  # as OpenAI sends the chunk that is there for the usage
     return body
+
+
+def _substantial(chunks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The chunks, once one of them says something: of a broken answer the library makes an empty one."""
+    held: list[dict[str, Any]] = []
+    for chunk in chunks:
+        held.append(chunk)
+        if "usage" in chunk or any(c["delta"].keys() - {"role"} for c in chunk["choices"]):
+            yield from held
+            yield from chunks
+            return
+    raise ProviderError("the provider's stream held no answer", transient=True)
 
 
 def _mapped(error: Exception, asked: Asked) -> SicaError:
     """What a failure means for the run; the text comes without anything secret."""
     kinds = _litellm().exceptions
     model, text = asked.request["model"], without_secrets(str(error))[:2_000]
-    if isinstance(
-        error, kinds.AuthenticationError | kinds.PermissionDeniedError | kinds.PaymentRequiredError
-    ):
+    status, low = getattr(error, "status_code", None), text.lower()
+    if status in {401, 402, 403} or isinstance(error, kinds.PaymentRequiredError):
         return CredentialsError(
             f"the provider refused the key for {model}: {text}", "check the key and its rights"
         )
-    if any(sign in text.lower() for sign in _NO_CREDIT):
+    if any(sign in low for sign in _NO_CREDIT) or getattr(error, "code", None) == "insufficient_quota":
         return CredentialsError(
             f"the account for {model} has no credit: {text}", "add credit, then run again"
         )
-    if isinstance(error, kinds.NotFoundError):
+    if status == 404:
         return UsageError(f"the provider knows no model {model}: {text}", "see the provider's list of models")
     if isinstance(error, kinds.ContextWindowExceededError):
         return RequestRejected(text, code="context_length_exceeded")
     if isinstance(error, kinds.ContentPolicyViolationError):
         return RequestRejected(text, code="content_policy_violation")
-    if isinstance(error, kinds.BadRequestError | kinds.UnprocessableEntityError):
-        return RequestRejected(text)
+    if status in {400, 413, 422}:
+        return RequestRejected(text, code=str(getattr(error, "code", None) or "invalid_request"))
     return ProviderError(f"{model}: {text}", transient=True, retry_after=_retry_after(error))
 
 
 def _retry_after(error: Exception) -> float | None:
     """Seconds that the provider asked for; dates are not read, since its clock is not ours."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    try:
-        return max(0.0, float(headers.get("retry-after", "")))
-    except ValueError:
-        return None
+    response = getattr(error, "response", None)
+    for headers in (getattr(error, "litellm_response_headers", None), getattr(response, "headers", None)):
+        value = (headers or {}).get("retry-after", "")
+        if value.replace(".", "", 1).isdecimal():
+            return float(value)
+    return None
 
 
 def without_secrets(text: str) -> str:

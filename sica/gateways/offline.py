@@ -128,35 +128,35 @@ class _Past:
 
     def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
         shown = {m.get("tool_call_id"): _text(m) for m in messages if m.get("role") == "tool"}
-        self._made: list[tuple[str, str, str]] = []
+        self._made: list[tuple[str, str, Any, str]] = []
         for message in messages:
             for call in message.get("tool_calls") or ():
                 function = call.get("function") or {}
                 if call.get("id") in shown:
                     raw = str(function.get("arguments", ""))
-                    self._made.append((str(function.get("name", "")), raw, shown[call["id"]]))
+                    self._made.append((str(function.get("name", "")), raw, _parsed(raw), shown[call["id"]]))
 
     def recall(self, act: Act) -> Seen | None:
         """What was shown for this call; None when it is not in the conversation (any more)."""
-        whole = _arguments(act)
-        for n, (name, raw, text) in enumerate(self._made):
-            if name == act.tool and _same(raw, whole):
+        arguments = dict(act.arguments)
+        for n, (name, _, parsed, text) in enumerate(self._made):
+            if name == act.tool and parsed == arguments:
                 del self._made[n]
                 return Seen(text)
-        for n, (name, raw, text) in enumerate(self._made):
-            if name == act.tool and len(raw) < len(whole) and whole.startswith(raw):
+        whole = _arguments(act)
+        for n, (name, raw, parsed, text) in enumerate(self._made):
+            if name == act.tool and parsed is None and whole.startswith(raw):
                 del self._made[n]
                 return Seen(text, cut=True)
         return None
 
 
-def _same(raw: str, whole: str) -> bool:
-    if raw == whole:
-        return True
+def _parsed(raw: str) -> Any:
+    """The arguments of a call; None when they were cut off."""
     try:
-        return bool(json.loads(raw) == json.loads(whole))
+        return json.loads(raw)
     except ValueError:
-        return False
+        return None
 
 
 def _arguments(act: Act) -> str:

@@ -1,17 +1,22 @@
 """First process of every box: takes one job on stdin, ends everything it started, answers on stdout.
 
-Standard library only, Python 3.9 or newer, because it runs on whatever a box's image has. Both directions are
-frames: four bytes of length, then JSON, then the bytes that the JSON announces.
+Standard library only, Python 3.9 or newer, because it runs on whatever a box's image has. Both directions
+are frames: four bytes of length, then JSON, then the bytes that the JSON announces.
 
-    job      {argv cwd env seconds grace output rlimits relay collect caps stdin files: [[path, size, executable]]}
-             then the files' bytes in order, then the bytes for stdin
-    answer   {event: "ready"} once confined and listening; then {event: "ended", ...}, stdout's and stderr's bytes,
-             one frame {path, size, executable} with bytes for each file, and {event: "end"}; or {event: "error"}
+    job      {argv cwd env seconds grace output rlimits relay collect caps stdin files}, files being a list of
+             [path, size, executable]; then the files' bytes in order, then the bytes for stdin
+    answer   {event: "ready"} once confined; {event: "ended", ...} with stdout's and stderr's bytes, one
+             {path, size, executable} with bytes for each file, and {event: "end"}; or {event: "error"}
 
-What the agent cannot do, and why: write to the answer (the descriptors are close-on-exec and /proc/1/fd belongs to
-root because this process is not dumpable), end this process (it is init of its namespace and handles no signal that
-does harm), outlive it (a namespace dies with its init), or be alive while its files are read (kill first, read after).
+What the agent cannot do, and why: write to the answer (the descriptors are close-on-exec, and /proc/1/fd
+belongs to root because this process is not dumpable), end this process (it is init of its namespace and
+handles no signal that does harm), outlive it (a namespace dies with its init), or be alive while its files
+are read.
 """
+
+# ruff: noqa: PTH103, PTH112, PTH120, PTH123, PTH208, S606, SIM115
+
+from __future__ import annotations
 
 import ctypes
 import errno
@@ -22,8 +27,15 @@ import signal
 import socket
 import stat
 import struct
-import sys
 import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Instruction = tuple[int, int, int, int]
+    Pipes = tuple[int, int, int]
 
 RELAY = ("127.0.0.1", 8765)
 GATEWAY = "/gw/gw.sock"
@@ -40,7 +52,7 @@ class Refused(Exception):
 
 # ── confinement ───────────────────────────────────────────────────────────────────────────────────
 
-NUMBERS = {
+NUMBERS: dict[str, tuple[int, int | None]] = {
     # name: (x86_64, aarch64); None where the machine has no such call
     "acct": (163, 89),
     "add_key": (248, 217),
@@ -115,16 +127,16 @@ ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 NR, ARCH, ARG0, ARG1 = 0, 4, 16, 24
 
 
-def refuse(number):
+def refuse(number: int) -> Instruction:
     return (RETURN, 0, 0, ERRNO | number)
 
 
-def when(number, body):
+def when(number: int, body: list[Instruction]) -> list[Instruction]:
     """A rule for one call: jump over the body unless this is the call; the body always returns."""
     return [(JUMP_EQ, 0, len(body), number), *body]
 
 
-def seccomp_filter(machine):
+def seccomp_filter(machine: str) -> list[Instruction]:
     """The filter as (code, jump if true, jump if false, value): all is allowed but what is named here."""
     column = MACHINES.get(machine)
     if column is None:
@@ -139,8 +151,9 @@ def seccomp_filter(machine):
     if column == 0:
         program += [(JUMP_GE, 0, 1, X32), refuse(errno.ENOSYS)]
     for numbers in NUMBERS.values():
-        if numbers[column] is not None:
-            program += when(numbers[column], [eperm])
+        number = numbers[column]
+        if number is not None:
+            program += when(number, [eperm])
     program += when(CLONE3[column], [refuse(errno.ENOSYS)])  # libc falls back to clone
     program += when(CLONE[column], [(LOAD, 0, 0, ARG0), (JUMP_SET, 0, 1, NAMESPACES), eperm, allow])
     terminal = [(LOAD, 0, 0, ARG1), (JUMP_EQ, 1, 0, TIOCSTI), (JUMP_EQ, 0, 1, TIOCLINUX), eperm, allow]
@@ -154,14 +167,14 @@ class Filter(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("program", ctypes.c_char_p)]
 
 
-def prctl(option, *values):
+def prctl(option: int, *values: Any) -> None:
     arguments = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in values]
     arguments += [ctypes.c_ulong(0)] * (4 - len(arguments))
     if libc.prctl(option, *arguments) != 0:
         raise Refused(f"prctl({option}): {os.strerror(ctypes.get_errno())}")
 
 
-def confine():
+def confine() -> None:
     """Not dumpable, no new privileges, our filter on top of whatever is there already."""
     prctl(PR_SET_DUMPABLE, 0)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -176,23 +189,23 @@ def confine():
 # ── frames ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_exactly(stream, size):
+def read_exactly(stream: BinaryIO, size: int) -> bytes:
     data = stream.read(size)
     if len(data) != size:
         raise Refused("the job ended early")
     return data
 
 
-def read_job(stream):
+def read_job(stream: BinaryIO) -> dict[str, Any]:
     (length,) = struct.unpack(">I", read_exactly(stream, 4))
-    job = json.loads(read_exactly(stream, length))
+    job: dict[str, Any] = json.loads(read_exactly(stream, length))
     for path, size, executable in job["files"]:
         write_file(path, read_exactly(stream, size), executable)
     job["stdin"] = read_exactly(stream, job["stdin"])
     return job
 
 
-def write_file(path, data, executable):
+def write_file(path: str, data: bytes, executable: bool) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -203,7 +216,7 @@ def write_file(path, data, executable):
         raise Refused(f"cannot put {path}: {error.strerror}") from error
 
 
-def send(stream, record, *payload):
+def send(stream: BinaryIO, record: dict[str, Any], *payload: bytes) -> None:
     frame = json.dumps(record).encode()
     stream.write(struct.pack(">I", len(frame)) + frame)
     for data in payload:
@@ -216,15 +229,15 @@ def send(stream, record, *payload):
 class Relay:
     """127.0.0.1:8765 to the gateway's socket, inside the one loop of this process."""
 
-    def __init__(self, selector):
+    def __init__(self, selector: selectors.BaseSelector) -> None:
         self.selector = selector
         self.open = 0
-        self.waiting = []
+        self.waiting: list[tuple[float, socket.socket, float]] = []
         self.listener = socket.create_server(RELAY, backlog=1024)
         self.listener.setblocking(False)
         selector.register(self.listener, selectors.EVENT_READ, self.accept)
 
-    def accept(self, _events):
+    def accept(self, _events: int) -> None:
         try:
             client, _ = self.listener.accept()
         except OSError:
@@ -236,7 +249,7 @@ class Relay:
             self.selector.unregister(self.listener)
         self.connect(client, time.monotonic() + 10)
 
-    def connect(self, client, until):
+    def connect(self, client: socket.socket, until: float) -> None:
         """The gateway may be a moment late or its queue full: try again soon, give up at `until`."""
         gateway = socket.socket(socket.AF_UNIX)
         gateway.setblocking(False)
@@ -253,8 +266,8 @@ class Relay:
             return
         Pair(self, client, gateway)
 
-    def retry(self):
-        """Connect what is due; seconds until the next is, or None."""
+    def retry(self) -> float | None:
+        """Connect what is due; when the next one is, or None."""
         now = time.monotonic()
         due = [entry for entry in self.waiting if entry[0] <= now]
         self.waiting = [entry for entry in self.waiting if entry[0] > now]
@@ -262,16 +275,16 @@ class Relay:
             self.connect(client, until)
         return min((entry[0] for entry in self.waiting), default=None)
 
-    def closed(self):
+    def closed(self) -> None:
         if self.open == CONNECTIONS:
             self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
         self.open -= 1
 
 
 class Pair:
-    """Two sockets that are one connection: bytes and half-closes pass both ways, no more than a buffer waits."""
+    """Two sockets that are one connection: bytes and half-closes pass both ways, a buffer at most waits."""
 
-    def __init__(self, relay, client, gateway):
+    def __init__(self, relay: Relay, client: socket.socket, gateway: socket.socket) -> None:
         self.relay = relay
         self.ends = (client, gateway)
         self.pending = [bytearray(), bytearray()]  # what waits to be written to ends[i]
@@ -281,7 +294,7 @@ class Pair:
         for side in (0, 1):
             self.watch(side)
 
-    def watch(self, side):
+    def watch(self, side: int) -> None:
         other = 1 - side
         wanted = 0
         if not self.ended[side] and len(self.pending[other]) < BUFFER:
@@ -298,7 +311,7 @@ class Pair:
             self.relay.selector.modify(self.ends[side], wanted, lambda events: self.ready(side, events))
         self.interest[side] = wanted
 
-    def ready(self, side, events):
+    def ready(self, side: int, events: int) -> None:
         try:
             if events & selectors.EVENT_READ:
                 self.receive(side)
@@ -313,7 +326,7 @@ class Pair:
         for end in (0, 1):
             self.watch(end)
 
-    def receive(self, side):
+    def receive(self, side: int) -> None:
         try:
             data = self.ends[side].recv(65536)
         except BlockingIOError:
@@ -323,7 +336,7 @@ class Pair:
         else:
             self.ended[side] = True
 
-    def flush(self, side):
+    def flush(self, side: int) -> None:
         if self.pending[side]:
             try:
                 del self.pending[side][: self.ends[side].send(self.pending[side])]
@@ -333,7 +346,7 @@ class Pair:
             self.ends[side].shutdown(socket.SHUT_WR)
             self.shut[side] = True
 
-    def close(self):
+    def close(self) -> None:
         for side in (0, 1):
             if self.interest[side]:
                 self.relay.selector.unregister(self.ends[side])
@@ -347,13 +360,13 @@ class Pair:
 class Kept:
     """Head and tail of a stream; the middle is counted and dropped."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         self.half = max(limit // 2, 1)
         self.head = bytearray()
         self.tail = bytearray()
         self.dropped = 0
 
-    def add(self, data):
+    def add(self, data: bytes) -> None:
         room = self.half - len(self.head)
         if room > 0:
             self.head += data[:room]
@@ -362,37 +375,50 @@ class Kept:
         if len(self.tail) > 4 * self.half:
             self.trim()
 
-    def trim(self):
+    def trim(self) -> None:
         over = len(self.tail) - self.half
         if over > 0:
             self.dropped += over
             del self.tail[:over]
 
-    def bytes(self):
+    def kept(self) -> bytes:
         self.trim()
         gap = b"\n[... %d bytes dropped ...]\n" % self.dropped if self.dropped else b""
         return bytes(self.head) + gap + bytes(self.tail)
 
 
-def start(job, pipes):
-    """Fork and exec; a program that does not exist or cannot run is the agent's fault: 127 or 126."""
+def start(job: dict[str, Any], pipes: Pipes) -> int:
+    """Fork and exec. What goes wrong before the exec is ours; the exec itself is the agent's: 127 or 126."""
+    trouble, told = os.pipe()
     child = os.fork()
-    if child:
-        return child
+    if child == 0:
+        execute(job, pipes, told)
+    os.close(told)
+    with open(trouble, "rb") as stream:
+        said = stream.read()  # ends with the exec
+    if said:
+        raise Refused(said.decode())
+    return child
+
+
+def execute(job: dict[str, Any], pipes: Pipes, told: int) -> NoReturn:
     try:
         become(job, pipes)
-        os.execvpe(job["argv"][0], job["argv"], job["env"])
-    except FileNotFoundError:
-        os.write(2, b"%s: not found\n" % os.fsencode(job["argv"][0]))
-        os._exit(127)
-    except OSError as error:
-        os.write(2, os.fsencode("%s: %s\n" % (job["argv"][0], error.strerror)))
-        os._exit(126)
-    finally:
+    except BaseException as error:  # noqa: BLE001  # nothing may return into the parent's code
+        os.write(told, f"cannot start the job: {error!r}".encode())
         os._exit(125)
+    program = job["argv"][0]
+    try:
+        os.execvpe(program, job["argv"], job["env"])
+    except FileNotFoundError:
+        os.write(2, os.fsencode(f"{program}: not found\n"))
+        os._exit(127)
+    except (OSError, ValueError) as error:
+        os.write(2, os.fsencode(f"{program}: {error}\n"))
+        os._exit(126)
 
 
-def become(job, pipes):
+def become(job: dict[str, Any], pipes: Pipes) -> None:
     import resource
 
     os.setsid()
@@ -409,17 +435,15 @@ def become(job, pipes):
     for name, limit in job["rlimits"].items():
         number = getattr(resource, "RLIMIT_" + name)
         hard = resource.getrlimit(number)[1]
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(number, (limit, limit))
+        allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(number, (allowed, allowed))
 
 
-def kill_all():
+def kill_all() -> None:
     """Everything in the box but this process, and wait until it is gone."""
     while True:
-        try:
+        with suppress(ProcessLookupError):  # nobody is there but zombies
             os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # nobody there but zombies
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
@@ -427,18 +451,19 @@ def kill_all():
 
 
 class Work:
-    """One loop: the program's output, its input, its end, the deadline and the relay."""
+    """One loop: the program's output, its input and end, the deadline, the relay, and whether sica lives."""
 
-    def __init__(self, job):
+    def __init__(self, job: dict[str, Any], source: int) -> None:
         self.job = job
+        self.source = source
         self.selector = selectors.DefaultSelector()
-        self.kept = [Kept(job["output"]), Kept(job["output"])]
-        self.streams = set()
-        self.status = None
-        self.limit = None
+        self.outputs = [Kept(job["output"]), Kept(job["output"])]
+        self.streams: set[int] = set()
+        self.status: int | None = None
+        self.limit: str | None = None
         self.input = memoryview(job["stdin"])
 
-    def run(self):
+    def run(self) -> None:
         relay = Relay(self.selector) if self.job["relay"] else None
         wake, waker = os.pipe()
         for descriptor in (wake, waker):
@@ -446,6 +471,7 @@ class Work:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         self.selector.register(wake, selectors.EVENT_READ, lambda _: os.read(wake, 4096))
+        self.selector.register(self.source, selectors.EVENT_READ, self.abandoned)
         self.started = time.monotonic()
         self.child = self.launch()
         self.loop(relay)
@@ -454,14 +480,18 @@ class Work:
         kill_all()
         self.drain()
 
-    def launch(self):
+    def abandoned(self, _events: int) -> None:
+        """Nothing follows a job but the end of the stream, when its sender is gone: end with everybody."""
+        os._exit(1)
+
+    def launch(self) -> int:
         if not os.path.isdir(self.job["cwd"]):
-            raise Refused("no directory {} in the box".format(self.job["cwd"]))
-        outputs = [os.pipe(), os.pipe()]
+            raise Refused(f"no directory {self.job['cwd']} in the box")
+        pipes = [os.pipe(), os.pipe()]
         source, feed = os.pipe() if self.input else (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), None)
-        child = start(self.job, (source, outputs[0][1], outputs[1][1]))
+        child = start(self.job, (source, pipes[0][1], pipes[1][1]))
         os.close(source)
-        for kept, (reader, writer) in zip(self.kept, outputs):
+        for kept, (reader, writer) in zip(self.outputs, pipes):  # noqa: B905  # strict= came with Python 3.10
             os.close(writer)
             os.set_blocking(reader, False)
             self.streams.add(reader)
@@ -471,8 +501,8 @@ class Work:
             self.selector.register(feed, selectors.EVENT_WRITE, lambda _: self.feed(feed))
         return child
 
-    def reading(self, reader, kept):
-        def read(_events):
+    def reading(self, reader: int, kept: Kept) -> Callable[[int], None]:
+        def read(_events: int) -> None:
             try:
                 data = os.read(reader, 1 << 20)
             except BlockingIOError:
@@ -486,7 +516,7 @@ class Work:
 
         return read
 
-    def feed(self, feed):
+    def feed(self, feed: int) -> None:
         try:
             self.input = self.input[os.write(feed, self.input[:65536]) :]
         except BlockingIOError:
@@ -497,7 +527,7 @@ class Work:
             self.selector.unregister(feed)
             os.close(feed)
 
-    def loop(self, relay):
+    def loop(self, relay: Relay | None) -> None:
         deadline = self.started + self.job["seconds"]
         while not self.reap():
             now = time.monotonic()
@@ -505,14 +535,15 @@ class Work:
                 if self.limit:
                     return
                 self.limit = "seconds"
-                os.kill(-1, signal.SIGTERM)
+                with suppress(ProcessLookupError):
+                    os.kill(-1, signal.SIGTERM)
                 deadline = now + self.job["grace"]
             due = relay.retry() if relay else None
             until = deadline if due is None else min(due, deadline)
             for key, events in self.selector.select(max(0.0, until - time.monotonic())):
                 key.data(events)
 
-    def reap(self):
+    def reap(self) -> bool:
         """Bury whoever died; true when the program itself did."""
         while self.status is None:
             try:
@@ -525,14 +556,14 @@ class Work:
                 self.status = status
         return True
 
-    def drain(self):
+    def drain(self) -> None:
         """What the dead left in the pipes."""
         while self.streams:
             for key, events in self.selector.select():
                 if key.fd in self.streams:
                     key.data(events)
 
-    def exit_code(self):
+    def exit_code(self) -> int | None:
         if self.limit or self.status is None:
             return None
         if os.WIFSIGNALED(self.status):
@@ -546,16 +577,16 @@ class Work:
 class Collector:
     """Regular files below the asked paths; never follows a link, never opens what is not a plain file."""
 
-    def __init__(self, stream, caps):
+    def __init__(self, stream: BinaryIO, caps: dict[str, int]) -> None:
         self.stream = stream
         self.count, self.total, self.depth = caps["count"], caps["total"], caps["depth"]
-        self.refused = []
+        self.refused: list[tuple[str, str]] = []
 
-    def refuse(self, path, why):
+    def refuse(self, path: str, why: str) -> None:
         if len(self.refused) < 1000:
-            self.refused.append([path, why])
+            self.refused.append((path, why))
 
-    def collect(self, path):
+    def collect(self, path: str) -> None:
         """Walk to the path one name at a time, so that no part of it can be a link."""
         parts = [part for part in path.split("/") if part]
         here = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -570,11 +601,11 @@ class Collector:
         except FileNotFoundError:
             pass  # the agent left nothing there
         except OSError as error:
-            self.refuse(path, error.strerror)
+            self.refuse(path, str(error.strerror))
         finally:
             os.close(here)
 
-    def entry(self, parent, name, path, depth):
+    def entry(self, parent: int, name: str, path: str, depth: int) -> None:
         try:
             info = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if stat.S_ISDIR(info.st_mode):
@@ -588,48 +619,58 @@ class Collector:
         except FileNotFoundError:
             raise
         except OSError as error:
-            self.refuse(path, error.strerror)
+            self.refuse(path, str(error.strerror))
 
-    def directory(self, parent, name, path, depth):
+    def directory(self, parent: int, name: str, path: str, depth: int) -> None:
         if depth >= self.depth:
             self.refuse(path, "too deep")
             return
         here = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
             for child in sorted(os.listdir(here)):
-                if self.count <= 0:
+                self.count -= 1
+                if self.count < 0:
                     self.refuse(path, "too many files")
                     return
                 self.entry(here, child, path + "/" + child, depth + 1)
         finally:
             os.close(here)
 
-    def file(self, parent, name, path):
-        self.count -= 1
+    def file(self, parent: int, name: str, path: str) -> None:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
         with open(descriptor, "rb") as file:
             info = os.fstat(descriptor)
             if info.st_size > self.total:
-                self.refuse(path, "too large: {} bytes".format(info.st_size))
+                self.refuse(path, f"too large: {info.st_size} bytes")
                 return
-            data = file.read(info.st_size)
-        self.total -= len(data)
-        send(self.stream, {"path": path, "size": len(data), "executable": bool(info.st_mode & 0o100)}, data)
+            self.total -= info.st_size
+            record = {"path": path, "size": info.st_size, "executable": bool(info.st_mode & 0o100)}
+            send(self.stream, record)
+            copy(file, self.stream, info.st_size)
+
+
+def copy(file: BinaryIO, stream: BinaryIO, size: int) -> None:
+    """In pieces: a file with holes may be larger than the box's memory."""
+    while size:
+        data = file.read(min(size, 1 << 18))
+        if not data:
+            raise OSError(errno.EIO, "a file became shorter while it was read")
+        stream.write(data)
+        size -= len(data)
 
 
 # ── the whole of it ───────────────────────────────────────────────────────────────────────────────
 
 
-def work(source, answer):
+def work(source: BinaryIO, answer: BinaryIO) -> None:
     if os.getpid() != 1:
         raise Refused("the runner must be the first process of its box")
     confine()
     send(answer, {"event": "ready"})
     answer.flush()
-    work = Work(read_job(source))
-    source.close()
+    work = Work(read_job(source), source.fileno())
     work.run()
-    outputs = [kept.bytes() for kept in work.kept]
+    outputs = [output.kept() for output in work.outputs]
     ended = {"event": "ended", "exit_code": work.exit_code(), "limit": work.limit, "seconds": work.seconds}
     send(answer, {**ended, "stdout": len(outputs[0]), "stderr": len(outputs[1])}, *outputs)
     collector = Collector(answer, work.job["caps"])
@@ -638,7 +679,7 @@ def work(source, answer):
     send(answer, {"event": "end", "refused": collector.refused})
 
 
-def main():
+def main() -> None:
     source, answer = open(os.dup(0), "rb"), open(os.dup(1), "wb")  # python's descriptors close on exec
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)

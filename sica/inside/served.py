@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import ctypes
 import datetime
 import decimal
 import fractions
@@ -129,7 +130,6 @@ class Supervisor:
     def __init__(self, tests: socket.socket, workdir: str) -> None:
         self.tests = tests
         self.workdir = workdir
-        self.pid = 0
         self.agent: socket.socket | None = None
 
     def serve(self) -> None:
@@ -144,23 +144,22 @@ class Supervisor:
 
     def start(self) -> None:
         ours, theirs = socket.socketpair()
-        self.pid = os.fork()
-        if self.pid == 0:
+        if os.fork() == 0:
             ours.close()
             self.tests.close()
-            os.setpgid(0, 0)
             Served(theirs, self.workdir).serve()
             os._exit(0)
         theirs.close()
         self.agent = ours
 
     def stop(self) -> None:
-        for kill, target in ((os.killpg, self.pid), (os.kill, self.pid)):
-            try:
-                kill(target, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
-        os.waitpid(self.pid, 0)
+        """Kill until there are none: the orphans of the killed become children of this process."""
+        children = pathlib.Path(f"/proc/self/task/{os.getpid()}/children")
+        while pids := children.read_text().split():
+            for pid in pids:
+                os.kill(int(pid), signal.SIGKILL)
+            for pid in pids:
+                os.waitpid(int(pid), 0)
         if self.agent:
             self.agent.close()
         self.agent = None
@@ -457,6 +456,7 @@ def _standard_back(kind: str, value: Any) -> Any:
 
 
 def main(argv: list[str]) -> int:
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what the agent's code leaves is ours to end
     with socket.socket(socket.AF_UNIX) as tests:
         tests.connect(argv[1])
         try:

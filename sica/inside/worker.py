@@ -8,6 +8,7 @@ costs that one. This process never imports the agent's code.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -18,15 +19,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 ANSWER_BYTES = 1_000_000
 
 
 def main(argv: list[str]) -> int:
-    with open(argv[1], encoding="utf-8") as file:
-        job = json.load(file)
-    with open(argv[2], "w", encoding="utf-8") as out:
+    adopt_orphans()
+    job = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
+    with Path(argv[2]).open("w", encoding="utf-8") as out:
         out.write(json.dumps({"nonce": job["nonce"]}) + "\n")
         out.flush()
         for question in job["questions"]:
@@ -54,36 +56,42 @@ def _in_child(question: Mapping[str, Any], workdir: str, seconds: float) -> tupl
         os.close(reading)
         _answer_and_exit(question, workdir, writing)
     os.close(writing)
-    data, how = _drain(reading, time.monotonic() + seconds)
-    os.close(reading)
-    _end(pid)
+    child = os.pidfd_open(pid)
+    data, how = _drain(reading, child, time.monotonic() + seconds)
+    for fd in (reading, child):
+        os.close(fd)
+    end_children()
     return data.decode("utf-8", "replace"), how
 
 
-def _drain(fd: int, deadline: float) -> tuple[bytes, str]:
+def _drain(fd: int, child: int, deadline: float) -> tuple[bytes, str]:
+    """The child's line. Its end counts, not that of the pipe: a daemon that it left may hold the other end."""
     data = b""
     while (left := deadline - time.monotonic()) > 0:
-        if not select.select([fd], [], [], left)[0]:
-            break
-        chunk = os.read(fd, 65536)
-        if not chunk:
-            return data, "ended without an answer"
+        ready = select.select([fd, child], [], [], left)[0]
+        chunk = os.read(fd, 65536) if fd in ready else b""
         data += chunk
         if data.endswith(b"\n"):
             return data, ""
         if len(data) > ANSWER_BYTES:
             return b"", "answer too large"
+        if ready and not chunk:
+            return data, "ended without an answer"
     return b"", "too slow"
 
 
-def _end(pid: int) -> None:
-    """The child leads a process group: end all of it."""
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue
-    os.waitpid(pid, 0)
+def adopt_orphans() -> None:
+    """Become the parent of what the agent's code leaves behind, so that it can be ended: PR_SET_CHILD_SUBREAPER."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def end_children() -> None:
+    """Kill until there are none: the orphans of the killed become children of this process."""
+    while children := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        for child in children:
+            os.waitpid(int(child), 0)
 
 
 # ── in the child ──────────────────────────────────────────────────────────────────────────────────
@@ -91,7 +99,6 @@ def _end(pid: int) -> None:
 
 def _answer_and_exit(question: Mapping[str, Any], workdir: str, fd: int) -> None:
     write, leave = os.write, os._exit  # kept before the agent's code can replace them
-    os.setpgid(0, 0)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -153,7 +160,7 @@ def _answer(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
 
 
 def _run(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
-    """The program's own output, exit code and end. It shares this child's group and its deadline."""
+    """The program's own output, exit code and end. It shares this child's deadline and its end."""
     with tempfile.TemporaryFile() as stdin:
         stdin.write(question.get("stdin", "").encode())
         stdin.seek(0)
@@ -179,7 +186,7 @@ def _steps(steps: list[Mapping[str, Any]]) -> list[Any]:
     values = []
     for step in steps:
         target = getattr(made[step["on"]], step["call"]) if "on" in step else _find(step["call"])
-        value = target(*step.get("args", ()), **step.get("kwargs", {})) if "get" not in step else target
+        value = target(*step.get("args", ()), **step.get("kwargs", {})) if callable(target) else target
         if "new" in step:
             made[step["new"]], value = value, None
         values.append(value)

@@ -15,7 +15,7 @@ NAMES = ("auto", "bubblewrap", "docker")
 
 
 def open_sandbox(name: str, *, store: str, runtime: Path) -> Bubblewrap | Docker:
-    """The sandbox of this name for one store; auto: docker if its engine and image are there, else bubblewrap.
+    """The sandbox of this name for one store; auto: docker if engine and image are there, else bubblewrap.
 
     An explicit name is opened without asking whether it works here: `probe` and the first `run` say so.
     """

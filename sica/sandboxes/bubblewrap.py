@@ -1,8 +1,8 @@
 """Boxes made by bubblewrap: Linux namespaces over the host's own /usr, no engine, no image.
 
-As root every box runs as an unprivileged user of the host and in control groups of its own; as an ordinary user it
-runs as that user in a user namespace, in delegated control groups where there are any. What cannot be confined is
-refused.
+As root every box runs as an unprivileged user of the host and in control groups of its own; as an ordinary
+user it runs as that user in a user namespace, in delegated control groups where there are any. What cannot
+be confined is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -85,6 +86,8 @@ class Interpreter:
     path: str
     version: str
     prefix: Path | None = None
+    libraries: Path | None = None
+    """Where its program expects libpython, if that is shared: the path is written into the program."""
 
 
 class Bubblewrap:
@@ -92,13 +95,13 @@ class Bubblewrap:
 
     name = "bubblewrap"
 
-    def __init__(self, *, store: str, runtime: Path) -> None:
+    def __init__(self, *, store: str, runtime: Path, python: Interpreter | None = None) -> None:
         self._runtime = runtime
         self._home = runtime / f"box-{owner()}-{uuid.uuid4().hex[:8]}"
         self._groups_prefix = f"box-{store}-"
         self._uid = HOST_UID if os.getuid() == 0 else None
         self._cgroups = Cgroups.find()
-        self._python = find_python()
+        self._python = python or find_python()
         self._lock = threading.Lock()
         self._launcher: Launcher | None = None
         self._bwrap = ""
@@ -150,7 +153,7 @@ class Bubblewrap:
         }
 
     def sweep(self) -> int:
-        """The launcher ends the boxes of a sica that dies; what can be left are empty groups and directories."""
+        """The launcher ends the boxes of a sica that dies; empty groups and directories may be left."""
         left = self._cgroups.named(self._groups_prefix) if self._cgroups else []
         dead = [path for path in left if not alive(path.name.removeprefix(self._groups_prefix).split("-")[0])]
         for path in dead:
@@ -217,7 +220,7 @@ class Bubblewrap:
         sources: list[Path] = []
 
         def source(path: Path) -> str:
-            """The name that bwrap opens: as root one made by the launcher, since the box's user may not walk there."""
+            """The name that bwrap opens: as root one made by the launcher, who may walk anywhere."""
             if self._uid is None:
                 return str(path)
             sources.append(path)
@@ -250,6 +253,8 @@ class Bubblewrap:
                 words += ["--ro-bind", source(path), str(path)]
         if self._python.prefix is not None:
             words += ["--ro-bind", source(self._python.prefix), "/usr/local"]
+        if self._python.libraries is not None:
+            words += ["--ro-bind", source(self._python.libraries), str(self._python.libraries)]
         words += self._places(spec, source)
         words += ["--remount-ro", "/", "--chdir", "/", "--"]
         words += argv or (self._python.path, "-I", "-S", "-X", "utf8", RUNNER)
@@ -461,9 +466,8 @@ def find_bwrap() -> list[Path]:
 def find_python() -> Interpreter:
     """The system's Python if it can run the runner, else the one that runs sica, shown at /usr/local."""
     base = Path(sys.base_prefix).resolve()
-    own = platform.python_version()
     if base.is_relative_to("/usr"):
-        return Interpreter(str(base / "bin" / "python3"), own)
+        return Interpreter(str(base / "bin" / "python3"), platform.python_version())
     check = (
         "import ctypes,json,selectors,socket,sys;assert sys.version_info>=(3,9);print(sys.version.split()[0])"
     )
@@ -474,7 +478,14 @@ def find_python() -> Interpreter:
         )
         if done.returncode == 0:
             return Interpreter(str(installed), done.stdout.strip())
-    return Interpreter("/usr/local/bin/python3", own, base)
+    return own_python()
+
+
+def own_python() -> Interpreter:
+    shared = sysconfig.get_config_var("Py_ENABLE_SHARED")
+    libraries = Path(sysconfig.get_config_var("LIBDIR")) if shared else None
+    prefix = Path(sys.base_prefix).resolve()
+    return Interpreter("/usr/local/bin/python3", platform.python_version(), prefix, libraries)
 
 
 def system() -> str:
@@ -490,7 +501,8 @@ def cure(said: str) -> str:
         word in said for word in ("namespace", "uid map", "uid_map", "not permitted", "Permission denied")
     ):
         return (
-            "this system forbids user namespaces: allow them (sysctl kernel.apparmor_restrict_unprivileged_userns=0 or "
+            "this system forbids user namespaces: allow them (sysctl "
+            "kernel.apparmor_restrict_unprivileged_userns=0 or "
             "kernel.unprivileged_userns_clone=1, whichever it has), or use the docker sandbox"
         )
     return "run `sica doctor`, or use the docker sandbox"

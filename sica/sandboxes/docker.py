@@ -1,12 +1,11 @@
 """Boxes made by a Docker engine: single-use containers without a network, on an image that holds no key.
 
-Nothing is ever executed in a running container and no file is copied in or out by the engine: the runner is the first
-process, and the job, the answer and the files pass over its attached stream.
+Nothing is ever executed in a running container and no file is copied in or out by the engine: the runner is
+the first process, and the job, the answer and the files pass over its attached stream.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import shutil
 import socket
@@ -324,11 +323,9 @@ class Engine:
         except (APIError, DockerException, RequestException) as error:
             raise SandboxError(f"the Docker engine refused {name}: {_reason(error)}") from error
 
-    def attach(self, identity: str) -> socket.socket:
-        streams = {name: 1 for name in ("stdin", "stdout", "stderr", "stream")}
-        line: socket.socket = self.call("attach_socket", identity, params=streams)._sock
-        line.settimeout(TIMEOUT)
-        return line
+    def attach(self, identity: str) -> Attached:
+        streams = dict.fromkeys(("stdin", "stdout", "stderr", "stream"), 1)
+        return Attached(self.call("attach_socket", identity, params=streams))
 
     def remove(self, identity: str) -> int:
         """1 when it was there."""
@@ -349,28 +346,42 @@ def _older(version: str, than: str) -> bool:
     return tuple(map(int, version.split("."))) < tuple(map(int, than.split(".")))
 
 
+class Attached:
+    """The SDK's wrapping of an attached stream, which leaks its socket unless all three layers are closed."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.line: socket.socket = stream._sock
+        self.line.settimeout(TIMEOUT)
+
+    def close(self) -> None:
+        self._stream._response.close()
+        self._stream.close()
+        self.line.close()
+
+
 class Container:
     """One box; the engine wraps what comes out of it in frames of eight bytes: stream, size."""
 
     def __init__(self, engine: Engine, identity: str) -> None:
         self._engine = engine
         self._identity = identity
-        self._line: socket.socket | None = None
+        self._attached: Attached | None = None
         self._left = 0
         self._stream = 0
         self.said = ""
         """What the runner or the engine printed on stderr."""
 
     def start(self) -> None:
-        self._line = self._engine.attach(self._identity)
+        self._attached = self._engine.attach(self._identity)
         self._poll = select.poll()
-        self._poll.register(self._line, select.POLLIN)
+        self._poll.register(self.line, select.POLLIN)
         self._engine.call("start", self._identity)
 
     @property
     def line(self) -> socket.socket:
-        assert self._line is not None
-        return self._line
+        assert self._attached is not None
+        return self._attached.line
 
     def wait(self, seconds: float) -> bool:
         return bool(self._poll.poll(seconds * 1000))
@@ -422,6 +433,6 @@ class Container:
         return state
 
     def remove(self) -> None:
-        if self._line is not None:
-            self._line.close()
+        if self._attached is not None:
+            self._attached.close()
         self._engine.remove(self._identity)

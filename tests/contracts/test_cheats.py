@@ -100,7 +100,9 @@ def judge(request: pytest.FixtureRequest, sandbox: Sandbox, runtime: Path) -> Ju
         "split": {"checks.json": File(json.dumps(CHECKS).encode())},
         "two-box": {"test_calc.py": File(HIDDEN)},
     }[request.param]
-    task = Task("t/calc", "digest", "do it", grading=request.param, folder="/t/calc", limits=Limits(memory_mb=256))
+    task = Task(
+        "t/calc", "digest", "do it", grading=request.param, folder="/t/calc", limits=Limits(memory_mb=256)
+    )
     case = Case(task, PRISTINE, tests, seconds=60, patience=2, runtime=runtime)
     return lambda left: grading.grade(case, left, sandbox)
 
@@ -129,7 +131,11 @@ def test_files_that_steer_the_judge_are_findings(name: str, judge: Judge) -> Non
 
 def test_plain_pytest_in_one_box_believes_the_cheats_that_say_so(sandbox: Sandbox, runtime: Path) -> None:
     """The control: a list of cheats that would fool nobody proves nothing."""
-    believed = {cheat["name"] for cheat in CHEATS if not cheat.get("slow") and _exit_code(cheat, sandbox, runtime) == 0}
+    believed = {
+        cheat["name"]
+        for cheat in CHEATS
+        if not cheat.get("slow") and _exit_code(cheat, sandbox, runtime) == 0
+    }
     assert {cheat["name"] for cheat in CHEATS if cheat["fools"]} == believed
     assert len(believed) > len(CHEATS) / 2
 

@@ -37,7 +37,7 @@ def look(path):
             found.append([word.decode()[::-1], str(path)])
 
 for root, folders, files in os.walk("/", onerror=lambda e: None):
-    if root.startswith(("/sys", "/usr/share", "/usr/lib/x86_64", "/usr/include")) or root.count("/") > 9:
+    if root.startswith(("/sys", "/usr", "/opt/python")) or root.count("/") > 9:  # the system's own, the same for all
         folders[:] = []
         continue
     folders[:] = [f for f in folders if not (root == "/proc" and f.isdigit() and f != "1")]
@@ -111,8 +111,9 @@ def listener() -> Iterator[tuple[int, str]]:
 
 def spied(world: World, sandbox: Any, port: int, abstract: str) -> dict[str, Any]:
     world.sandbox = sandbox
-    words = json.dumps([w[::-1] for w in (CANARY, HIDDEN, str(world.root), "agents.git", "sica.db")])
-    manifest = MANIFEST + f"env = {{ SPY_WORDS = {json.dumps(words)}, SPY_PORT = '{port}', SPY_ABSTRACT = '{abstract}' }}\n"
+    words = json.dumps([w[::-1] for w in (CANARY, HIDDEN, "store with space", "agents.git", "sica.db")])
+    told = f"SPY_WORDS = {json.dumps(words)}, SPY_PORT = '{port}', SPY_ABSTRACT = '{abstract}'"
+    manifest = f"{MANIFEST}env = {{ {told} }}\n"
     agent = world.seed({"agent.toml": File(manifest.encode()), "main.py": File(SPY.encode())})
     made: Attempt = work(
         world.place,
@@ -146,5 +147,7 @@ def test_an_agent_that_looks_everywhere_finds_no_secret_and_no_way_out(
     assert seen["uid"] != 0
     assert CANARY not in json.dumps(seen["environ"])
     assert "sica" not in json.dumps([seen["environ"], seen["processes"], seen["host"]]).lower()
-    assert {k: v for k, v in seen["routes"].items() if v in ("connected", "resolved") or v.startswith("sent")} == {}
+    assert {
+        k: v for k, v in seen["routes"].items() if v in ("connected", "resolved") or v.startswith("sent")
+    } == {}
     assert len(seen["processes"]) <= 4  # the runner, its relay and the spy: nobody else's

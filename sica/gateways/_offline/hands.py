@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -208,22 +209,28 @@ class Hands:
         return self.command(f"printf %s {shlex.quote(text)} > {shlex.quote(path)}", why)
 
     def _replacements(self, path: str, old: str, new: str) -> list[Act]:
-        a, b = old.splitlines(keepends=True), new.splitlines(keepends=True)
-        acts = []
-        for tag, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-            if tag == "equal":
-                continue
-            before, after = i, j
-            while (before, after) != (0, len(a)) and not _once("".join(a[before:after]), old):
-                before, after = max(0, before - 1), min(len(a), after + 1)
-            left, right = "".join(a[before:i]), "".join(a[j:after])
-            acts.append(self._replacement(path, "".join(a[before:after]), left + "".join(b[k:m]) + right))
-        return acts
+        return [self._replacement(path, before, after) for before, after in _pieces(old, new)]
 
     def _replacement(self, path: str, old: str, new: str) -> Act:
         names = {_PATH: path, _ROLES["replace"][1]: old, _NEW: new}
         arguments = {self._argument("replace", keys): value for keys, value in names.items()}
         return Act(self._name("replace"), arguments, f"Change a place in {path}.")
+
+
+@lru_cache(maxsize=2048)
+def _pieces(old: str, new: str) -> tuple[tuple[str, str], ...]:
+    """What to replace by what, each piece with as much around it as makes it stand there once."""
+    a, b = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    found = []
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        first, last = i, j
+        while (first, last) != (0, len(a)) and not _once("".join(a[first:last]), old):
+            first, last = max(0, first - 1), min(len(a), last + 1)
+        left, right = "".join(a[first:i]), "".join(a[j:last])
+        found.append(("".join(a[first:last]), left + "".join(b[k:m]) + right))
+    return tuple(found)
 
 
 def _once(part: str, text: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,11 @@ class Mutant:
     new: str
     weight: float
 
+    @property
+    def drastic(self) -> bool:
+        """Whether it turns a decision round, which most tests would notice."""
+        return self.kind == "not" or self.kind == "compare" and self.new in ("in", "not in", "is", "is not", "==", "!=")
+
     def apply(self, text: str) -> str:
         return text[: self.start] + self.new + text[self.end :]
 
@@ -30,25 +36,35 @@ _COMPARE = {
 _ARITHMETIC = {
     "+": ("-",), "-": ("+",), "*": ("+", "//"), "/": ("//", "*"), "//": ("%", "/", "*"), "%": ("//",), "**": ("*",),
 }  # fmt: skip
-_ANTONYMS = {
-    a: b
-    for pair in (
-        "min max", "any all", "lstrip rstrip", "startswith endswith", "partition rpartition", "find rfind",
-        "split rsplit", "index rindex", "upper lower", "ceil floor", "keys values", "append appendleft",
-        "pop popleft", "first last", "left right", "start end", "start stop", "head tail", "next previous",
-        "row column", "width height", "old new", "low high", "lower upper", "add discard", "ljust rjust",
-    )
-    for a, b in (pair.split(), pair.split()[::-1])
-}  # fmt: skip
+_NEVER_ENDS = 0.25
+"""How much less is expected of a change to how a loop steps: most such changes make it run for ever."""
 
 
-def mutants(text: str) -> list[Mutant]:
+def _both_ways(*pairs: str) -> dict[str, str]:
+    return {a: b for pair in pairs for a, b in (pair.split(), pair.split()[::-1])}
+
+
+_OPPOSITES = _both_ways(
+    "min max", "any all", "lstrip rstrip", "startswith endswith", "partition rpartition", "find rfind",
+    "split rsplit", "index rindex", "upper lower", "ceil floor", "keys values", "ljust rjust",
+)  # fmt: skip
+"""Names of the language and its library."""
+_SIBLINGS = _both_ways(
+    "first last", "left right", "start end", "start stop", "head tail", "next previous", "row column",
+    "width height", "old new", "low high", "before after", "begin end", "source target", "open close",
+    "append appendleft", "pop popleft", "add discard",
+)  # fmt: skip
+"""Names that programs make up; each is tried only where the program has the other one too."""
+
+
+@lru_cache(maxsize=512)
+def mutants(text: str) -> tuple[Mutant, ...]:
     """Every small change, in the order of the text; none for a text that is not Python."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        return []
-    return list(_Search(text).visit(tree, "<module>", ""))
+        return ()
+    return tuple(_Search(text).visit(tree, "<module>", ""))
 
 
 class _Search:
@@ -58,7 +74,11 @@ class _Search:
         for line in text.splitlines(keepends=True):
             starts.append(starts[-1] + len(line))
         self.starts, self.lines = starts, text.splitlines(keepends=True)
+        words = set(re.findall(r"\w+", text))
+        self.antonyms = _OPPOSITES | {a: b for a, b in _SIBLINGS.items() if b in words}
         self.function = "<module>"
+        self.steps: frozenset[str] = frozenset()
+        self.damp = 1.0
         self.names: list[str] = []
         self.attributes: list[str] = []
 
@@ -96,14 +116,20 @@ class _Search:
                 yield from self.visit(child, prefix + child.name, f"{prefix}{child.name}.")
                 self.names = outer
             elif not _docstring(child):
+                outer_steps, outer_damp = self.steps, self.damp
+                if isinstance(child, ast.While):
+                    self.steps = self.steps | _read(child.test)
+                if isinstance(child, ast.Assign | ast.AugAssign) and _stored(child) & self.steps:
+                    self.damp = _NEVER_ENDS
                 self.function = function
                 yield from self.changes(child)
                 yield from self.visit(child, function, prefix)
+                self.steps, self.damp = outer_steps, outer_damp
 
     def changes(self, node: ast.AST) -> Iterator[Mutant]:
         change = getattr(self, "on_" + type(node).__name__, None)
-        if change:
-            yield from change(node)
+        for mutant in change(node) if change else ():
+            yield replace(mutant, weight=mutant.weight * self.damp)
 
     # ── one kind each ──
 
@@ -203,18 +229,18 @@ class _Search:
             yield self.change("return", node, self.source(plain[0]), 0.3)
 
     def on_Name(self, node: ast.Name) -> Iterator[Mutant]:
-        if isinstance(node.ctx, ast.Load) and node.id in _ANTONYMS:
-            yield self.change("antonym", node, _ANTONYMS[node.id], 1.3)
+        if isinstance(node.ctx, ast.Load) and node.id in self.antonyms:
+            yield self.change("antonym", node, self.antonyms[node.id], 1.3)
         if node.id in self.names and isinstance(node.ctx, ast.Load):
             others = [n for n in self.names if n != node.id and n != "self"]
             for other in others[:6]:
-                yield self.change("name", node, other, 0.5 / max(1, len(others)) + 0.1)
+                yield self.change("name", node, other, 0.5 / max(2, len(others)))
 
     def on_Attribute(self, node: ast.Attribute) -> Iterator[Mutant]:
         end = self.span(node)[1]
         start = end - len(node.attr)
-        if node.attr in _ANTONYMS:
-            yield Mutant("antonym", self.function, node.lineno, start, end, _ANTONYMS[node.attr], 1.3)
+        if node.attr in self.antonyms:
+            yield Mutant("antonym", self.function, node.lineno, start, end, self.antonyms[node.attr], 1.3)
         if isinstance(node.value, ast.Name) and node.value.id == "self" and node.attr in self.attributes:
             for other in [a for a in self.attributes if a != node.attr][:6]:
                 yield Mutant("attribute", self.function, node.lineno, start, end, other, 0.3)
@@ -227,8 +253,13 @@ class _Search:
 
     def on_Assign(self, node: ast.Assign) -> Iterator[Mutant]:
         start, end = self.span(node.targets[-1])[1], self.span(node.value)[0]
-        if self.function != "<module>" and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
-            yield Mutant("arithmetic", self.function, node.lineno, start, end, " += ", 0.4)
+        target = self.source(node.targets[-1])
+        if self.function != "<module>" and (target in self.names or target.startswith("self.")):
+            yield Mutant("arithmetic", self.function, node.lineno, start, end, " += ", 0.3)
+
+    def on_For(self, node: ast.For) -> Iterator[Mutant]:
+        if isinstance(node.iter, ast.Name | ast.Attribute):
+            yield self.change("bound", node.iter, f"reversed({self.source(node.iter)})", 0.6)
 
     def on_Break(self, node: ast.Break) -> Iterator[Mutant]:
         yield self.change("return", node, "continue", 0.9)
@@ -247,12 +278,20 @@ class _Search:
         if any(isinstance(n, ast.Return | ast.Yield | ast.YieldFrom) and n.value for n in ast.walk(last)):
             return
         if isinstance(last, ast.Expr) and not isinstance(last.value, ast.Constant):
-            yield self.change("return", last, f"return {self.source(last)}", 1.0)
+            yield self.change("return", last, f"return {self.source(last)}", 0.2)
         if isinstance(last, ast.Pass) or node.name == "__init__":
             return
         indent = " " * node.body[0].col_offset
         for name in [n for n in _names(node) if n != "self"][-2:]:
-            yield self.change("return", last, f"{self.source(last)}\n{indent}return {name}", 0.7)
+            yield self.change("return", last, f"{self.source(last)}\n{indent}return {name}", 0.15)
+
+
+def _read(node: ast.AST) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+
+
+def _stored(node: ast.AST) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
 
 
 def _docstring(node: ast.AST) -> bool:

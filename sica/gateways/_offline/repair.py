@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 
 from sica.gateways._offline.hands import Hands, Page, Thought
@@ -17,7 +19,10 @@ _FAILED = re.compile(r"^(?:FAIL|ERROR): (\w+)", re.MULTILINE)
 _OK = re.compile(r"^OK\b|^\d+ passed\b|\[exit code 0\]|<returncode>0<|exit (?:code|status):? 0\b", re.MULTILINE)
 _RAISED = re.compile(r"^(\w+(?:Error|Exception))\b:? ?(.*)$", re.MULTILINE)
 _DEFINED = re.compile(r"^(?:\./)?([^:\n]+):(\d+): *(?:async )?(?:def|class) (\w+)", re.MULTILINE)
+_TESTS_RUN = re.compile(r"^Ran (\d+) tests?|(\d+) passed", re.MULTILINE)
 _FILES_READ = 4
+_SPREAD = 0.85
+"""Each further change of one function counts this much less, so that other functions get their turn."""
 _CHANGES_TRIED = 200
 
 
@@ -48,6 +53,12 @@ class Outcome:
             for m in _FRAME.finditer(self.text)
             if "/lib/python" not in m[1] and not m[1].startswith("<")
         ]
+
+    @property
+    def few(self) -> bool:
+        """Whether most tests pass, so that the fault is at some edge."""
+        run = _TESTS_RUN.search(self.text)
+        return bool(run) and self.failures * 2 < int((run[1] or run[2]) if run else 0)
 
     @property
     def raised(self) -> str:
@@ -114,16 +125,27 @@ def _is_test(path: str) -> bool:
 def _named(known: Known, outcome: Outcome) -> list[tuple[str, str]]:
     """(path, name) of what the failing lines of the tests speak of."""
     found = []
-    for path, _, _, source in outcome.frames:
+    for path, _, function, source in outcome.frames:
         if _is_test(path):
-            for name in re.findall(r"[A-Za-z_]\w*", source):
+            body = _source(known.texts.get(known.local(path), ""), function)
+            for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*", f"{source}\n{body}")):
                 found += [(p, name) for p, _ in known.defined.get(name, []) if not _is_test(p)]
     return found
 
 
+def _source(text: str, function: str) -> str:
+    """The text of a function."""
+    found = re.search(rf"^( *)def {re.escape(function)}\(.*?(?=^\1\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[0] if found else ""
+
+
 def _read_suspects(hands: Hands, known: Known, outcome: Outcome) -> Thought[None]:
-    """The files that the failures speak of: the innermost frames first."""
+    """The files that the failures speak of, the innermost frames first; then those that these call."""
     framed = [known.local(f[0]) for f in reversed(outcome.frames) if not _is_test(f[0])]
+    if not framed:  # only assertions failed: read what the tests do
+        for path in dict.fromkeys(known.local(f[0]) for f in outcome.frames):
+            if path and path not in known.texts:
+                yield from _read(hands, known, path)
     named = [path for path, _ in _named(known, outcome)]
     suspects = [p for p in dict.fromkeys([*framed, *named]) if p]
     if not suspects:
@@ -131,6 +153,20 @@ def _read_suspects(hands: Hands, known: Known, outcome: Outcome) -> Thought[None
     for path in suspects[:_FILES_READ]:
         if path not in known.texts:
             yield from _read(hands, known, path)
+    for path in _called(known, outcome):
+        if len([p for p in known.texts if not _is_test(p)]) < _FILES_READ and path not in known.texts:
+            yield from _read(hands, known, path)
+
+
+def _called(known: Known, outcome: Outcome) -> list[str]:
+    """Files not read yet that define what suspicious functions call, most suspicious first."""
+    suspicion = _suspicion(known, outcome)
+    calls = {path: _calls(text) for path, text in known.texts.items() if not _is_test(path)}
+    found: list[str] = []
+    for path, function in sorted(suspicion, key=lambda place: (-suspicion[place], place)):
+        for name in sorted(calls.get(path, {}).get(function, ())):
+            found += [p for p, _ in known.defined.get(name, []) if p not in known.texts and not _is_test(p)]
+    return list(dict.fromkeys(found))
 
 
 def _read(hands: Hands, known: Known, path: str) -> Thought[None]:
@@ -140,14 +176,13 @@ def _read(hands: Hands, known: Known, path: str) -> Thought[None]:
 
 def _suspicion(known: Known, outcome: Outcome) -> dict[tuple[str, str], float]:
     """(path, function) -> how likely the fault is in there; spreads along calls and fades."""
-    calls = {path: _calls(text) for path, text in known.texts.items()}
+    calls = {path: _calls(text) for path, text in known.texts.items() if not _is_test(path)}
     places: dict[str, list[tuple[str, str]]] = {}
     for path, functions in calls.items():
         for name in functions:
             places.setdefault(name.rpartition(".")[2], []).append((path, name))
     found: dict[tuple[str, str], float] = {}
-    frames = [(known.local(f[0]), f[2]) for f in outcome.frames if not _is_test(f[0])]
-    for depth, (path, name) in enumerate(reversed(frames)):
+    for path, name, _, depth in _depths(known, outcome):
         for place in places.get(name, []):
             if place[0] == path:
                 found[place] = max(found.get(place, 0), 5.0 / (1 + depth / 2))
@@ -169,7 +204,21 @@ def _suspicion(known: Known, outcome: Outcome) -> dict[tuple[str, str], float]:
     return found
 
 
-def _calls(text: str) -> dict[str, set[str]]:
+def _depths(known: Known, outcome: Outcome) -> list[tuple[str, str, int, int]]:
+    """(path, function, line, frames below it) of every frame outside the tests; 0 is where it was raised."""
+    found = []
+    depth = 0
+    for path, line, function, _ in reversed(outcome.frames):
+        if _is_test(path):
+            depth = 0
+            continue
+        found.append((known.local(path), function, line, depth))
+        depth += 1
+    return found
+
+
+@lru_cache(maxsize=512)
+def _calls(text: str) -> Mapping[str, set[str]]:
     """Function -> names of what it calls or reads by attribute; methods as Class.name."""
     try:
         tree = ast.parse(text)
@@ -196,17 +245,25 @@ def _calls(text: str) -> dict[str, set[str]]:
 
 def _ranked(known: Known, outcome: Outcome, dice: Random) -> list[tuple[str, Mutant]]:
     suspicion = _suspicion(known, outcome)
-    lines = {(known.local(f[0]), f[1]) for f in outcome.frames}
+    lines = {(path, line): 4 if depth == 0 else 2 for path, _, line, depth in reversed(_depths(known, outcome))}
+    raised, few = outcome.raised, outcome.few
     scored = []
     for path, text in known.texts.items():
         if _is_test(path):
             continue
         for mutant in mutants(text):
-            weight = suspicion.get((path, mutant.function), 0.2) * mutant.weight * _evidence(mutant, outcome.raised)
-            weight *= 4 if (path, mutant.line) in lines else 1
+            weight = suspicion.get((path, mutant.function), 0.2) * mutant.weight * _evidence(mutant, raised)
+            weight *= lines.get((path, mutant.line), 1)
+            weight *= 0.5 if few and mutant.drastic else 1
             scored.append((weight * dice.uniform(0.8, 1.2), path, mutant))
     scored.sort(key=lambda s: -s[0])
-    return [(path, mutant) for _, path, mutant in scored]
+    seen: Counter[tuple[str, str]] = Counter()
+    spread = []
+    for weight, path, mutant in scored:
+        spread.append((weight * _SPREAD ** seen[path, mutant.function], path, mutant))
+        seen[path, mutant.function] += 1
+    spread.sort(key=lambda s: -s[0])
+    return [(path, mutant) for _, path, mutant in spread]
 
 
 _EVIDENCE: Sequence[tuple[str, str, float]] = (

@@ -1,7 +1,9 @@
 """Serves a gateway to boxes: one Unix socket a box. Holds the money; nothing is sent before it is reserved.
 
-    handler (one asyncio loop, in one thread)      reads the request, writes the answer, nothing that blocks
-       └── a thread for each call                  checks, reserves, records, asks the gateway, settles
+    door.py      sockets and HTTP, on one asyncio loop in one thread; nothing in it blocks
+    dialect.py   what a box may say, checked; another protocol is another such file
+    this file    a call, in a thread of its own: reserve, record, ask the gateway, settle
+    session.py   what one box was given and used;  money.py  accounts;  terms.py  patience and limits
 
 The socket's path says who is asking, so a request needs no key and cannot claim to be another session.
 A call that was sent is settled even when the agent has hung up.
@@ -10,290 +12,41 @@ A call that was sent is settled even when the agent has hung up.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import json
-import os
 import random
-import resource
 import shutil
-import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
 from aiohttp import web
 
-from sica import chat, dialect
-from sica.dialect import Refused, Request
+from sica import chat
+from sica.broker import dialect
+from sica.broker.dialect import Refused, Request
+from sica.broker.door import (
+    Connection,
+    Exchange,
+    Item,
+    Reply,
+    Server,
+    json_response,
+    listen,
+    room_for_connections,
+)
+from sica.broker.money import Account, Pace, dearest, with_completion
+from sica.broker.session import BoxSession, Held, facts
+from sica.broker.terms import Terms
 from sica.errors import CredentialsError, ProviderError, RequestRejected, SicaError, UsageError
 from sica.model import Budget, Call, Usage
 from sica.ports import Asked, Gateway, Price, Trace
 
-_SOCKET_PATH = 104
-"""Bytes that every Unix takes as a socket's address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How patient and how generous the broker is with one box."""
-
-    completion: int = 8_192
-    """Tokens of an answer when the agent asks for no number; fewer when the budget ends before."""
-    most_completion: int = 65_536
-    """Tokens that an agent may ask for; more is an error."""
-    body_bytes: int = 4 * 1024 * 1024
-    header_seconds: float = 10.0
-    body_seconds: float = 30.0
-    at_once: int = 8
-    """Calls of one session under way; more wait for their turn."""
-    connections: int = 128
-    timeout: float = 600.0
-    """Seconds of one try at the provider."""
-    retries: int = 5
-    backoff: float = 1.0
-    """Seconds before the first retry; doubled with each, give or take a half."""
-    patience: float = 120.0
-    """Seconds of one wait; a provider that asks for more has failed."""
-    grace: float = 5.0
-    """Seconds that an ending session gives calls under way before it counts them at their reservation."""
-    refusals: int = 100
-    """Refused calls of one session that are recorded; the rest are only refused."""
-
-
-# ── money ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(slots=True)
-class Account:
-    """What one session or run has used, and what is held for its calls under way; guarded by the broker."""
-
-    cap: Budget
-    settled: Usage = field(default_factory=Usage)
-    held: dict[object, Usage] = field(default_factory=dict)
-
-    def used(self) -> Usage:
-        return sum(self.held.values(), self.settled)
-
-    def short(self, need: Usage, *, of_settled: bool = False) -> str:
-        """Which part of the cap `need` would pass: calls, tokens, usd, or ""."""
-        after = (self.settled if of_settled else self.used()) + need
-        checks = (
-            ("calls", after.calls, self.cap.calls),
-            ("tokens", after.tokens, self.cap.tokens),
-            ("usd", after.usd, self.cap.usd),
-        )
-        return next((name for name, value, cap in checks if cap is not None and value > cap), "")
-
-    def left_for_completion(self, prompt: Usage, price: Price) -> float:
-        """Completion tokens that the cap allows after the prompt."""
-        used = self.used() + prompt
-        tokens = float("inf") if self.cap.tokens is None else self.cap.tokens - used.tokens
-        if self.cap.usd is None or not price.completion:
-            return tokens
-        return min(tokens, (self.cap.usd - used.usd) / price.completion * (1 - 1e-9))
-
-    def settle(self, key: object, usage: Usage) -> None:
-        self.held.pop(key)
-        self.settled += usage
-
-
-class Pace:
-    """When the next call may be sent. One for all sessions: a provider says wait to everybody."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._not_before = 0.0
-
-    def hold(self, seconds: float) -> None:
-        with self._lock:
-            self._not_before = max(self._not_before, time.monotonic() + seconds)
-
-    def wait(self, stop: threading.Event) -> float:
-        """Seconds waited for; ends early when `stop` is set."""
-        began = time.monotonic()
-        while (left := self._left()) > 0 and not stop.wait(left):
-            pass
-        return time.monotonic() - began
-
-    def _left(self) -> float:
-        with self._lock:
-            return self._not_before - time.monotonic()
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A call that may be made: numbered, reserved, not yet sent."""
-
-    number: int
-    model: str
-    price: Price
-    reserved: Usage
-    request: Mapping[str, Any]
-    digest: str
-    """Of the prompt, for estimating the prompts that begin with it."""
-
-
-# ── one box's door ────────────────────────────────────────────────────────────────────────────────
-
-
-class BoxSession:
-    """A ports.Session. Made by the broker only."""
-
-    def __init__(
-        self,
-        *,
-        id: str,
-        role: str,
-        model: str,
-        budget: Budget,
-        seed: int,
-        trace: Trace,
-        run: str,
-        directory: Path,
-        money: threading.Condition,
-    ) -> None:
-        self.directory = directory
-        self._money = money
-        self.id, self.role, self.model, self.run, self.seed = id, role, model, run, seed
-        self.account = Account(budget)
-        self.closing = threading.Event()
-        self.running = 0
-        self.lock = threading.Lock()
-        self._trace: Trace | None = trace
-        self._numbers = iter(range(1 << 62))
-        self._notices: deque[str] = deque()
-        self._prompts: dict[str, int] = {}
-        self._reached = ""
-        self._failure = ""
-        self._waited = 0.0
-        self._refused = 0
-
-    def usage(self) -> Usage:
-        """Of every call, the ones under way at their reservation."""
-        with self._money:
-            return self.account.used()
-
-    def reached(self) -> str:
-        return self._reached
-
-    def failure(self) -> str:
-        return self._failure
-
-    def waited(self) -> float:
-        return self._waited
-
-    def notice(self, text: str) -> None:
-        with self.lock:
-            self._notices.append(text)
-
-    def log(self, kind: str, /, **data: Any) -> None:
-        with self.lock:
-            if self._trace is not None:
-                self._trace.event(kind, **data)
-
-    def log_request(self, held: _Held, notices: Sequence[str]) -> None:
-        with self.lock:
-            if self._trace is None:
-                return
-            for text in notices:
-                self._trace.event("notice", call=held.number, text=text)
-            hashes = [self._trace.message(message) for message in held.request["messages"]]
-            rest = {k: v for k, v in held.request.items() if k not in {"messages", "model"}}
-            self._trace.event("request", call=held.number, model=held.model, messages=hashes, rest=rest)
-
-    def leave_trace(self) -> None:
-        with self.lock:
-            self._trace = None
-
-    def next_number(self) -> int:
-        return next(self._numbers)
-
-    def take_notices(self) -> list[str]:
-        with self.lock:
-            taken = list(self._notices)
-            self._notices.clear()
-        return taken
-
-    def put_back(self, notices: Sequence[str]) -> None:
-        with self.lock:
-            self._notices.extendleft(reversed(notices))
-
-    def mark_reached(self, what: str) -> None:
-        with self.lock:
-            self._reached = self._reached or what
-
-    def count_refusal(self) -> int:
-        with self.lock:
-            self._refused += 1
-            return self._refused
-
-    def mark_failed(self, why: str) -> None:
-        with self.lock:
-            self._failure = self._failure or why
-
-    def add_wait(self, seconds: float) -> None:
-        with self.lock:
-            self._waited += seconds
-
-    def estimate(self, body: Mapping[str, Any]) -> tuple[int, str]:
-        """Prompt tokens that the request cannot exceed, and the prompt's digest.
-
-        A token is at least one byte. Where the beginning of the prompt was sent before, the provider's own
-        count stands for it, so the bound is loose only for what is new.
-        """
-        rest = {k: v for k, v in body.items() if k != "messages"}
-        bound = _bytes(rest) + 1_024  # what a provider adds for tools and templates
-        digest = chat.fingerprint(rest)
-        for message in body["messages"]:
-            digest = hashlib.sha256(f"{digest} {chat.fingerprint(message)}".encode()).hexdigest()
-            bound += _bytes(message) + 16
-            bound = self._prompts.get(digest, bound)
-        return bound, digest
-
-    def learn(self, digest: str, prompt_tokens: int) -> None:
-        with self.lock:
-            self._prompts[digest] = prompt_tokens
-            if len(self._prompts) > 1_024:
-                del self._prompts[next(iter(self._prompts))]
-
-
-def _bytes(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode())
-
-
-# ── answers on their way from a call's thread to the handler ──────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    status: int
-    body: Mapping[str, Any]
-
-
-_Item = _Reply | Mapping[str, Any] | None
-"""A whole reply, a chunk, or the end of the chunks."""
-
-
-class _Exchange:
-    """One request and where its answer goes."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.items: asyncio.Queue[_Item] = asyncio.Queue()
-        self.hung_up = threading.Event()
-
-    def put(self, item: _Item) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it everybody who could listen
-            self._loop.call_soon_threadsafe(self.items.put_nowait, item)
-
-
-# ── the broker ────────────────────────────────────────────────────────────────────────────────────
+__all__ = ["BoxSession", "HttpBroker", "Terms"]
 
 
 class HttpBroker:
@@ -328,7 +81,7 @@ class HttpBroker:
         self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
 
     def __enter__(self) -> Self:
-        _room_for_connections()
+        room_for_connections()
         (self._runtime / "s").mkdir(parents=True, exist_ok=True)
         for folder in (self._runtime, self._runtime / "s"):
             folder.chmod(0o711)  # a box's user walks through and lists nothing
@@ -364,7 +117,7 @@ class HttpBroker:
             directory=directory,
             money=self._money,
         )
-        session.log("session", session=id, role=role, model=model, seed=seed, run=run, budget=_plain(budget))
+        session.log("session", session=id, role=role, model=model, seed=seed, run=run, budget=facts(budget))
         with ExitStack() as undo:
             undo.callback(shutil.rmtree, directory, ignore_errors=True)
             server = self._wait_for(self._open(session))
@@ -379,12 +132,12 @@ class HttpBroker:
         slots = asyncio.Semaphore(self._terms.at_once)
 
         async def serve(request: web.BaseRequest) -> web.StreamResponse:
-            with cast(_Connection, request.protocol).heard():
+            with cast(Connection, request.protocol).heard():
                 return await self._serve(session, slots, request)
 
-        runner = web.ServerRunner(_Server(serve, self._terms, self._loop), shutdown_timeout=0.2)
+        runner = web.ServerRunner(Server(serve, self._terms, self._loop), shutdown_timeout=0.2)
         await runner.setup()
-        await web.SockSite(runner, _listen(session.directory), backlog=1024).start()
+        await web.SockSite(runner, listen(session.directory), backlog=1024).start()
         return runner
 
     def _finish(self, session: BoxSession) -> None:
@@ -393,13 +146,14 @@ class HttpBroker:
         with self._money:
             self._money.notify_all()
             self._money.wait_for(lambda: not session.running, self._terms.grace)
+        with self._recording, self._money:
             abandoned = list(session.account.held.items())
             for number, usage in abandoned:
                 session.account.settle(number, usage)
                 self._account.settle((session.id, number), usage)
             self._money.notify_all()
         for number, usage in abandoned:
-            session.log("failed", call=number, reason="not back when the box ended", usage=_plain(usage))
+            session.log("failed", call=number, reason="not back when the box ended", usage=facts(usage))
         session.leave_trace()
 
     # ── HTTP ──
@@ -409,10 +163,10 @@ class HttpBroker:
     ) -> web.StreamResponse:
         try:
             if self._route(request) == "models":
-                return _json(200, self._models(session))
+                return json_response(200, self._models(session))
             return await self._chat(session, slots, request)
         except Refused as refused:
-            return _json(refused.status, refused.body(), close=refused.status in {408, 413, 415})
+            return json_response(refused.status, refused.body(), close=refused.status in {408, 413, 415})
 
     def _route(self, request: web.BaseRequest) -> str:
         routes = {"/chat/completions": ("chat", "POST"), "/models": ("models", "GET")}
@@ -440,7 +194,7 @@ class HttpBroker:
         except BaseException:
             slots.release()
             raise
-        exchange = _Exchange(self._loop)
+        exchange = Exchange(self._loop)
         with self._money:
             session.running += 1
         threading.Thread(
@@ -469,19 +223,19 @@ class HttpBroker:
             raise Refused(400, "the body ended early") from None
         return bytes(raw)
 
-    async def _answer(self, request: web.BaseRequest, exchange: _Exchange) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         first = await exchange.items.get()
-        if isinstance(first, _Reply):
-            return _json(first.status, first.body)
+        if isinstance(first, Reply):
+            return json_response(first.status, first.body)
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        item: _Item = first
+        item: Item = first
         while item is not None:
-            data = item.body if isinstance(item, _Reply) else item
+            data = item.body if isinstance(item, Reply) else item
             await response.write(b"data: " + json.dumps(data).encode() + b"\n\n")
-            if isinstance(item, _Reply):  # it broke in the middle: the error is the last thing said
+            if isinstance(item, Reply):  # it broke in the middle: the error is the last thing said
                 break
             item = await exchange.items.get()
         else:
@@ -491,16 +245,16 @@ class HttpBroker:
 
     # ── one call, in its own thread ──
 
-    def _work(self, session: BoxSession, raw: bytes, exchange: _Exchange, slots: asyncio.Semaphore) -> None:
+    def _work(self, session: BoxSession, raw: bytes, exchange: Exchange, slots: asyncio.Semaphore) -> None:
         try:
             self._call(session, dialect.read(raw), exchange)
         except Refused as refused:
-            exchange.put(_Reply(refused.status, refused.body()))
+            exchange.put(Reply(refused.status, refused.body()))
             if refused.status == 400 and session.count_refusal() <= self._terms.refusals:
                 session.log("refused", call=None, reason=refused.message)
         except Exception as error:  # noqa: BLE001 - the thread's last stop: the run learns of it through `fatal`
             self._stop(session, error)
-            exchange.put(_Reply(500, Refused(500, "internal error", kind="api_error").body()))
+            exchange.put(Reply(500, Refused(500, "internal error", kind="api_error").body()))
         finally:
             with self._money:
                 session.running -= 1
@@ -512,23 +266,22 @@ class HttpBroker:
         session.mark_failed(f"{type(error).__name__}: {error}")
         self.fatal = self.fatal or error
 
-    def _call(self, session: BoxSession, request: Request, exchange: _Exchange) -> None:
+    def _call(self, session: BoxSession, request: Request, exchange: Exchange) -> None:
         """Reserve, record, send, settle. Whatever happens once it is reserved, the call is accounted for."""
         if self.fatal is not None:
             raise _failed()
         held, notices = self._admit(session, request)
+        self._promise(session, held)
         outcome = _Outcome(Usage(), "failed", None)
         try:
-            self._note(session, held.number, held.model, held.reserved, "reserved")
             session.log_request(held, notices)
             outcome = _Outcome(held.reserved, "failed", None)
             outcome = self._ask(session, held, request, exchange)
         finally:
-            if self._settle(session, held.number, outcome.usage):
-                self._note(session, held.number, held.model, outcome.usage, outcome.state)
+            self._settle(session, held, outcome)
         exchange.put(outcome.last)
 
-    def _admit(self, session: BoxSession, request: Request) -> tuple[_Held, list[str]]:
+    def _admit(self, session: BoxSession, request: Request) -> tuple[Held, list[str]]:
         notices = session.take_notices()
         try:
             return self._reserve(session, request, notices), notices
@@ -544,7 +297,7 @@ class HttpBroker:
             session.log("refused", call=number, reason=reason)
             self._note(session, number, session.model, Usage(), "refused")
 
-    def _reserve(self, session: BoxSession, request: Request, notices: Sequence[str]) -> _Held:
+    def _reserve(self, session: BoxSession, request: Request, notices: Sequence[str]) -> Held:
         """Hold the worst that the call can cost, or raise Refused; nothing is held then.
 
         Where only calls under way stand in the way, wait for them: most cost less than was held for them.
@@ -554,18 +307,20 @@ class HttpBroker:
         said = [{"role": "user", "content": text} for text in notices]
         body = {**request.body, "messages": [*request.body["messages"], *said]}
         tokens, digest = session.estimate({**body, "model": model})
-        prompt = Usage(usd=tokens * _dearest(price, body), prompt_tokens=tokens, calls=1)
+        prompt = Usage(usd=tokens * dearest(price, body), prompt_tokens=tokens, calls=1)
         began = time.monotonic()
         with self._money:
             while True:
                 completion = self._completion(session, request, prompt, price)
-                need = _with_completion(prompt, completion * request.choices, price)
+                need = with_completion(prompt, completion * request.choices, price)
                 lacking = self._lacking(session, need)
                 if not lacking:
                     break
-                if session.closing.is_set() or self._lacking(session, need, of_settled=True):
+                if self._lacking(session, need, of_settled=True):
                     session.mark_reached(lacking)
                     raise Refused(429, f"budget exhausted: {lacking}", kind=_EXHAUSTED)
+                if session.closing.is_set():
+                    raise Refused(503, "this door is closed", kind="api_error")
                 self._money.wait()
             number = session.next_number()
             session.account.held[number] = need
@@ -573,7 +328,7 @@ class HttpBroker:
         session.add_wait(time.monotonic() - began)
         if request.completion is None:
             body["max_tokens"] = completion
-        return _Held(number, model, price, need, {**body, "model": model}, digest)
+        return Held(number, model, price, need, {**body, "model": model}, digest)
 
     def _lacking(self, session: BoxSession, need: Usage, *, of_settled: bool = False) -> str:
         of_session = session.account.short(need, of_settled=of_settled)
@@ -613,7 +368,7 @@ class HttpBroker:
             )
         return price or Price(0.0, 0.0)
 
-    def _ask(self, session: BoxSession, held: _Held, request: Request, exchange: _Exchange) -> _Outcome:
+    def _ask(self, session: BoxSession, held: Held, request: Request, exchange: Exchange) -> _Outcome:
         """The provider's answer, or what is told to the agent instead of it."""
         asked = Asked(held.request, session.role, session.seed, held.number, self._terms.timeout)
         began = time.monotonic()
@@ -622,30 +377,30 @@ class HttpBroker:
             if request.stream:
                 body, broken = self._stream(session, asked, exchange, wants_usage=request.wants_usage)
             else:
-                body, broken = self._attempts(session, asked, self._gateway.complete), None
+                body, broken = self._attempts(session, asked, exchange, self._gateway.complete), None
         except (ProviderError, CredentialsError, UsageError, RequestRejected) as error:
             return _Outcome(Usage(calls=1), "failed", self._told(session, held, error))
         usage = self._spent(session, held, body)
         seconds = round(time.monotonic() - began, 6)
-        session.log("response", call=held.number, body=body, usage=_plain(usage), seconds=seconds)
+        session.log("response", call=held.number, body=body, usage=facts(usage), seconds=seconds)
         if broken is not None:
             return _Outcome(usage, "failed", self._told(session, held, broken))
         if request.stream:
             return _Outcome(usage, "settled", None)
-        return _Outcome(usage, "settled", _Reply(200, body))
+        return _Outcome(usage, "settled", Reply(200, body))
 
-    def _told(self, session: BoxSession, held: _Held, error: SicaError) -> _Reply:
+    def _told(self, session: BoxSession, held: Held, error: SicaError) -> Reply:
         """Who is to blame decides: the agent for what no provider takes, else never the agent."""
         session.log("failed", call=held.number, reason=f"{type(error).__name__}: {error}")
         if isinstance(error, RequestRejected):
-            return _Reply(400, Refused(400, str(error), code=error.code).body())
+            return Reply(400, Refused(400, str(error), code=error.code).body())
         if isinstance(error, ProviderError):
             session.mark_failed(str(error))
         else:
             self._stop(session, error)
-        return _Reply(502, _failed().body())
+        return Reply(502, _failed().body())
 
-    def _spent(self, session: BoxSession, held: _Held, body: Mapping[str, Any]) -> Usage:
+    def _spent(self, session: BoxSession, held: Held, body: Mapping[str, Any]) -> Usage:
         """By the provider's own count; without one, everything that was held."""
         counted = chat.usage(body)
         if counted is None:
@@ -657,10 +412,10 @@ class HttpBroker:
         return replace(counted, calls=1, usd=usd)
 
     def _stream(
-        self, session: BoxSession, asked: Asked, exchange: _Exchange, *, wants_usage: bool
+        self, session: BoxSession, asked: Asked, exchange: Exchange, *, wants_usage: bool
     ) -> tuple[dict[str, Any], ProviderError | None]:
         """Pass chunks on as they come; the answer they add up to, and what broke it off if something did."""
-        first, rest = self._attempts(session, asked, lambda a: _begun(self._gateway.stream(a)))
+        first, rest = self._attempts(session, asked, exchange, lambda a: _begun(self._gateway.stream(a)))
         seen: list[Mapping[str, Any]] = []
         broken = None
         try:
@@ -677,7 +432,9 @@ class HttpBroker:
                 rest.close()
         return chat.whole(seen), broken
 
-    def _attempts(self, session: BoxSession, asked: Asked, send: Callable[[Asked], _T]) -> _T:
+    def _attempts(
+        self, session: BoxSession, asked: Asked, exchange: Exchange, send: Callable[[Asked], _T]
+    ) -> _T:
         """Try until it works, the failure is one that waiting cannot cure, or patience ends."""
         dice = random.Random(f"{session.seed} {asked.number}")
         for attempt in itertools.count():
@@ -688,7 +445,8 @@ class HttpBroker:
                 delay = self._terms.backoff * 2**attempt * dice.uniform(0.5, 1.5)
                 delay = max(delay, error.retry_after or 0.0)
                 over = attempt >= self._terms.retries or delay > self._terms.patience
-                if not error.transient or over or session.closing.is_set():
+                unheard = exchange.hung_up.is_set() or session.closing.is_set()
+                if not error.transient or over or unheard:
                     raise
                 session.log("retry", call=asked.number, reason=str(error), seconds=round(delay, 3))
                 if error.retry_after is not None:
@@ -700,20 +458,39 @@ class HttpBroker:
 
     # ── books ──
 
-    def _settle(self, session: BoxSession, number: int, usage: Usage) -> bool:
-        """False when the session ended before and counted the call at its reservation."""
+    def _settle(self, session: BoxSession, held: Held, outcome: _Outcome) -> None:
+        """Only once the row says less may others use what is left over: the rows never add up past the cap.
+
+        Nothing, when the session ended before and counted the call at its reservation.
+        """
+        with self._recording:
+            with self._money:
+                if held.number not in session.account.held:
+                    return
+            self._record(self._row(session, held.number, held.model, outcome.usage, outcome.state))
+            self._free(session, held.number, outcome.usage)
+
+    def _promise(self, session: BoxSession, held: Held) -> None:
+        """On record before it is sent. What cannot be recorded is not sent, and so not held either."""
+        try:
+            self._note(session, held.number, held.model, held.reserved, "reserved")
+        except BaseException:
+            self._free(session, held.number, Usage())
+            raise
+
+    def _free(self, session: BoxSession, number: int, usage: Usage) -> None:
         with self._money:
-            if number not in session.account.held:
-                return False
-            session.account.settle(number, usage)
-            self._account.settle((session.id, number), usage)
-            self._money.notify_all()
-        return True
+            if number in session.account.held:
+                session.account.settle(number, usage)
+                self._account.settle((session.id, number), usage)
+                self._money.notify_all()
 
     def _note(self, session: BoxSession, number: int, model: str, usage: Usage, state: _State) -> None:
-        call = Call(session.id, number, session.run, session.role, model, usage, state, time.time())
         with self._recording:
-            self._record(call)
+            self._record(self._row(session, number, model, usage, state))
+
+    def _row(self, session: BoxSession, number: int, model: str, usage: Usage, state: _State) -> Call:
+        return Call(session.id, number, session.run, session.role, model, usage, state, time.time())
 
 
 _T = TypeVar("_T")
@@ -729,21 +506,11 @@ class _Outcome:
 
     usage: Usage
     state: _State
-    last: _Item
+    last: Item
 
 
 def _failed() -> Refused:
     return Refused(502, "the model provider failed", kind="api_error", code="provider_error")
-
-
-def _dearest(price: Price, body: Mapping[str, Any]) -> float:
-    """Dollars that one prompt token can cost."""
-    writes = "cache_control" in json.dumps(body)
-    return max(price.prompt, price.cached or 0.0, (price.cache_write or 0.0) if writes else 0.0)
-
-
-def _with_completion(prompt: Usage, tokens: int, price: Price) -> Usage:
-    return replace(prompt, completion_tokens=tokens, usd=prompt.usd + tokens * price.completion)
 
 
 def _begun(stream: Iterator[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Iterator[Mapping[str, Any]]]:
@@ -758,110 +525,3 @@ def _shown(part: Mapping[str, Any], wants_usage: bool) -> Mapping[str, Any] | No
     if wants_usage or part.get("usage") is None:
         return part
     return {k: v for k, v in part.items() if k != "usage"} if part.get("choices") else None
-
-
-def _plain(record: Usage | Budget) -> dict[str, Any]:
-    return asdict(record)
-
-
-# ── sockets and HTTP ──────────────────────────────────────────────────────────────────────────────
-
-
-def _json(status: int, body: Mapping[str, Any], *, close: bool = False) -> web.Response:
-    headers = {} if status < 400 else {"x-should-retry": "false"}  # what could be retried has been
-    response = web.Response(
-        status=status, body=json.dumps(body).encode(), content_type="application/json", headers=headers
-    )
-    if close:
-        response.force_close()
-    return response
-
-
-class _Connection(web.RequestHandler):
-    """Ends connections that begin a request and do not finish its head in time, and those past the limit."""
-
-    def __init__(self, server: _Server, terms: Terms, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            access_log=None,  # type: ignore[arg-type]
-            auto_decompress=False,
-            tcp_keepalive=False,
-            lingering_time=1.0,
-        )
-        self._server, self._terms, self._clock = server, terms, loop
-        self._busy = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if len(self._server.connections) >= self._terms.connections:
-            cast(asyncio.Transport, transport).abort()
-            return
-        super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        if not self._busy and self._timer is None:
-            self._timer = self._clock.call_later(self._terms.header_seconds, self.force_close)
-        super().data_received(data)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._disarm()
-        super().connection_lost(exc)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    @contextmanager
-    def heard(self) -> Iterator[None]:
-        """While a request whose head has come is answered."""
-        self._busy = True
-        self._disarm()
-        try:
-            yield
-        finally:
-            self._busy = False
-
-
-class _Server(web.Server):
-    def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        terms: Terms,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        super().__init__(handler, handler_cancellation=True)
-        self._make: Callable[[], _Connection] = lambda: _Connection(self, terms, loop)
-
-    def __call__(self) -> web.RequestHandler:
-        return self._make()
-
-
-def _listen(directory: Path) -> socket.socket:
-    """The session's socket, open to whoever can walk to it: a box's user has another uid."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir()
-    directory.chmod(0o711)
-    path = directory / "gw.sock"
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        long = len(os.fsencode(path)) > _SOCKET_PATH
-        server.bind(f"/proc/self/fd/{folder}/gw.sock" if long else str(path))
-        path.chmod(0o666)
-    except BaseException:
-        server.close()
-        raise
-    finally:
-        os.close(folder)
-    server.setblocking(False)
-    return server
-
-
-def _room_for_connections() -> None:
-    """Hostile boxes may hold all their connections; that must not use up this process's descriptors."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 8_192 if hard == resource.RLIM_INFINITY else min(8_192, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,2 @@
+#!/bin/bash
+cp -R "$(dirname "$0")/files/." .

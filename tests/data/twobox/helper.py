@@ -1,0 +1,5 @@
+"""Beside the hidden tests."""
+
+
+def two():
+    return 2
