@@ -129,7 +129,7 @@ def test_run_keeps_the_users_folder_unless_told(evolved: Path, tmp_path: Path) -
 
 
 def start(folder: Path, *args: str) -> subprocess.Popen[str]:
-    env = environment(folder.parent, **BOXES, SICA_WORKERS="1")
+    env = environment(folder.parent, **{**BOXES, "SICA_WORKERS": "1"})
     command = [sys.executable, "-m", "sica", "evolve", *args]
     return subprocess.Popen(
         command, cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -153,7 +153,7 @@ def trials(folder: Path) -> list[tuple[str, int]]:
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> None:
     folder = begin(tmp_path / "p")
-    process = start(folder, "-n", "0")
+    process = start(folder, "-n", "0", "--task", "edit-*")
     read_until(process.stderr, "phase=evaluate")
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
@@ -162,12 +162,34 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
     assert "Continue:" in rest
     done = trials(folder)
     assert done
-    again = sica(folder, "evolve", "-n", "0", env=BOXES)
+    again = sica(folder, "evolve", "-n", "0", "--task", "edit-*", env=BOXES)
     assert again.code == 0, again.err
     assert "run=r1" in again.err  # the same run goes on
     whole = trials(folder)
     assert whole[: len(done)] == done
     assert len(set(whole)) == len(whole) > len(done)
+
+
+def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "p")
+    process = start(folder, "-n", "0")
+    read_until(process.stderr, "phase=evaluate")
+    process.send_signal(signal.SIGINT)
+    read_until(process.stderr, "stopping")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert sica(folder, "db", "check").code == 0
+
+
+def test_a_reached_budget_is_exit_3_and_more_budget_goes_on(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "p")
+    ran = sica(folder, "evolve", "-n", "0", "--task", "edit-[rs]*", "--max-calls", "12", env=BOXES)
+    assert ran.code == 3, ran.err
+    assert "budget" in ran.err
+    again = sica(folder, "evolve", "-n", "0", "--task", "edit-[rs]*", "--max-calls", "500", env=BOXES)
+    assert again.code == 0, again.err
+    assert "run=r1" in again.err
 
 
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import sqlite3
 import subprocess
 import sys
@@ -242,6 +244,36 @@ def test_help_and_log_load_nothing_heavy(project: Project) -> None:
         loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
         assert not heavy & loaded, args
         assert "typer" in loaded
+
+
+def test_a_person_at_a_terminal_gets_the_pager(project: Project) -> None:
+    master, slave = pty.openpty()
+    env = environment(project.folder.parent, TERM="xterm", SICA_PAGER="sed s/^/paged:/")
+    command = [sys.executable, "-m", "sica", "log"]
+    process = subprocess.Popen(command, cwd=project.folder, env=env, stdout=slave, stdin=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 65536):
+            shown += chunk
+    except OSError:
+        pass  # how Linux says that the other end is closed
+    os.close(master)
+    assert process.wait(timeout=60) == 0
+    lines = shown.decode().splitlines()
+    assert all(line.startswith("paged:") for line in lines)
+    assert any("\x1b[" in line for line in lines)  # a terminal, so in colour
+
+
+def test_the_shell_completes_agents_with_score_and_summary(project: Project) -> None:
+    env = {"_SICA_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "sica show agent/"}
+    out = sica(project.folder, env=env).out
+    assert "agent/3" in out
+    assert "87.5%  run the tests evil before submitting" in out
+    env = {"_SICA_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "sica ev"}
+    out = sica(project.folder, env=env).out
+    assert "evolve" in out
+    assert "Measure agents on a benchmark" in out
 
 
 # ── the database ──────────────────────────────────────────────────────────────────────────────────
