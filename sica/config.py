@@ -275,11 +275,9 @@ def _price_key(key: str) -> tuple[str, str]:
 def _typed(key: str, raw: str) -> bool | int | float | str:
     model, inner = _price_key(key)
     if model:
-        try:
-            price = float(raw)
-        except ValueError:
-            raise UsageError(f"{key} = {raw!r}: must be a number", KEYS["prices"]) from None
-        return float(getattr(ModelPrice.model_validate({"prompt": 0, "completion": 0, inner: price}), inner))
+        price = {"prompt": 0, "completion": 0, inner: raw}
+        found = _validated({"prices": {model: price}}, {"prices": "sica config set"}).prices[model]
+        return float(getattr(found, inner))
     config = _validated({key: raw}, {key: "sica config set"})
     head, _, tail = key.partition(".")
     value = getattr(config, head)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from commands import ROOT, Project, environment, family, sica
+
 from sica.ledger import SqliteLedger
-from sica.model import File, Message
+from sica.model import Agent, File, Message, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,10 @@ def test_log_draws_the_lineage(project: Project) -> None:
     assert lines[0].startswith("○    agent/4  37.5% ±")
     assert "crossover of 3 and 1" in lines[0]
     assert lines[1] == "├─╮"
-    assert [line for line in lines if "◆" in line][0].endswith("run the tests evil before submitting  [best]")
-    assert [line for line in lines if "×" in line][0].endswith("does not start: SyntaxError")
+    assert next(line for line in lines if "◆" in line).endswith(
+        "run the tests evil before submitting  [best]"
+    )
+    assert next(line for line in lines if "×" in line).endswith("does not start: SyntaxError")
     assert "core, n=7 to 8" in lines[-1]
 
 
@@ -241,6 +246,36 @@ def test_help_and_log_load_nothing_heavy(project: Project) -> None:
         assert "typer" in loaded
 
 
+def test_a_person_at_a_terminal_gets_the_pager(project: Project) -> None:
+    master, slave = pty.openpty()
+    env = environment(project.folder.parent, TERM="xterm", SICA_PAGER="sed s/^/paged:/")
+    command = [sys.executable, "-m", "sica", "log"]
+    process = subprocess.Popen(command, cwd=project.folder, env=env, stdout=slave, stdin=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 65536):
+            shown += chunk
+    except OSError:
+        pass  # how Linux says that the other end is closed
+    os.close(master)
+    assert process.wait(timeout=60) == 0
+    lines = shown.decode().splitlines()
+    assert all(line.startswith("paged:") for line in lines)
+    assert any("\x1b[" in line for line in lines)  # a terminal, so in colour
+
+
+def test_the_shell_completes_agents_with_score_and_summary(project: Project) -> None:
+    env = {"_SICA_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "sica show agent/"}
+    out = sica(project.folder, env=env).out
+    assert "agent/3" in out
+    assert "87.5%  run the tests evil before submitting" in out
+    env = {"_SICA_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "sica ev"}
+    out = sica(project.folder, env=env).out
+    assert "evolve" in out
+    assert "Measure agents on a benchmark" in out
+
+
 # ── the database ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -283,14 +318,11 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     assert (ran.code, "use the newer sica" in ran.err) == (1, True)
 
 
-def test_ten_thousand_agents(tmp_path: Path) -> None:
+def test_ten_thousand_agents(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Rows only: what git would hold is not needed by the log."""
-    from sica.model import Agent, Verdict
-
     store = tmp_path / "p" / ".sica"
     store.mkdir(parents=True)
-    GitFolder = store / "agents.git"
-    GitFolder.mkdir()
+    (store / "agents.git").mkdir()
     agents = [
         Agent(n, f"{n:040x}", f"{n:040x}", (f"{(n - 1) // 3:040x}",) if n else (), f"change {n}")
         for n in range(10_000)
@@ -300,11 +332,11 @@ def test_ten_thousand_agents(tmp_path: Path) -> None:
         ledger.record(Verdict(agents[0].commit, True, ""))
     start = time.perf_counter()
     ran = sica(tmp_path / "p", "log", "--json")
-    print(f"log --json of 10,000 agents: {time.perf_counter() - start:.2f} s")
+    record_property("log --json, seconds", time.perf_counter() - start)
     assert [a["agent"] for a in ran.json["agents"]] == list(range(9_999, -1, -1))
     start = time.perf_counter()
     lines = sica(tmp_path / "p", "log", "--all").out.splitlines()
-    print(f"log --all of 10,000 agents: {time.perf_counter() - start:.2f} s")
+    record_property("log --all, seconds", time.perf_counter() - start)
     assert sum("agent/" in line for line in lines) == 10_000
     short = sica(tmp_path / "p", "log").out.splitlines()
     assert any(line.strip("│ ") == "~  9,989 agents (--all)" for line in short)

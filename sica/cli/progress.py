@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sica import report
+from sica.cli.signals import tell
 from sica.model import (
     Agent,
     Archive,
@@ -145,7 +146,7 @@ class Lines:
                 self._line(event.at, "stop", "", f"reason={event.reason} spent={self.state.spent():.4f}")
 
     def interrupted(self, words: str) -> None:
-        self.say(words.strip())
+        tell(words)
 
     def _line(self, at: float, phase: str, subject: str, rest: str) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(at))

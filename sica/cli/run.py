@@ -18,7 +18,7 @@ from sica.cli import folders
 from sica.cli.invocation import Invocation
 from sica.cli.reading import complete_agents
 from sica.errors import UsageError
-from sica.model import Budget, File, Files, Limits
+from sica.model import Agent, Budget, File, Files, Limits
 
 if TYPE_CHECKING:
     from sica.attempt import Attempt
@@ -66,7 +66,7 @@ def command(
         found = names.resolve(agent, known, shop.store.repo.champion(), shop.store.repo.rev_parse)
         parts.ask_about_money(call, config, shop.gateway, 0.0, "one prompt", yes)
         call.say(f"{found.name} at work, at most {report.duration(seconds)}")
-        made = _work(call, shop, config, found, words, before, seconds)
+        made = _work(shop, config, found, words, before, seconds)
         shop.store.ledger.end_run(shop.run.id, "done")
         shop.raise_fatal()
         results = shop.store.places.store / "results" / f"{shop.run.id}-{secrets.token_hex(3)}"
@@ -102,14 +102,10 @@ def command(
     raise typer.Exit(0 if made.how == "done" else 1)
 
 
-def _work(
-    call: Invocation, shop: Shop, config: RunConfig, agent: object, words: str, before: Files, seconds: float
-) -> Attempt:
+def _work(shop: Shop, config: RunConfig, agent: Agent, words: str, before: Files, seconds: float) -> Attempt:
     from sica.attempt import Assignment, seeded, work
-    from sica.cli.signals import stopping
-    from sica.model import Agent
+    from sica.cli.signals import stopping, tell
 
-    assert isinstance(agent, Agent)
     given = Assignment(
         role="main",
         instruction=words,
@@ -120,7 +116,7 @@ def _work(
         seed=seeded(config.seed, words),
         about={"for": "run"},
     )
-    with stopping(shop.cancel, call.say, shop.sandbox.sweep):
+    with stopping(shop.cancel, tell, shop.sandbox.sweep):
         return work(shop.place, agent, given)
 
 

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+def tell(words: str) -> None:
+    """Say something from a signal handler: past Python's buffers, which the handler may have interrupted."""
+    os.write(2, (words.strip() + "\n").encode(errors="replace"))
+
+
 @contextmanager
 def stopping(
     cancel: threading.Event, say: Callable[[str], None], kill: Callable[[], object]
@@ -24,7 +29,7 @@ def stopping(
             finally:
                 os._exit(128 + number)
         cancel.set()
-        say("\nstopping: running work is cancelled, finished work is kept; Ctrl-C again leaves at once")
+        say("stopping: running work is cancelled, finished work is kept; Ctrl-C again leaves at once")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
