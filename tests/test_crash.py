@@ -103,7 +103,8 @@ def test_killed_again_and_again_it_ends_as_if_it_never_was(project: Project) -> 
     assert done.returncode == 0, done.stderr
     assert known <= set(project.rows(scored))
 
-    twice = "SELECT count(*) FROM trials WHERE score IS NOT NULL GROUP BY tree, task, attempt, conditions HAVING count(*) > 1"
+    keys = "tree, task, attempt, conditions"
+    twice = f"SELECT {keys} FROM trials WHERE score IS NOT NULL GROUP BY {keys} HAVING count(*) > 1"
     assert project.rows(twice) == []
     assert len(project.rows("SELECT 1 FROM runs")) == 1, "every start went on with the same run"
     made = project.rows(

@@ -81,7 +81,8 @@ def mine(p):
         return pathlib.Path("/proc", p, "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return ""
-out = {"found": found, "routes": routes, "processes": [mine(p) for p in pids], "named": [n for n in names if "sica" in n.lower()],
+named = [n for n in names if "sica" in n.lower()]
+out = {"found": found, "routes": routes, "processes": [mine(p) for p in pids], "named": named,
        "environ": dict(os.environ), "uid": os.getuid(), "host": socket.gethostname()}
 pathlib.Path("report.json").write_text(json.dumps(out))
 """
