@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Join sica/checks.py, sica/inside/worker.py and a main into sica/inside/judge.py and every task's copy of it.
+"""Join sica/checks.py, sica/inside/worker.py and a main into sica/inside/judge.py and every task's
+copy of it.
 
 Harbor runs a task's tests/ alone, so the judge must be one file; two hand-written judges would drift apart.
 """
@@ -13,17 +14,17 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("sica/checks.py", "sica/inside/worker.py")
 CANONICAL = ROOT / "sica" / "inside" / "judge.py"
 
-HEAD = '''"""Judges a task by the checks.json beside it where sica is not, such as in Harbor. Made by bin/make_judge.py.
+HEAD = '''"""Judges a task by the checks.json beside it where sica is not. Made by bin/make_judge.py.
 
-Expected values stay in this process; the agent's code runs in a worker, as nobody when this is root. It is the weaker
-way: both share one container. Writes /logs/verifier/reward.json.
+Expected values stay in this process; the agent's code runs in a worker, as nobody when this is root.
+It is the weaker way: both share one container. Writes /logs/verifier/reward.json.
 """
 
 from __future__ import annotations
 
 '''
 
-MAIN = '''
+MAIN = """
 
 # ── the judge ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -40,7 +41,8 @@ def judge(tests: Path, workdir: Path, reward: Path) -> None:
             expected[check["id"]] = kept, (tests / check["expected"]).read_bytes()
     answers = ask_worker(questions(checks), tests, workdir)
     credits = {
-        check["id"]: credit(check, answers.get(n), workdir, expected.get(check["id"])) for n, check in enumerate(checks)
+        check["id"]: credit(check, answers.get(n), workdir, expected.get(check["id"]))
+        for n, check in enumerate(checks)
     }
     reward.parent.mkdir(parents=True, exist_ok=True)
     written = reward.with_name(".reward.json")
@@ -65,7 +67,8 @@ def ask_worker(asked: list[dict[str, Any]], tests: Path, workdir: Path) -> dict[
         job = {"nonce": nonce, "workdir": str(workdir), "seconds": 10, "questions": asked}
         (place / "questions").write_text(json.dumps(job))
         (place / "judge.py").write_bytes(Path(__file__).read_bytes())
-        command = [sys.executable, "-I", str(place / "judge.py"), str(place / "questions"), str(place / "answers")]
+        words = [str(place / name) for name in ("judge.py", "questions", "answers")]
+        command = [sys.executable, "-I", *words]
         user: dict[str, Any] = {}
         if os.getuid() == 0:
             tests.chmod(0o700)
@@ -74,7 +77,7 @@ def ask_worker(asked: list[dict[str, Any]], tests: Path, workdir: Path) -> dict[
             user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         try:
             subprocess.run(command, check=False, stdin=subprocess.DEVNULL, cwd=place, **user)
-        except PermissionError:  # a Python that nobody may run, in root's home: the worker then shares our user
+        except PermissionError:  # a Python that nobody may run, in root's home: share our user
             subprocess.run(command, check=False, stdin=subprocess.DEVNULL, cwd=place)
         answers = place / "answers"
         text = answers.read_bytes() if answers.is_file() and not answers.is_symlink() else b""
@@ -94,7 +97,7 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv))
     log = Path(os.environ.get("REWARD_FILE", "/logs/verifier/reward.json"))
     judge(Path(__file__).resolve().parent, Path.cwd(), log)
-'''
+"""
 
 
 def build() -> str:
@@ -110,9 +113,11 @@ def build() -> str:
             is_docstring = node is tree.body[0]
             is_start = isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
             if isinstance(node, ast.Import | ast.ImportFrom) and "__future__" not in ast.unparse(node):
-                imports += [ast.unparse(node)] if isinstance(node, ast.Import) else [
-                    f"from {node.module} import {alias.name}" for alias in node.names
-                ]
+                imports += (
+                    [ast.unparse(node)]
+                    if isinstance(node, ast.Import)
+                    else [f"from {node.module} import {alias.name}" for alias in node.names]
+                )
             if is_docstring or is_start or isinstance(node, ast.Import | ast.ImportFrom):
                 dropped.update(range(node.lineno - 1, node.end_lineno or node.lineno))
         bodies.append("".join(line for n, line in enumerate(lines) if n not in dropped).strip("\n") + "\n")

@@ -1,9 +1,10 @@
-"""Whether tasks are fit to score agents: the folder's form, and three agents whose scores are known beforehand.
+"""Whether tasks are fit to score agents: the folder's form, and three agents whose scores are known
+beforehand.
 
-    form       the folder reads, and what it declares is there
-    oracle     the reference solution scores 1
-    nothing    an agent that does nothing scores 0
-    vandal     an agent that does nothing but cheat scores 0
+form       the folder reads, and what it declares is there
+oracle     the reference solution scores 1
+nothing    an agent that does nothing scores 0
+vandal     an agent that does nothing but cheat scores 0
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def _check_task(benchmark: Checkable, sandbox: Sandbox, name: str) -> Iterator[C
         return
     yield _oracle(benchmark, sandbox, task)
     yield _scored(name, "nothing", 0.0, benchmark.grade(task, benchmark.workspace(task), sandbox))
-    yield _scored(name, "vandal", 0.0, benchmark.grade(task, vandalised(task, benchmark.workspace(task)), sandbox))
+    yield _scored(
+        name, "vandal", 0.0, benchmark.grade(task, vandalised(task, benchmark.workspace(task)), sandbox)
+    )
 
 
 def _image_reason(folder: harbor.Folder) -> str:
@@ -113,14 +116,18 @@ def _form(benchmark: Checkable, folder: harbor.Folder, name: str) -> Iterator[Ch
 
     yield from map(advice, folder.warnings)
     if not (folder.path / "solution" / "solve.sh").is_file():
-        yield CheckResult(name, "form", "failed", f"{folder.path / 'solution' / 'solve.sh'}: there is no such file")
+        yield CheckResult(
+            name, "form", "failed", f"{folder.path / 'solution' / 'solve.sh'}: there is no such file"
+        )
     if folder.grading == "split":
         checks = grading.read_checks(benchmark.case(benchmark.task(name)))
         if not (folder.path / "tests" / "test.sh").is_file():
             yield advice("no tests/test.sh: Harbor cannot grade this task; copy judge.py and call it")
         yield from map(advice, _told(folder.instruction, checks))
     if folder.grading == "script":
-        yield advice("graded by script, the weak mode: the agent's code runs beside the judge (docs/tasks.md)")
+        yield advice(
+            "graded by script, the weak mode: the agent's code runs beside the judge (docs/tasks.md)"
+        )
     yield from map(advice, _dockerfile(folder.path / "environment" / "Dockerfile"))
     if leaked := _leaks(benchmark, folder, name):
         yield CheckResult(name, "form", "failed", f"the agent's workspace holds {leaked}, which is hidden")
@@ -129,7 +136,9 @@ def _form(benchmark: Checkable, folder: harbor.Folder, name: str) -> Iterator[Ch
 
 
 def _told(instruction: str, checks: Sequence[dict[str, object]]) -> Iterator[str]:
-    """A module that a check calls and the instruction does not name must be in the workspace; else nobody can know."""
+    """A module that a check calls and the instruction does not name must be in the workspace; else
+    nobody can know.
+    """
     called = {str(check["call"]).split(".")[0] for check in checks if isinstance(check.get("call"), str)}
     for module in sorted(called):
         if not re.search(rf"\b{re.escape(module)}\b", instruction):
@@ -149,7 +158,9 @@ def _dockerfile(path: Path) -> Iterator[str]:
 
 
 def _leaks(benchmark: Checkable, folder: harbor.Folder, name: str) -> str:
-    """A hidden file that the agent would be given, byte for byte, or "". tests/base is the workspace's own, for judge.py."""
+    """A hidden file that the agent would be given, byte for byte, or "". tests/base is the workspace's
+    own, for judge.py.
+    """
     given = {file.data for file in benchmark.workspace(benchmark.task(name)).values() if len(file.data) > 20}
     for part in ("tests", "solution"):
         for hidden, path in harbor.task_files(folder.path / part) if (folder.path / part).is_dir() else ():
@@ -169,11 +180,15 @@ def _oracle(benchmark: Checkable, sandbox: Sandbox, task: Task) -> CheckResult:
     result = _scored(task.name, "oracle", 1.0, benchmark.grade(task, left, sandbox))
     if result.verdict != "failed" or not log:
         return result
-    return CheckResult(task.name, "oracle", "failed", f"{result.why}; solve.sh said: {log[-300:]}", result.score)
+    return CheckResult(
+        task.name, "oracle", "failed", f"{result.why}; solve.sh said: {log[-300:]}", result.score
+    )
 
 
 def solve(benchmark: Checkable, sandbox: Sandbox, task: Task) -> tuple[Files, str]:
-    """Run the reference solution in a box as an agent would be: what it leaves, and what it said if it failed."""
+    """Run the reference solution in a box as an agent would be: what it leaves, and what it said if it
+    failed.
+    """
     solution = {f"/solution/{name}": file for name, file in benchmark.solution(task).items()}
     case = benchmark.case(task)
     ended = sandbox.run(
@@ -204,7 +219,11 @@ def _scored(name: str, rule: Rule, wanted: float, grade: Grade) -> CheckResult:
     which = f" ({', '.join(off[:8])})" if off else ""
     cure = " make them guards" if rule == "nothing" and off else ""
     return CheckResult(
-        name, rule, "failed", f"scores {grade.score:g} instead of {wanted:g}{which}{';' + cure if cure else ''}", grade.score
+        name,
+        rule,
+        "failed",
+        f"scores {grade.score:g} instead of {wanted:g}{which}{';' + cure if cure else ''}",
+        grade.score,
     )
 
 

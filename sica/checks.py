@@ -1,4 +1,5 @@
-"""The split judge's verdict: tests/checks.json, answers that came out of a hostile box, credit. Pure; stdlib only.
+"""The split judge's verdict: tests/checks.json, answers that came out of a hostile box, credit. Pure;
+stdlib only.
 
 bin/make_judge.py joins this file, the worker and a main into the judge that Harbor runs.
 """
@@ -124,7 +125,9 @@ def _ran(check: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
 
 
 def _raised(expected: str, names: Any) -> bool:
-    """A built-in error is decided by our own class tree, another one by its name (with or without the module)."""
+    """A built-in error is decided by our own class tree, another one by its name (with or without the
+    module).
+    """
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return False
     known = getattr(builtins, expected, None)
@@ -152,7 +155,8 @@ def accepted(table: Mapping[str, float], data: bytes | None) -> float:
 def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
     """Share of the wanted hunks that are there; 1.0 only for equal bytes.
 
-    A result that is the base with some of the hunks made earns their share. When it also changed lines that the
+    A result that is the base with some of the hunks made earns their share. When it also changed lines
+    that the
     expected file keeps, hunks are found by their surroundings and earn half.
     """
     if result == expected:
@@ -205,7 +209,9 @@ def _made_cleanly(
 def _made_anywhere(
     after: list[bytes], hunks: list[tuple[int, int, int, int]], result: bytes, base: bytes
 ) -> int:
-    """Hunks whose new lines stand between their neighbours, in order, where the base has fewer of that text."""
+    """Hunks whose new lines stand between their neighbours, in order, where the base has fewer of that
+    text.
+    """
     found = position = 0
     for _, _, start, end in hunks:
         window = b"".join(after[max(0, start - 2) : end + 2])
@@ -220,7 +226,9 @@ def _made_anywhere(
 
 
 def total(checks: Sequence[Mapping[str, Any]], credits: Mapping[str, float]) -> float:
-    """Weighted share of the checks that are not guards, capped when a guard failed. A missing id is a zero."""
+    """Weighted share of the checks that are not guards, capped when a guard failed. A missing id is a
+    zero.
+    """
     earning = [check for check in checks if not check.get("guard")]
     weight = sum(float(check.get("weight", 1)) for check in earning)
     earned = sum(float(check.get("weight", 1)) * credits.get(check["id"], 0.0) for check in earning)

@@ -1,4 +1,6 @@
-"""Harbor's task folder, read unchanged: its table, its digest and what its Dockerfile copies. No box is made here."""
+"""Harbor's task folder, read unchanged: its table, its digest and what its Dockerfile copies. No box
+is made here.
+"""
 
 from __future__ import annotations
 
@@ -431,7 +433,9 @@ def _dockerignore(path: Path) -> tuple[str, ...]:
 
 
 def _laid(context: Path, source: str, target: str, ignored: tuple[str, ...]) -> dict[str, File]:
-    """Docker's rule: a directory's contents are copied, a file keeps its name when the target is a directory."""
+    """Docker's rule: a directory's contents are copied, a file keeps its name when the target is a
+    directory.
+    """
     pure = PurePosixPath(source.lstrip("/"))
     if ".." in pure.parts:
         raise UsageError(

@@ -1,7 +1,7 @@
 """The two-box judge: hidden pytest files in box T call the agent's code in box W through a relay on the host.
 
-T holds the tests, pytest and no byte of the agent's; W holds the agent's files and no byte of the tests. What crosses is
-data, so nothing that the agent wrote runs where the verdict is made.
+T holds the tests, pytest and no byte of the agent's; W holds the agent's files and no byte of the tests. What
+crosses is data, so nothing that the agent wrote runs where the verdict is made.
 """
 
 from __future__ import annotations
@@ -115,7 +115,17 @@ def run(
         files={**files, "/judge/served.py": _program("served.py")},
     )
     tests_job = Job(
-        ("python3", "-I", "/judge/proxied.py", "/gw/gw.sock", "/judge/report", nonce, "/judge/tests", SITE, str(patience)),
+        (
+            "python3",
+            "-I",
+            "/judge/proxied.py",
+            "/gw/gw.sock",
+            "/judge/report",
+            nonce,
+            "/judge/tests",
+            SITE,
+            str(patience),
+        ),
         cwd="/tmp",
         env=env,
         files={
@@ -194,7 +204,9 @@ def clean_pytest(runtime: Path) -> Path:
 
 @contextlib.contextmanager
 def _relay(runtime: Path) -> Iterator[tuple[Path, Path]]:
-    """Two directories with a gw.sock each. Bytes that enter one leave the other, up to a cap; frames are T's to check."""
+    """Two directories with a gw.sock each. Bytes that enter one leave the other, up to a cap; frames
+    are T's to check.
+    """
     base = runtime / "s"
     base.mkdir(parents=True, exist_ok=True, mode=0o711)
     doors = [Path(tempfile.mkdtemp(prefix="j", dir=base)) for _ in range(2)]

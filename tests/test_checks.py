@@ -25,7 +25,17 @@ def test_a_value_is_the_same_after_a_crossing(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("expected", "got"),
-    [(1, True), (0, False), (True, 1), (None, False), (1, "1"), ([], {}), ([1], [1, 1]), ({"a": 1}, {"a": True}), ("", None)],
+    [
+        (1, True),
+        (0, False),
+        (True, 1),
+        (None, False),
+        (1, "1"),
+        ([], {}),
+        ([1], [1, 1]),
+        ({"a": 1}, {"a": True}),
+        ("", None),
+    ],
 )
 def test_types_are_part_of_a_value(expected: Any, got: Any) -> None:
     assert not same(expected, got)
@@ -98,7 +108,7 @@ def test_a_bad_file_of_checks_is_refused(document: str, words: str) -> None:
 
 
 def test_a_failed_guard_caps_and_a_missing_id_is_a_zero() -> None:
-    checks = [{"id": "a", "weight": 3}, {"id": "b"}, {"id": "g", "guard": True}]
+    checks: list[dict[str, Any]] = [{"id": "a", "weight": 3}, {"id": "b"}, {"id": "g", "guard": True}]
     assert total(checks, {"a": 1.0, "b": 1.0, "g": 1.0}) == 1.0
     assert total(checks, {"a": 1.0, "b": 1.0, "g": 0.0}) == 0.3
     assert total(checks, {"a": 1.0, "b": 1.0}) == 0.3
@@ -133,7 +143,10 @@ hunk_sets = st.sets(st.integers(0, 3))
 
 @given(hunk_sets, hunk_sets)
 def test_more_hunks_never_earn_less(some: set[int], others: set[int]) -> None:
-    few, more = edit_credit(made(set()), WANTED, made(some)), edit_credit(made(set()), WANTED, made(some | others))
+    few, more = (
+        edit_credit(made(set()), WANTED, made(some)),
+        edit_credit(made(set()), WANTED, made(some | others)),
+    )
     assert few <= more
     assert few == len(some) / 4
 

@@ -1,4 +1,6 @@
-"""Judging in real boxes: what is taken from the agent, the three judges, and what happens when a judge cannot run."""
+"""Judging in real boxes: what is taken from the agent, the three judges, and what happens when a judge
+cannot run.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ def runtime() -> Path:
 def box(runtime: Path) -> Iterator[Sandbox]:
     sandbox = open_sandbox("bubblewrap", store="grading", runtime=runtime)
     yield sandbox
-    sandbox.close()  # type: ignore[attr-defined]
+    sandbox.close()
 
 
 def case(grading: str, tests: dict[str, str], pristine: Files, **more: Any) -> Case:
@@ -61,8 +63,16 @@ def test_the_agents_files_replace_add_and_delete() -> None:
 
 
 def test_protected_files_are_as_the_task_had_them() -> None:
-    pristine = {f"/app/{n}": File(n.encode()) for n in ("conftest.py", "tests/test_a.py", "tests/test_b.py", "data/x.csv")}
-    left = {**pristine, "/app/conftest.py": File(b"evil"), "/app/tests/test_a.py": File(b""), "/app/data/x.csv": File(b"1")}
+    pristine = {
+        f"/app/{n}": File(n.encode())
+        for n in ("conftest.py", "tests/test_a.py", "tests/test_b.py", "data/x.csv")
+    }
+    left = {
+        **pristine,
+        "/app/conftest.py": File(b"evil"),
+        "/app/tests/test_a.py": File(b""),
+        "/app/data/x.csv": File(b"1"),
+    }
     del left["/app/tests/test_b.py"]
     laid, findings = lay_over(pristine, left, "/app", protect=("data/*",))
     assert laid == pristine
@@ -82,8 +92,10 @@ def test_a_task_may_free_what_is_protected_otherwise() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "/etc/passwd", "/app/../etc/passwd", "relative", "/app", "/application/x", "/app/conftest.py", "/app/a/conftest.py",
-        "/app/sitecustomize.py", "/app/x.pth", "/app/json.py", "/app/pytest/__init__.py", "/app/src/unittest.py",
+        "/etc/passwd", "/app/../etc/passwd", "relative", "/app", "/application/x", "/app/conftest.py",
+        "/app/a/conftest.py",
+        "/app/sitecustomize.py", "/app/x.pth", "/app/json.py", "/app/pytest/__init__.py",
+        "/app/src/unittest.py",
         "/app/pyproject.toml", "/app/tox.ini", "/app/a/usercustomize.py",
     ],
 )  # fmt: skip
@@ -99,7 +111,10 @@ def test_junk_is_dropped_without_a_word(name: str) -> None:
 
 
 def test_an_ordinary_pyproject_is_taken() -> None:
-    left = {"/app/pyproject.toml": File(b"[project]\nname = 'x'\n"), "/app/setup.cfg": File(b"[metadata]\nname = x\n")}
+    left = {
+        "/app/pyproject.toml": File(b"[project]\nname = 'x'\n"),
+        "/app/setup.cfg": File(b"[metadata]\nname = x\n"),
+    }
     assert lay_over({}, left, "/app") == (left, ())
 
 
@@ -117,7 +132,7 @@ def test_hostile_names_reach_no_terminal() -> None:
 
 # ── split ─────────────────────────────────────────────────────────────────────────────────────────
 
-CHECKS = {
+CHECKS: dict[str, list[dict[str, Any]]] = {
     "checks": [
         {"id": "call", "call": "pkg.mod.double", "args": [2], "returns": 4},
         {"id": "kwargs", "call": "pkg.mod.double", "kwargs": {"x": 1.5}, "returns": 3},
@@ -151,7 +166,9 @@ PRISTINE = {"/app/conf.ini": File(b"a\nb\nc\n")}
 
 
 def split(**more: Any) -> Case:
-    return case("split", {"checks.json": json.dumps(CHECKS), "expected/conf.ini": "a\nB\nc\n"}, PRISTINE, **more)
+    return case(
+        "split", {"checks.json": json.dumps(CHECKS), "expected/conf.ini": "a\nB\nc\n"}, PRISTINE, **more
+    )
 
 
 def credits(grade: Grade) -> dict[str, float]:
@@ -165,7 +182,9 @@ def test_every_kind_of_check(box: Sandbox) -> None:
 
 
 def test_a_fault_in_one_check_fails_that_check_only(box: Sandbox) -> None:
-    source = SOLVED["/app/pkg/mod.py"].data.replace(b"return x * 2", b"return x * 2 if x != 1.5 else exec('while 1: pass')")
+    source = SOLVED["/app/pkg/mod.py"].data.replace(
+        b"return x * 2", b"return x * 2 if x != 1.5 else exec('while 1: pass')"
+    )
     grade = grading.grade(split(patience=1.0), {**SOLVED, "/app/pkg/mod.py": File(source)}, box)
     assert [id for id, credit in grade.checks if not credit] == ["kwargs"]
 
@@ -178,7 +197,10 @@ def test_a_broken_guard_caps_the_score(box: Sandbox) -> None:
 
 
 def test_a_hostile_workspace_is_judged(box: Sandbox) -> None:
-    hostile = {f"/app/{name}": File(b"x") for name in ("a\nb", "\x1b[2J", "é\u202e", "-rf", "a b", ".hidden", "x" * 200)}
+    hostile = {
+        f"/app/{name}": File(b"x")
+        for name in ("a\nb", "\x1b[2J", "é\u202e", "-rf", "a b", ".hidden", "x" * 200)
+    }
     left = {**SOLVED, **hostile, "/app/long.py": File(b"x = '" + b"y" * 5_000_000 + b"'\n")}
     assert grading.grade(split(), left, box).score == 1.0
 
@@ -205,7 +227,12 @@ class Broken:
 
 @pytest.mark.parametrize("mode", ["split", "two-box", "script"])
 def test_a_judge_that_cannot_run_is_a_fault_and_no_zero(mode: str, runtime: Path) -> None:
-    tests = {"checks.json": json.dumps(CHECKS), "expected/conf.ini": "", "test_a.py": "def test_a(): pass\n", "test.sh": ""}
+    tests = {
+        "checks.json": json.dumps(CHECKS),
+        "expected/conf.ini": "",
+        "test_a.py": "def test_a(): pass\n",
+        "test.sh": "",
+    }
     grade = grading.grade(case(mode, tests, PRISTINE, runtime=runtime), SOLVED, Broken())  # type: ignore[arg-type]
     assert grade.score is None
     assert "no space for a box" in grade.fault
@@ -217,8 +244,12 @@ def test_a_judge_that_cannot_run_is_a_fault_and_no_zero(mode: str, runtime: Path
 @pytest.mark.parametrize(
     ("script", "score", "verifier"),
     [
-        ('echo \'{"reward": 0.5}\' > /logs/verifier/reward.json; exit 7', 0.5, False),
-        ('echo 1 > /logs/verifier/reward.txt; echo \'{"reward": 0}\' > /logs/verifier/reward.json', 0.0, False),
+        ("echo '{\"reward\": 0.5}' > /logs/verifier/reward.json; exit 7", 0.5, False),
+        (
+            "echo 1 > /logs/verifier/reward.txt; echo '{\"reward\": 0}' > /logs/verifier/reward.json",
+            0.0,
+            False,
+        ),
         ("grep -q hello /app/a.txt && echo 1 > /logs/verifier/reward.txt", 1.0, False),
         ("cat /tests/extra/data > /logs/verifier/reward.txt", 0.25, False),
         ("true", 0.0, True),
@@ -227,14 +258,17 @@ def test_a_judge_that_cannot_run_is_a_fault_and_no_zero(mode: str, runtime: Path
     ],
 )
 def test_a_script_is_judged_by_its_reward(box: Sandbox, script: str, score: float, verifier: bool) -> None:
-    grade = grading.grade(case("script", {"test.sh": script, "extra/data": "0.25"}, {}), files(**{"a.txt": "hello"}), box)
+    grade = grading.grade(
+        case("script", {"test.sh": script, "extra/data": "0.25"}, {}), files(**{"a.txt": "hello"}), box
+    )
     assert (grade.score, grade.mode) == (score, "script")
     assert any("verifier" in finding for finding in grade.findings) is verifier
 
 
 @pytest.mark.parametrize(
     "text",
-    ["{}", "[1]", "1", '{"reward": {"a": 1}}', '{"reward": NaN}', '{"reward": Infinity}', '{"a": 1, "b": null}',
+    ["{}", "[1]", "1", '{"reward": {"a": 1}}', '{"reward": NaN}', '{"reward": Infinity}',
+     '{"a": 1, "b": null}',
      '{"reward": 2}', '{"reward": -1}', "{", "", '{"reward": 1' + "0" * 5000 + "}", "[" * 100000],
 )  # fmt: skip
 def test_a_reward_that_is_none(text: str) -> None:
@@ -250,9 +284,12 @@ def test_json_wins_over_text_and_true_is_one() -> None:
 
 
 def test_hidden_pytest_files_work_across_the_boxes(box: Sandbox, runtime: Path) -> None:
-    tests = {name: (ROOT / "tests/data/twobox" / name).read_text() for name in ("test_shop.py", "helper.py")}
+    tests = {
+        name: (ROOT / "tests/data/twobox" / f"{name}.txt").read_text()
+        for name in ("test_shop.py", "helper.py")
+    }
     left = {"/app/shop/__init__.py": File(b"from .core import *\n"),
-            "/app/shop/core.py": File((ROOT / "tests/data/twobox/core.py").read_bytes())}  # fmt: skip
+            "/app/shop/core.py": File((ROOT / "tests/data/twobox/core.py.txt").read_bytes())}  # fmt: skip
     grade = grading.grade(case("two-box", tests, {}, runtime=runtime), left, box)
     assert [id for id, credit in grade.checks if not credit] == ["test_shop.py::test_wrong"], grade.log
     assert grade.fault == ""
@@ -265,9 +302,15 @@ def test_a_process_that_dies_fails_its_test_and_is_replaced(box: Sandbox, runtim
         "def test_hangs():\n    try: a.hang()\n    except Exception: pass\n"
         "def test_lives(): assert a.one() == 1\n"
     }
-    left = files(**{"a.py": "import os\ndef leave(): os._exit(0)\ndef hang():\n  while 1: pass\ndef one(): return 1\n"})
+    left = files(
+        **{"a.py": "import os\ndef leave(): os._exit(0)\ndef hang():\n  while 1: pass\ndef one(): return 1\n"}
+    )
     grade = grading.grade(case("two-box", tests, {}, runtime=runtime, patience=1.0), left, box)
-    assert credits(grade) == {"test_a.py::test_dies": 0.0, "test_a.py::test_hangs": 0.0, "test_a.py::test_lives": 1.0}
+    assert credits(grade) == {
+        "test_a.py::test_dies": 0.0,
+        "test_a.py::test_hangs": 0.0,
+        "test_a.py::test_lives": 1.0,
+    }
 
 
 def test_the_number_of_tests_is_read_from_the_files() -> None:
@@ -279,13 +322,23 @@ def test_the_number_of_tests_is_read_from_the_files() -> None:
         "class F(D):\n    def test_g(self): pass\n"
         "class Helper:\n    def test_no(self): pass\n"
     )
-    found = twobox.expected_ids({"test_x.py": File(source.encode()), "helper.py": File(b"def test_no(): pass")})
-    assert [id.partition("::")[2] for id in found] == ["test_a", "TestB::test_c", "D::test_e", "F::test_g", "F::test_e"]
+    found = twobox.expected_ids(
+        {"test_x.py": File(source.encode()), "helper.py": File(b"def test_no(): pass")}
+    )
+    assert [id.partition("::")[2] for id in found] == [
+        "test_a",
+        "TestB::test_c",
+        "D::test_e",
+        "F::test_g",
+        "F::test_e",
+    ]
 
 
 def test_an_empty_list_of_cases_passes_nothing() -> None:
     assert not twobox.Report({}).passed("test_a.py::test_a")
-    assert not twobox.Report({"test_a.py::test_a[1]": "passed", "test_a.py::test_a[2]": "failed"}).passed("test_a.py::test_a")
+    assert not twobox.Report({"test_a.py::test_a[1]": "passed", "test_a.py::test_a[2]": "failed"}).passed(
+        "test_a.py::test_a"
+    )
     assert not twobox.Report({"test_a.py::test_ab": "passed"}).passed("test_a.py::test_a")
 
 
@@ -299,7 +352,9 @@ def task_folder(root: Path, *, solve: str = "echo 7 > answer.txt\n", visible: st
         "environment/Dockerfile": "FROM python:3.12-slim\nWORKDIR /app\nCOPY work/ /app/\n",
         "environment/work/readme.txt": visible or "nothing here\n",
         "solution/solve.sh": solve,
-        "tests/checks.json": json.dumps({"checks": [{"id": "n", "file": "answer.txt", "accept": {"7": 1.0}}]}),
+        "tests/checks.json": json.dumps(
+            {"checks": [{"id": "n", "file": "answer.txt", "accept": {"7": 1.0}}]}
+        ),
         "tests/test.sh": "exec python3 /tests/judge.py\n",
     }.items():
         path = root / "x" / name
@@ -333,7 +388,9 @@ def test_a_hidden_file_in_the_workspace_is_found(tmp_path: Path, box: Sandbox) -
 def test_a_script_that_believes_the_workspace_is_found_by_the_vandal(tmp_path: Path, box: Sandbox) -> None:
     benchmark = task_folder(tmp_path)
     (tmp_path / "x/tests/checks.json").unlink()
-    (tmp_path / "x/tests/test.sh").write_text("cp /app/reward.json /logs/verifier/ || echo 0 > /logs/verifier/reward.txt\n")
+    (tmp_path / "x/tests/test.sh").write_text(
+        "cp /app/reward.json /logs/verifier/ || echo 0 > /logs/verifier/reward.txt\n"
+    )
     results = {r.rule: r for r in check(benchmark, box) if r.verdict != "advice"}
     assert results["vandal"].verdict == "failed"
     assert results["nothing"].verdict == "ok"
@@ -359,16 +416,22 @@ def test_the_vandal_solves_nothing_and_plants_everything() -> None:
 def test_every_copy_of_the_judge_is_the_one_that_is_made() -> None:
     made = subprocess.run(
         [sys.executable, "-c", "import make_judge; print(make_judge.build(), end='')"],
-        cwd=ROOT / "bin", capture_output=True, text=True, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=ROOT / "bin", capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     ).stdout  # fmt: skip
     copies = [ROOT / "sica/inside/judge.py", *sorted((ROOT / "benchmark_data").glob("*/*/tests/judge.py"))]
-    assert [str(path) for path in copies if path.read_text(encoding="utf-8") != made] == [], "run bin/make_judge.py"
+    assert [str(path) for path in copies if path.read_text(encoding="utf-8") != made] == [], (
+        "run bin/make_judge.py"
+    )
 
 
 @pytest.mark.parametrize(("left", "score"), [(SOLVED, 1.0), (PRISTINE, 0.0)])
-def test_the_judge_that_harbor_runs_says_the_same(left: Files, score: float, tmp_path: Path, box: Sandbox) -> None:
+def test_the_judge_that_harbor_runs_says_the_same(
+    left: Files, score: float, tmp_path: Path, box: Sandbox
+) -> None:
     judge = (ROOT / "sica/inside/judge.py").read_text(encoding="utf-8")
-    tests = {"checks.json": json.dumps(CHECKS), "expected/conf.ini": "a\nB\nc\n", "base/conf.ini": "a\nb\nc\n",
+    tests = {"checks.json": json.dumps(CHECKS), "expected/conf.ini": "a\nB\nc\n",
+             "base/conf.ini": "a\nb\nc\n",
              "judge.py": judge, "test.sh": "exec python3 /tests/judge.py\n"}  # fmt: skip
     assert grading.grade(case("script", tests, PRISTINE), left, box).score == score
     assert grading.grade(split(), left, box).score == score

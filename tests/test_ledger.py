@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -464,6 +466,35 @@ def test_a_missing_ledger_and_a_missing_folder_are_named(tmp_path: Path) -> None
     with pytest.raises(StoreError, match="cannot use"):
         SqliteLedger.open(tmp_path / "none" / "sica.db")
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """As a user who may read and not write: root may write anywhere, so it steps down."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_ledger_that_cannot_be_written_can_be_read(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with SqliteLedger.open(folder / "sica.db") as ledger:
+            ledger.reconcile([SEED])
+        (folder / "sica.db").chmod(0o444)
+        folder.chmod(0o555)
+        with without_rights():
+            with SqliteLedger.open(folder / "sica.db", readonly=True) as reader:
+                assert reader.agents() == (SEED,)
+            with pytest.raises(StoreError) as refused, SqliteLedger.open(folder / "sica.db") as ledger:
+                ledger.record(trial())
+            assert "writ" in refused.value.hint
+        folder.chmod(0o755)
 
 
 def test_a_full_disk_is_an_error_with_a_cure_and_keeps_what_was_recorded(ledger: SqliteLedger) -> None:

@@ -1,4 +1,6 @@
-"""The agent: ask the model, do what it calls for, show it the result, until it submits or a limit is reached."""
+"""The agent: ask the model, do what it calls for, show it the result, until it submits or a limit is
+reached.
+"""
 
 import json
 from collections import Counter
@@ -33,7 +35,11 @@ def work(instruction, door):
             return FINISHED, facts
         before = facts["malformed calls"]
         for number, call in enumerate(calls):
-            name, result = obey(call, facts) if number < settings.CALLS_PER_ANSWER else ("", "not run: one call at a time")
+            name, result = (
+                obey(call, facts)
+                if number < settings.CALLS_PER_ANSWER
+                else ("", "not run: one call at a time")
+            )
             messages.append({"role": "tool", "tool_call_id": call.get("id", ""), "content": result})
             if name == "submit":
                 return SUBMITTED, facts
@@ -44,7 +50,7 @@ def work(instruction, door):
 
 
 def obey(call, facts):
-    """The tool's name ("" when the call was malformed) and what to tell the model; every call gets a result."""
+    """The tool's name ("" when the call was malformed) and the result that the model is shown."""
     function = call.get("function") or {}
     name = function.get("name", "")
     try:
@@ -61,6 +67,13 @@ def obey(call, facts):
 def last_line(ending, facts):
     counted = "; ".join(
         f"{what}: {facts[what]}"
-        for what in ("steps", "outputs cut", "answers cut", "commands timed out", "malformed calls", "requests repeated")
+        for what in (
+            "steps",
+            "outputs cut",
+            "answers cut",
+            "commands timed out",
+            "malformed calls",
+            "requests repeated",
+        )
     )
     return f"ended: {ending}; {counted}"

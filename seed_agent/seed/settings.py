@@ -1,6 +1,6 @@
 """Every limit and switch of the agent. Nothing else in the code holds a number that matters."""
 
-# Answers that the model may give in one task; after the last one the agent stops where it is (the step limit).
+# Answers that the model may give in one task (steps); after the last one, the agent stops: the step limit.
 MAX_STEPS = 12
 
 # Tokens that one answer may have; a longer answer is cut off in the middle, tool call and all.

@@ -16,5 +16,3 @@ def main():
     ending, facts = loop.work(instruction, door)
     print(loop.last_line(ending, facts))
     return 0 if ending in loop.ORDERLY else 1
-
-

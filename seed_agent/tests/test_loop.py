@@ -60,7 +60,7 @@ class Loop(unittest.TestCase):
             server.server_close()
 
     def test_a_call_is_done_and_its_result_shown(self):
-        ending, facts = self.work(answer(call("overwrite", '{"path": "a", "content": "b"}')), SUBMIT)
+        ending, _ = self.work(answer(call("overwrite", '{"path": "a", "content": "b"}')), SUBMIT)
         self.assertEqual((ending, Path("a").read_text()), (loop.SUBMITTED, "b"))
         self.assertEqual(self.asked[1]["messages"][-1]["role"], "tool")
         self.assertEqual(self.asked[1]["messages"][:-2], self.asked[0]["messages"])

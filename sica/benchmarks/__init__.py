@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def shipped() -> dict[str, Path]:
-    """The benchmarks that came with sica, by name: beside the checkout's package or where it was installed."""
+    """The benchmarks that came with sica, by name: beside the checkout's package or where it was
+    installed.
+    """
     places = (
         Path(__file__).parents[2] / "benchmark_data",
         Path(sys.prefix) / "share" / "sica" / "benchmark_data",

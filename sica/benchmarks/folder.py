@@ -1,4 +1,6 @@
-"""A directory of task folders as a benchmark. Judges from the folders' own files, in boxes the agent never saw."""
+"""A directory of task folders as a benchmark. Judges from the folders' own files, in boxes the agent
+never saw.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from sica.ports import Sandbox
 
 
 class FolderBenchmark:
-    """`root` is a directory of task folders, or one task folder. `names` are task names or globs; empty means all."""
+    """`root` is a directory of task folders, or one task folder. `names` are task names or globs;
+    empty means all.
+    """
 
     def __init__(
         self, root: Path, name: str, *, names: Sequence[str] = (), runtime: Path | None = None
@@ -32,7 +36,9 @@ class FolderBenchmark:
 
     @cached_property
     def folders(self) -> dict[str, Folder]:
-        """Every selected task by name, the unsupported ones too. Raises UsageError for the first broken folder."""
+        """Every selected task by name, the unsupported ones too. Raises UsageError for the first
+        broken folder.
+        """
         paths = self.paths()
         if not paths:
             raise UsageError(
@@ -110,7 +116,7 @@ class FolderBenchmark:
     def build(self, task: Task) -> str:
         """Make the image that the task's Dockerfile describes, with network at this moment only; its name.
 
-        Nothing is built twice: the image's name is the task's digest. Raises SandboxError when the build fails.
+        Nothing is built twice: the image's name is the task's digest. Raises SandboxError when it fails.
         """
         folder = self._folder(task)
         if task.image is None or folder.table.environment.docker_image:

@@ -1,17 +1,19 @@
 """The offline model: a way to see and test the whole loop without a key. It is not a language model.
 
-It is a small deterministic program that speaks the chat protocol. Given a task it looks around with the tools that the
-agent offers, carries out edits that are spelt out in plain sentences, answers questions about where things are, and
-mends failing programs by generate-and-validate: it tries small changes of the kinds that people get wrong (comparisons,
-bounds, operators, arguments, names, missing returns), ranked by what the failing tests printed, and keeps those that
-make more tests pass. Given the brief of an improvement it changes the agent's own code: it scales limits and flips
-switches that the recorded failures point to, adds a small tool from a generic template (replacing one piece of a file),
-or makes a random change. So what it proposes is mutation; some of it is useless or broken, and tests decide.
+It is a small deterministic program that speaks the chat protocol. Given a task it looks around with the
+tools that the agent offers, carries out edits that are spelt out in plain sentences, answers questions
+about where things are, and mends failing programs by generate-and-validate: it tries small changes of
+the kinds that people get wrong (comparisons, bounds, operators, arguments, names, missing returns),
+ranked by what the failing tests printed, and keeps those that make more tests pass. Given the brief of
+an improvement it changes the agent's own code: it scales limits and flips switches that the recorded
+failures point to, adds a small tool from a generic template (replacing one piece of a file), or makes a
+random change. So what it proposes is mutation; some of it is useless or broken, and tests decide.
 
-It knows no task by name and holds no answers. It sees only what the agent shows it: a cut output stays cut, an answer
-longer than `max_tokens` is cut off in the middle, and a step that the agent does not allow is not made. It is a pure
-function of the messages, the tools and the seed: its state is found again in the conversation at every call.
-Scores with it measure a scaffold with this program in it, and say nothing about any language model.
+It knows no task by name and holds no answers. It sees only what the agent shows it: a cut output stays
+cut, an answer longer than `max_tokens` is cut off in the middle, and a step that the agent does not
+allow is not made. It is a pure function of the messages, the tools and the seed: its state is found
+again in the conversation at every call. Scores with it measure a scaffold with this program in it, and
+say nothing about any language model.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class OfflineGateway:
         if model != "offline":
             raise UsageError(f"the offline gateway has no model {model!r}; there is: offline")
 
-    def price(self, model: str) -> Price | None:
+    def price(self, model: str) -> Price | None:  # noqa: ARG002  it is never anything else
         return Price(0.0, 0.0)
 
     def complete(self, asked: Asked) -> Mapping[str, Any]:
@@ -91,13 +93,17 @@ def _limit(request: Mapping[str, Any]) -> int:
 # ── deciding: the thought is run again from the start, over what the conversation already holds ──────
 
 
-def _decide(request: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], seed: int) -> Sequence[Act] | str:
+def _decide(
+    request: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], seed: int
+) -> Sequence[Act] | str:
     hands = Hands(_functions(request.get("tools")), request.get("parallel_tool_calls") is not False)
     instruction = next((_text(m) for m in messages if m.get("role") == "user"), "")
     if not hands.roles:
-        return "I have no tools here, so I can only say that I would look at the files and run the tests first."
+        return (
+            "I have no tools here, so I can only say that I would look at the files and run the tests first."
+        )
     past = _Past(messages)
-    dice = Random(hashlib.sha256(f"{seed}".encode()).digest())  # noqa: S311  not for secrets
+    dice = Random(hashlib.sha256(f"{seed}".encode()).digest())
     thought = think(hands, instruction, dice)
     try:
         acts = next(thought)
@@ -124,7 +130,7 @@ def _text(message: Mapping[str, Any]) -> str:
 
 
 class _Past:
-    """The calls that the conversation holds and what was shown for them; each is recalled once, oldest first."""
+    """The calls that the conversation holds and what was shown for them; each is recalled once."""
 
     def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
         shown = {m.get("tool_call_id"): _text(m) for m in messages if m.get("role") == "tool"}

@@ -1,7 +1,7 @@
-"""Judges a task by the checks.json beside it where sica is not, such as in Harbor. Made by bin/make_judge.py.
+"""Judges a task by the checks.json beside it where sica is not. Made by bin/make_judge.py.
 
-Expected values stay in this process; the agent's code runs in a worker, as nobody when this is root. It is the weaker
-way: both share one container. Writes /logs/verifier/reward.json.
+Expected values stay in this process; the agent's code runs in a worker, as nobody when this is root.
+It is the weaker way: both share one container. Writes /logs/verifier/reward.json.
 """
 
 from __future__ import annotations
@@ -136,7 +136,9 @@ def _ran(check: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
 
 
 def _raised(expected: str, names: Any) -> bool:
-    """A built-in error is decided by our own class tree, another one by its name (with or without the module)."""
+    """A built-in error is decided by our own class tree, another one by its name (with or without the
+    module).
+    """
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return False
     known = getattr(builtins, expected, None)
@@ -164,18 +166,19 @@ def accepted(table: Mapping[str, float], data: bytes | None) -> float:
 def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
     """Share of the wanted hunks that are there; 1.0 only for equal bytes.
 
-    A result that is the base with some of the hunks made earns their share. When it also changed lines that the
+    A result that is the base with some of the hunks made earns their share. When it also changed lines
+    that the
     expected file keeps, hunks are found by their surroundings and earn half.
     """
-    if result is None or result == base:
-        return 0.0
     if result == expected:
         return 1.0
+    if result is None or result == base or base == expected:
+        return 0.0
     before, after, now = _lines(base), _lines(expected), _lines(result)
     hunks = _hunks(before, after)
     made = _made_cleanly(before, after, hunks, now)
     if made is not None:
-        return min(made, len(hunks) - 1) / len(hunks) if hunks else 0.0
+        return min(made, len(hunks) - 1) / len(hunks)
     return 0.5 * _made_anywhere(after, hunks, result, base) / len(hunks)
 
 
@@ -217,7 +220,9 @@ def _made_cleanly(
 def _made_anywhere(
     after: list[bytes], hunks: list[tuple[int, int, int, int]], result: bytes, base: bytes
 ) -> int:
-    """Hunks whose new lines stand between their neighbours, in order, where the base has fewer of that text."""
+    """Hunks whose new lines stand between their neighbours, in order, where the base has fewer of that
+    text.
+    """
     found = position = 0
     for _, _, start, end in hunks:
         window = b"".join(after[max(0, start - 2) : end + 2])
@@ -232,7 +237,9 @@ def _made_anywhere(
 
 
 def total(checks: Sequence[Mapping[str, Any]], credits: Mapping[str, float]) -> float:
-    """Weighted share of the checks that are not guards, capped when a guard failed. A missing id is a zero."""
+    """Weighted share of the checks that are not guards, capped when a guard failed. A missing id is a
+    zero.
+    """
     earning = [check for check in checks if not check.get("guard")]
     weight = sum(float(check.get("weight", 1)) for check in earning)
     earned = sum(float(check.get("weight", 1)) * credits.get(check["id"], 0.0) for check in earning)
@@ -285,7 +292,9 @@ def _in_child(question: Mapping[str, Any], workdir: str, seconds: float) -> tupl
 
 
 def _drain(fd: int, child: int, deadline: float) -> tuple[bytes, str]:
-    """The child's line. Its end counts, not that of the pipe: a daemon that it left may hold the other end."""
+    """The child's line. Its end counts, not that of the pipe: a daemon that it left may hold the other
+    end.
+    """
     data = b""
     while (left := deadline - time.monotonic()) > 0:
         ready = select.select([fd, child], [], [], left)[0]
@@ -301,7 +310,9 @@ def _drain(fd: int, child: int, deadline: float) -> tuple[bytes, str]:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what the agent's code leaves behind, so that it can be ended: PR_SET_CHILD_SUBREAPER."""
+    """Become the parent of what the agent's code leaves behind, so that it can be ended:
+    PR_SET_CHILD_SUBREAPER.
+    """
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
@@ -359,12 +370,12 @@ def _plain(value: Any, depth: int) -> Any:
     raise TypeError(type(value).__name__)
 
 
-def _bare(base: type, value: Any) -> Any:
+def _bare(base: Any, value: Any) -> Any:
     if type(value) is base:
         return value
     if base is str:
         return "".join(str.__iter__(value))
-    return base.__pos__(value)  # type: ignore[attr-defined]
+    return base.__pos__(value)
 
 
 def _answer(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
@@ -455,7 +466,8 @@ def judge(tests: Path, workdir: Path, reward: Path) -> None:
             expected[check["id"]] = kept, (tests / check["expected"]).read_bytes()
     answers = ask_worker(questions(checks), tests, workdir)
     credits = {
-        check["id"]: credit(check, answers.get(n), workdir, expected.get(check["id"])) for n, check in enumerate(checks)
+        check["id"]: credit(check, answers.get(n), workdir, expected.get(check["id"]))
+        for n, check in enumerate(checks)
     }
     reward.parent.mkdir(parents=True, exist_ok=True)
     written = reward.with_name(".reward.json")
@@ -480,7 +492,8 @@ def ask_worker(asked: list[dict[str, Any]], tests: Path, workdir: Path) -> dict[
         job = {"nonce": nonce, "workdir": str(workdir), "seconds": 10, "questions": asked}
         (place / "questions").write_text(json.dumps(job))
         (place / "judge.py").write_bytes(Path(__file__).read_bytes())
-        command = [sys.executable, "-I", str(place / "judge.py"), str(place / "questions"), str(place / "answers")]
+        words = [str(place / name) for name in ("judge.py", "questions", "answers")]
+        command = [sys.executable, "-I", *words]
         user: dict[str, Any] = {}
         if os.getuid() == 0:
             tests.chmod(0o700)
@@ -489,7 +502,7 @@ def ask_worker(asked: list[dict[str, Any]], tests: Path, workdir: Path) -> dict[
             user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         try:
             subprocess.run(command, check=False, stdin=subprocess.DEVNULL, cwd=place, **user)
-        except PermissionError:  # a Python that nobody may run, in root's home: the worker then shares our user
+        except PermissionError:  # a Python that nobody may run, in root's home: share our user
             subprocess.run(command, check=False, stdin=subprocess.DEVNULL, cwd=place)
         answers = place / "answers"
         text = answers.read_bytes() if answers.is_file() and not answers.is_symlink() else b""

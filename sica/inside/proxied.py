@@ -1,9 +1,11 @@
-"""Runs hidden pytest files whose `import solution` is a proxy: the T side of the two-box judge. No agent code here.
+"""Runs hidden pytest files whose `import solution` is a proxy: the T side of the two-box judge. No
+agent code here.
 
     python3 -I proxied.py SOCKET REPORT NONCE TESTS SITE SECONDS
 
-Modules that this box does not have are asked of the agent's box. Data crosses by value; other objects are proxies.
-`==` between a proxy and plain data is decided here: no object of the agent's can declare itself equal to a value.
+Modules that this box does not have are asked of the agent's box. Data crosses by value; the rest are proxies.
+`==` between a proxy and plain data is decided here: no object of the agent's can declare itself equal
+to a value.
 """
 
 from __future__ import annotations
@@ -262,7 +264,7 @@ class Door:
         key = (self.generation, coded["h"])
         if key not in self.things:
             cls = self.kind(coded["c"])
-            made = object.__new__(cls if isinstance(cls, Kind) else Thing)
+            made: Any = object.__new__(cls if isinstance(cls, Kind) else Thing)  # type: ignore[arg-type]
             plain = PLAIN if "p" not in coded else self.decoded(coded["p"][1], 0)
             object.__setattr__(made, "_sica", Ref(self, coded["h"], None, plain))
             self.things[key] = made
@@ -301,12 +303,10 @@ class Door:
             if not issubclass(cls, Exception | SystemExit):
                 raise TypeError(cls.__name__)
             args = tuple(self.decoded(arg, 0) for arg in coded["args"])
-            made = cls.__new__(cls, *args)
+            made: BaseException = cls.__new__(cls, *args)
             made.args = args
-            if cls.__str__ is BaseException.__str__ and not args:
-                made.args = ()
             if isinstance(made, SystemExit):
-                made.code = args[0] if len(args) == 1 else (args or None)
+                made.code = args[0] if len(args) == 1 else None
             if hasattr(cls, "_sica_class"):
                 made.__dict__["_sica"] = Ref(self, coded["h"], None)
                 made.__dict__["_said"] = str(coded["str"])
@@ -500,9 +500,11 @@ class Thing(metaclass=Kind):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _ref(self).call(args, kwargs)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:
-        """So that isinstance(x, tuple) holds for a named tuple; its own class is found before this is asked."""
+        """So that isinstance(x, tuple) holds for a named tuple; its own class is found before this is
+        asked.
+        """
         plain = _ref(self).plain
         return type(self) if plain is PLAIN else type(plain)
 
@@ -667,7 +669,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.door = door
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+        self, name: str, _path: Sequence[str] | None, _target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         top = name.partition(".")[0]
         if top in sys.stdlib_module_names or top.startswith(("_", "pytest")) or top == "conftest":
@@ -700,7 +702,9 @@ _OPEN = (io.StringIO, io.BytesIO, random.Random, types.SimpleNamespace)
 
 
 def is_open(value: Any) -> bool:
-    """Whether the agent's code may use an object's public attributes: fakes that a test made, and a few tools."""
+    """Whether the agent's code may use an object's public attributes: fakes that a test made, and a
+    few tools.
+    """
     kind = type(value)
     if isinstance(value, (*CALLABLE, types.ModuleType, types.FrameType, types.CodeType, types.TracebackType)):
         return False
@@ -755,7 +759,7 @@ class Report:
         self.door = door
         self.outcomes: dict[str, str] = {}
 
-    def pytest_runtest_setup(self, item: Any) -> None:
+    def pytest_runtest_setup(self) -> None:
         self.door.broken = ""
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -778,8 +782,8 @@ def main(argv: list[str]) -> int:
     report = Report(door)
     options = ["-q", "--color=no", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={tests}"]
     code = pytest.main([*options, "-c", "/dev/null", tests], plugins=[report])
-    with open(report_path, "w", encoding="utf-8") as out:
-        json.dump({"nonce": nonce, "code": int(code), "outcomes": report.outcomes}, out)
+    answer = {"nonce": nonce, "code": int(code), "outcomes": report.outcomes}
+    pathlib.Path(report_path).write_text(json.dumps(answer), encoding="utf-8")
     return 0
 
 

@@ -29,10 +29,11 @@ import stat
 import struct
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+TYPE_CHECKING = False  # importing typing would cost every box 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, BinaryIO, NoReturn
 
     Instruction = tuple[int, int, int, int]
     Pipes = tuple[int, int, int]

@@ -2,9 +2,9 @@
 
     python3 -I served.py SOCKET WORKDIR
 
-A supervisor owns the connection and forks the process that imports the agent's code; when that one hangs or dies,
-the tests' side hears of it and may ask for a new one. Plain data crosses by value; other objects stay here and are
-known by a number. Frames are a 4-byte length and JSON.
+A supervisor owns the connection and forks the process that imports the agent's code; when that one hangs or
+dies, the tests' side hears of it and may ask for a new one. Plain data crosses by value; other objects stay
+here and are known by a number. Frames are a 4-byte length and JSON.
 """
 
 from __future__ import annotations
@@ -245,8 +245,8 @@ class Served:
         for standard in (0, 1, 2):
             os.dup2(null, standard)
         os.chdir(workdir)
-        src = os.path.join(workdir, "src")
-        sys.path[:0] = [workdir, *([src] if os.path.isdir(src) else [])]
+        src = pathlib.Path(workdir, "src")
+        sys.path[:0] = [workdir, *([str(src)] if src.is_dir() else [])]
         sys.dont_write_bytecode = True
 
     def serve(self) -> None:
@@ -304,7 +304,8 @@ class Served:
     def special(target: Any, name: str, args: list[Any]) -> Any:
         """As the interpreter looks it up: on the type, never on the instance."""
         simple: dict[str, Callable[..., Any]] = {
-            "__iter__": iter, "__next__": next, "__len__": len, "__bool__": bool, "__str__": str, "__repr__": repr,
+            "__iter__": iter, "__next__": next, "__len__": len, "__bool__": bool,
+            "__str__": str, "__repr__": repr,
             "__hash__": hash, "__dir__": dir, "__reversed__": reversed, "__contains__": lambda o, x: x in o,
             "__format__": format, "__getitem__": lambda o, k: o[k],
         }  # fmt: skip
@@ -378,15 +379,17 @@ class Served:
         if isinstance(value, dict):
             pairs = [[self.encode(k, depth + 1), self.encode(v, depth + 1)] for k, v in dict.items(value)]
             return ["dict", {"t": "dict", "v": pairs}]
+        base: Any
         for base in (list, tuple, set, frozenset):
             if isinstance(value, base):
-                items = [self.encode(item, depth + 1) for item in base.__iter__(value)]  # type: ignore[attr-defined]
+                items = [self.encode(item, depth + 1) for item in base.__iter__(value)]
                 return [base.__name__, items if base is list else {"t": base.__name__, "v": items}]
         if isinstance(value, str):
             return ["str", "".join(str.__iter__(value))]
+        number: Any
         for number in (int, float):
             if isinstance(value, number):
-                return [number.__name__, self.encode(number.__pos__(value), depth + 1)]  # type: ignore[attr-defined]
+                return [number.__name__, self.encode(number.__pos__(value), depth + 1)]
         return None
 
     def kind(self, cls: type) -> dict[str, Any]:
@@ -413,7 +416,7 @@ class Served:
             return [self.decode(item) for item in coded]
         if not isinstance(coded, dict):
             return coded
-        value = coded.get("v")
+        value: Any = coded.get("v")
         match coded["t"]:
             case "ref":
                 return self.objects[coded["h"]]
@@ -449,14 +452,18 @@ class Served:
 def _standard_back(kind: str, value: Any) -> Any:
     makers: dict[str, Callable[[Any], Any]] = {
         "Decimal": decimal.Decimal, "Fraction": fractions.Fraction, "UUID": uuid.UUID, "complex": complex,
-        "PosixPath": pathlib.Path, "datetime": datetime.datetime.fromisoformat, "date": datetime.date.fromisoformat,
-        "time": datetime.time.fromisoformat, "timedelta": lambda v: datetime.timedelta(*v), "range": lambda v: range(*v),
+        "PosixPath": pathlib.Path, "datetime": datetime.datetime.fromisoformat,
+        "date": datetime.date.fromisoformat,
+        "time": datetime.time.fromisoformat, "timedelta": lambda v: datetime.timedelta(*v),
+        "range": lambda v: range(*v),
     }  # fmt: skip
     return makers[kind](value)
 
 
 def main(argv: list[str]) -> int:
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what the agent's code leaves is ours to end
+    ctypes.CDLL(None).prctl(
+        36, 1, 0, 0, 0
+    )  # PR_SET_CHILD_SUBREAPER: what the agent's code leaves is ours to end
     with socket.socket(socket.AF_UNIX) as tests:
         tests.connect(argv[1])
         try:

@@ -2,7 +2,8 @@
 
     python3 -I worker.py QUESTIONS ANSWERS
 
-Each question is answered in a forked child with its own time limit, so that a hang, an os._exit or a flood in one
+Each question is answered in a forked child with its own time limit, so that a hang, an os._exit or a
+flood in one
 costs that one. This process never imports the agent's code.
 """
 
@@ -65,7 +66,9 @@ def _in_child(question: Mapping[str, Any], workdir: str, seconds: float) -> tupl
 
 
 def _drain(fd: int, child: int, deadline: float) -> tuple[bytes, str]:
-    """The child's line. Its end counts, not that of the pipe: a daemon that it left may hold the other end."""
+    """The child's line. Its end counts, not that of the pipe: a daemon that it left may hold the other
+    end.
+    """
     data = b""
     while (left := deadline - time.monotonic()) > 0:
         ready = select.select([fd, child], [], [], left)[0]
@@ -81,7 +84,9 @@ def _drain(fd: int, child: int, deadline: float) -> tuple[bytes, str]:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what the agent's code leaves behind, so that it can be ended: PR_SET_CHILD_SUBREAPER."""
+    """Become the parent of what the agent's code leaves behind, so that it can be ended:
+    PR_SET_CHILD_SUBREAPER.
+    """
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
@@ -139,12 +144,12 @@ def _plain(value: Any, depth: int) -> Any:
     raise TypeError(type(value).__name__)
 
 
-def _bare(base: type, value: Any) -> Any:
+def _bare(base: Any, value: Any) -> Any:
     if type(value) is base:
         return value
     if base is str:
         return "".join(str.__iter__(value))
-    return base.__pos__(value)  # type: ignore[attr-defined]
+    return base.__pos__(value)
 
 
 def _answer(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class Docker:
     def _create(self, engine: Engine, spec: BoxSpec) -> str:
         image = find_image(engine, spec.image) if spec.image else self._image
         config = self._config(engine, spec, image)
-        identity: str = engine.post("create_container_from_config", config)["Id"]
+        identity: str = engine.call("create_container_from_config", config)["Id"]
         try:
             assert_confined(engine.call("inspect_container", identity), config)
         except SandboxError:
@@ -224,11 +224,9 @@ def require_limits(info: Mapping[str, Any]) -> None:
 
 
 def find_image(engine: Engine, tag: str) -> str:
-    from docker.errors import ImageNotFound
-
     try:
         found: str = engine.call("inspect_image", tag)["Id"]
-    except ImageNotFound as error:
+    except Missing as error:
         cure = "build it: make image" if tag == IMAGE else f"docker pull {tag}, or build it"
         raise SandboxUnavailable(f"there is no Docker image {tag}", cure) from error
     return found
@@ -283,6 +281,10 @@ def assert_confined(made: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
 # ── the engine ────────────────────────────────────────────────────────────────────────────────────
 
 
+class Missing(SandboxError):
+    """An image or a container that the engine does not have."""
+
+
 class Engine:
     """The SDK's low-level client, for one thread; its errors become ours."""
 
@@ -310,17 +312,14 @@ class Engine:
         return {**self._client.create_host_config(**settings), "Mounts": mounts, **private}
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        return self.post(name, *args, **kwargs)
-
-    def post(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        from docker.errors import APIError, DockerException, NotFound
+        from docker.errors import DockerException, NotFound
         from requests.exceptions import RequestException
 
         try:
             return getattr(self._client, name)(*args, **kwargs)
-        except NotFound:
-            raise
-        except (APIError, DockerException, RequestException) as error:
+        except NotFound as error:
+            raise Missing(f"the Docker engine knows no such thing: {_reason(error)}") from error
+        except (DockerException, RequestException) as error:
             raise SandboxError(f"the Docker engine refused {name}: {_reason(error)}") from error
 
     def attach(self, identity: str) -> Attached:
@@ -329,11 +328,9 @@ class Engine:
 
     def remove(self, identity: str) -> int:
         """1 when it was there."""
-        from docker.errors import NotFound
-
         try:
             self.call("remove_container", identity, force=True, v=True)
-        except NotFound:
+        except Missing:
             return 0
         return 1
 
@@ -391,7 +388,7 @@ class Container:
         while True:
             if not self._left and not self._header():
                 return b""
-            data = self.line.recv(min(size, self._left))
+            data = self._receive(min(size, self._left))
             self._left -= len(data)
             if self._stream == 1 or not data:
                 return data
@@ -401,12 +398,18 @@ class Container:
     def _header(self) -> bool:
         header = b""
         while len(header) < 8:
-            data = self.line.recv(8 - len(header))
+            data = self._receive(8 - len(header))
             if not data:
                 return False
             header += data
         self._stream, self._left = struct.unpack(">BxxxI", header)
         return True
+
+    def _receive(self, size: int) -> bytes:
+        try:
+            return self.line.recv(size)
+        except OSError as error:
+            raise SandboxError(f"the Docker engine dropped a box: {error}") from error
 
     def write(self, data: bytes) -> None:
         self.line.sendall(data)
@@ -418,9 +421,7 @@ class Container:
         self.kill()
 
     def kill(self) -> None:
-        from docker.errors import NotFound
-
-        with suppress(NotFound, SandboxError):  # it ended by itself: the engine calls that a conflict
+        with suppress(SandboxError):  # it ended by itself: the engine calls that a conflict; `remove` forces
             self._engine.call("kill", self._identity)
 
     def end(self, cut: bool) -> Mapping[str, Any]:
@@ -433,6 +434,8 @@ class Container:
         return state
 
     def remove(self) -> None:
-        if self._attached is not None:
-            self._attached.close()
-        self._engine.remove(self._identity)
+        try:
+            if self._attached is not None:
+                self._attached.close()
+        finally:
+            self._engine.remove(self._identity)

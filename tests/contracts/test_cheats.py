@@ -6,6 +6,7 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,10 @@ def test_files_that_steer_the_judge_are_findings(name: str, judge: Judge) -> Non
 
 def test_plain_pytest_in_one_box_believes_the_cheats_that_say_so(sandbox: Sandbox, runtime: Path) -> None:
     """The control: a list of cheats that would fool nobody proves nothing."""
-    believed = {
-        cheat["name"]
-        for cheat in CHEATS
-        if not cheat.get("slow") and _exit_code(cheat, sandbox, runtime) == 0
-    }
+    tried = [cheat for cheat in CHEATS if not cheat.get("slow")]
+    with ThreadPoolExecutor(4) as pool:
+        codes = pool.map(lambda cheat: _exit_code(cheat, sandbox, runtime), tried)
+    believed = {cheat["name"] for cheat, code in zip(tried, codes, strict=True) if code == 0}
     assert {cheat["name"] for cheat in CHEATS if cheat["fools"]} == believed
     assert len(believed) > len(CHEATS) / 2
 

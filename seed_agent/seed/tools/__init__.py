@@ -1,4 +1,5 @@
-"""The tools. Each file here is one: TOOL says what the model is told, run(arguments, facts) returns what it is shown.
+"""The tools. Each file here is one: TOOL says what the model is told, run(arguments, facts) returns
+what it is shown.
 
 A file that is added here is a new tool; nothing else needs to change.
 """

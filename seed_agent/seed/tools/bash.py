@@ -1,5 +1,6 @@
 """bash: run a command, end it with everything it started, and show what it printed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,10 +42,8 @@ def run(arguments, facts):
 
 def end_group(process):
     """End what the command started, also what it left running in the background."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

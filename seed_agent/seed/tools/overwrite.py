@@ -13,7 +13,7 @@ TOOL = {
 }
 
 
-def run(arguments, facts):
+def run(arguments, facts):  # noqa: ARG001  every tool is called alike
     path, data = Path(arguments["path"]), arguments["content"].encode("utf-8", "surrogateescape")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

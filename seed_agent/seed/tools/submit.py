@@ -7,5 +7,5 @@ TOOL = {
 }
 
 
-def run(arguments, facts):
+def run(arguments, facts):  # noqa: ARG001  every tool is called alike
     return "submitted"

@@ -1,4 +1,6 @@
-"""Edits that are spelt out in plain sentences: replace, rename, set, change, delete, insert, append, create."""
+"""Edits that are spelt out in plain sentences: replace, rename, set, change, delete, insert, append,
+create.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,12 @@ class Edit:
 
 
 _FORMS = [
-    ("create", re.compile(rf"\b(?:create|write) (?:the |a )?(?:file )?{_Q} (?:with|containing|that contains).*?{_Q}")),
+    (
+        "create",
+        re.compile(
+            rf"\b(?:create|write) (?:the |a )?(?:file )?{_Q} (?:with|containing|that contains).*?{_Q}"
+        ),
+    ),
     ("replace", re.compile(rf"\breplace .*?{_Q}.*? (?:by|with) {_Q}")),
     ("rename", re.compile(rf"\brename .*?{_Q} to {_Q}")),
     ("change", re.compile(rf"\bchange .*?{_Q}.*? from {_Q} to {_Q}")),
@@ -118,7 +125,9 @@ def _span(lines: Sequence[str], scope: str) -> tuple[int, int]:
         for last in range(first + 1, len(lines)):
             stripped = lines[last].lstrip()
             near = len(lines[last]) - len(stripped) <= len(match[1])
-            ends = stripped.startswith("[") if "[" in match[0] else near and not stripped.startswith((")", "#"))
+            ends = (
+                stripped.startswith("[") if "[" in match[0] else near and not stripped.startswith((")", "#"))
+            )
             if stripped and ends:
                 return first, last
         return first, len(lines)
@@ -143,7 +152,10 @@ def _rename(text: str, edit: Edit) -> str:
 
 def _set(text: str, edit: Edit) -> str:
     key, value = re.escape(edit.words[0].strip("\"'")), edit.words[-1]
-    pattern = rf"(?<![\w.-])([\"']?{key}[\"']?(?:\s*:\s*\w+(?=\s*=))?\s*[=:]\s*)((?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,#;)}}\]]+))"
+    pattern = (
+        rf"(?<![\w.-])([\"']?{key}[\"']?(?:\s*:\s*\w+(?=\s*=))?\s*[=:]\s*)"
+        r"((?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,#;)}\]]+))"
+    )
     return _sub(pattern, lambda m: m[1] + value, text, edit.nth or 1)
 
 

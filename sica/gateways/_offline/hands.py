@@ -1,6 +1,8 @@
-"""What the offline model can do in a conversation: the agent's tools, found by their names and parameters.
+"""What the offline model can do in a conversation: the agent's tools, found by their names and
+parameters.
 
-A thought is a generator: it yields the tool calls that it wants made and is sent what the agent showed for them.
+A thought is a generator: it yields the tool calls that it wants made and is sent what the agent showed
+for them.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ Thought = Generator[tuple[Act, ...], tuple[Seen, ...], T]
 
 _ROLES = {
     "shell": (("bash", "shell", "exec", "command", "terminal", "run"), ("command", "cmd", "script", "code")),
-    "replace": (("replace", "edit", "substitute", "patch"), ("old", "old_str", "old_string", "search", "before")),
+    "replace": (
+        ("replace", "edit", "substitute", "patch"),
+        ("old", "old_str", "old_string", "search", "before"),
+    ),
     "write": (("overwrite", "write", "create", "save"), ("content", "contents", "text", "file_text")),
     "view": (("view", "read", "open", "show", "cat"), ("path", "file", "file_path", "filename")),
     "finish": (("submit", "finish", "done", "complete"), ()),
@@ -154,7 +159,7 @@ class Hands:
             lines |= new
             total = int(stated[1]) if stated else max(total, *lines, 0)
             start = next((n for n in range(1, total + 1) if n not in lines), total + 1)
-            if not new or start > total and stated:
+            if not new or (start > total and stated):
                 break
             window = max(5, len(shown) - 1)
         return Page(path, lines, total)
@@ -172,7 +177,7 @@ class Hands:
         return self.command(f"{count}; cat -n {quoted} | sed -n '{start},{last}p'", why)
 
     def write(self, path: str, old: str, new: str, *, then: str = "") -> Thought[tuple[bool, str]]:
-        """Bring a file from old to new, and run a command after it: whether it was written, and what was shown."""
+        """Bring a file from old to new, then run a command: whether it was written; what was shown."""
         acts = self._changes(path, old, new)
         if acts is None:
             return False, ""
@@ -192,12 +197,12 @@ class Hands:
         return next((role for role, tool in self.roles.items() if tool["name"] == act.tool), "")
 
     def _changes(self, path: str, old: str, new: str) -> list[Act] | None:
-        """Small replacements where there is a tool for them, else the whole file; None when it is known not to fit."""
+        """Small replacements where there is a tool for it, else the whole file; None when that cannot fit."""
         if old and self.can("replace"):
             small = self._replacements(path, old, new)
             if small:
                 return small
-        if len(new) >= self.too_long or not self.can("write") and not self.can("shell"):
+        if len(new) >= self.too_long or (not self.can("write") and not self.can("shell")):
             return None
         return [self._whole(path, new)]
 

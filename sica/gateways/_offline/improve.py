@@ -1,8 +1,10 @@
-"""Changing an agent's own code: what the failures complained of is matched by word with the constants of the code.
+"""Changing an agent's own code: what the failures complained of is matched by word with the constants
+of the code.
 
-Nothing here knows an agent. Constants are found by their form, and what they are for is taken from their names and
-comments. A change is a mutation: scale a limit, flip a switch, add a tool from a generic template, or make a random
-small change of the code. The dice and the list of earlier changes make siblings differ.
+Nothing here knows an agent. Constants are found by their form, and what they are for is taken from
+their names and comments. A change is a mutation: scale a limit, flip a switch, add a tool from a
+generic template, or make a random small change of the code. The dice and the list of earlier changes
+make siblings differ.
 """
 
 from __future__ import annotations
@@ -23,7 +25,33 @@ _CONSTANT = r"^[A-Z][A-Z_0-9]+ *(:[^=]*)?= *[-0-9TF\"']"
 _CAREFUL = 0.6
 """How often the agent's own tests are run before the change is handed in."""
 _ATTEMPTS = 2
-_DULL = frozenset("a an and are as by in is it may of on one or that the them there this to when which with".split())
+_DULL = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "by",
+        "in",
+        "is",
+        "it",
+        "may",
+        "of",
+        "on",
+        "one",
+        "or",
+        "that",
+        "the",
+        "them",
+        "there",
+        "this",
+        "to",
+        "when",
+        "which",
+        "with",
+    ]
+)
 
 _SUMMARY = r"""
 import collections, json, re
@@ -107,7 +135,9 @@ def improve(hands: Hands, brief: str, dice: Random) -> Thought[str]:
             if "FAILED" in shown:
                 yield from _take_back(hands, proposal)
                 continue
-        note = f"{proposal.subject}\n\nWhy: {proposal.why}\nWhat: {proposal.path}\nExpect: {proposal.expect}\n"
+        note = (
+            f"{proposal.subject}\n\nWhy: {proposal.why}\nWhat: {proposal.path}\nExpect: {proposal.expect}\n"
+        )
         yield from hands.write("CHANGE.md", "", note)
         return proposal.subject
     return "I found nothing to change."
@@ -126,7 +156,9 @@ def _take_back(hands: Hands, proposal: Proposal) -> Thought[None]:
 def _evidence(hands: Hands, brief: str) -> Thought[Evidence]:
     shown = yield from _python(hands, _SUMMARY.format(path=_path(brief, _TRIALS)), "Read what went wrong.")
     counts = re.search(r"^trials (\d+) lost (\d+)", shown, re.MULTILINE)
-    facts = [Fact(m[3], int(m[1]), int(m[2])) for m in re.finditer(r"^(\d+) (\d+) (.+)$", shown, re.MULTILINE)]
+    facts = [
+        Fact(m[3], int(m[1]), int(m[2])) for m in re.finditer(r"^(\d+) (\d+) (.+)$", shown, re.MULTILINE)
+    ]
     tried = yield from _python(hands, _HISTORY.format(path=_path(brief, _CHANGES)), "Read what was tried.")
     history: dict[str, str] = {}
     for match in re.finditer(r"^([\w ,]+) \| (.+)$", tried, re.MULTILINE):
@@ -158,14 +190,16 @@ def _propose(hands: Hands, evidence: Evidence, dice: Random) -> Thought[Proposal
     return (yield from _turn_a_knob(hands, evidence, dice, directed=chance < 0.88))
 
 
-def _turn_a_knob(hands: Hands, evidence: Evidence, dice: Random, *, directed: bool) -> Thought[Proposal | None]:
+def _turn_a_knob(
+    hands: Hands, evidence: Evidence, dice: Random, *, directed: bool
+) -> Thought[Proposal | None]:
     path, text = yield from _most(hands, _CONSTANT)
     choices: list[tuple[float, Knob, str, str, Fact | None]] = []
     for knob in _knobs(text):
         fact, fit = _complaint(knob, evidence)
         for subject, new, weight in _turns(knob):
-            weight *= (fit if directed else 1.0) * _untried(subject, evidence)
-            choices.append((weight, knob, subject, new, fact if directed else None))
+            matters = weight * (fit if directed else 1.0) * _untried(subject, evidence)
+            choices.append((matters, knob, subject, new, fact if directed else None))
     chosen = _draw(choices, dice)
     if chosen is None:
         return None
@@ -185,11 +219,12 @@ def _draw(
 
 def _because(fact: Fact, evidence: Evidence) -> str:
     solved = evidence.trials - evidence.lost
-    return f"'{fact.text}' in {fact.lost} of the {evidence.lost} lost trials and in {fact.solved} of the {solved} solved."
+    lost = f"{fact.lost} of the {evidence.lost} lost trials"
+    return f"'{fact.text}' in {lost} and in {fact.solved} of the {solved} solved."
 
 
 def _most(hands: Hands, pattern: str) -> Thought[tuple[str, str]]:
-    """The file outside the tests with the most lines of this form, and its text ("" when it was not shown whole)."""
+    """The file outside the tests with the most lines of this form, and its text if shown whole."""
     command = f"grep -rcE --include='*.py' {shlex.quote(pattern)} . | grep -v ':0$'"
     shown = yield from hands.shell(command, "Where are the limits and switches?")
     counts = [(int(m[2]), m[1]) for m in re.finditer(r"^\./(.+\.py):(\d+)$", shown, re.MULTILINE)]
@@ -302,7 +337,9 @@ def _noise(hands: Hands, evidence: Evidence, dice: Random) -> Thought[Proposal |
     subject = f"Try {_short(now)} instead of {_short(was)} in {mutant.function}"
     if subject in evidence.history:
         return None
-    return Proposal(subject, path, page.text, new, "a random small change, to learn what matters.", "perhaps nothing.")
+    return Proposal(
+        subject, path, page.text, new, "a random small change, to learn what matters.", "perhaps nothing."
+    )
 
 
 def _short(text: str) -> str:
@@ -319,7 +356,7 @@ from pathlib import Path
     "description": "Replace `old`, which must stand in the file exactly once, by `new`.",
     "parameters": {{
         "type": "object",
-        "properties": {{"path": {{"type": "string"}}, "old": {{"type": "string"}}, "new": {{"type": "string"}}}},
+        "properties": {{name: {{"type": "string"}} for name in ("path", "old", "new")}},
         "required": ["path", "old", "new"],
     }},
 }}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import shlex
 from collections.abc import Sequence
@@ -14,10 +15,13 @@ _DEFINED = re.compile(r"\bwhere is .*?`([^`]+)`.*?\bdefined", re.IGNORECASE | re
 _USED_BY = re.compile(r"\b(?:that|which) `([\w./-]+\.py)` (?:uses|imports|calls)", re.IGNORECASE)
 _CALLERS = re.compile(r"\bwhich functions .*?\bcall.*? `([^`]+)`", re.IGNORECASE | re.DOTALL)
 _KEY = re.compile(r"\bwhich (?:key|option|setting).*?`([\w./-]+)`.*?`([^`]+)`", re.IGNORECASE | re.DOTALL)
-_SERVES = re.compile(r"\bwhich function .*?(?:handles|serves|is registered for) .*?`([^`]+)`", re.IGNORECASE | re.DOTALL)
+_SERVES = re.compile(
+    r"\bwhich function .*?(?:handles|serves|is registered for) .*?`([^`]+)`", re.IGNORECASE | re.DOTALL
+)
 _HIT = re.compile(r"^(?:\./)?([^:\n]+):(\d+):(.*)$", re.MULTILINE)
 _DEF = re.compile(r"^\s*(?:async )?(?:def|class) (\w+)")
 _HOPS = 8
+_BUILTIN = frozenset(dir(builtins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ def answer(hands: Hands, instruction: str) -> Thought[str]:
 
 
 def _grep(hands: Hands, pattern: str, where: str = ".", why: str = "") -> Thought[list[Hit]]:
-    shown = yield from hands.shell(f"grep -rnE --include='*.py' {shlex.quote(pattern)} {shlex.quote(where)}", why)
+    shown = yield from hands.shell(
+        f"grep -rnE --include='*.py' {shlex.quote(pattern)} {shlex.quote(where)}", why
+    )
     hits = [Hit(m[1], int(m[2]), m[3]) for m in _HIT.finditer(shown)]
     return hits if hits or where == "." else [Hit(where, n, t) for n, t in _bare(shown)]
 
@@ -78,7 +84,9 @@ def _definition(hands: Hands, name: str, used_in: str) -> Thought[str]:
 def _follow(hands: Hands, name: str, path: str) -> Thought[tuple[str, str]]:
     """The name and the file that it comes from in the end, import by import."""
     for _ in range(_HOPS):
-        hits = yield from _grep(hands, rf"import|{re.escape(name)}", path, f"See where {path} gets {name} from.")
+        hits = yield from _grep(
+            hands, rf"import|{re.escape(name)}", path, f"See where {path} gets {name} from."
+        )
         source = _import(hits, name)
         if not source:
             return name, path
@@ -143,15 +151,17 @@ def _key(hands: Hands, config: str, name: str) -> Thought[str]:
         body = yield from _body(hands, current)
         for key in keys:
             if re.search(rf"[\"']{re.escape(key)}[\"']", body):
-                return key
+                return str(key)
         called = re.findall(r"\b([A-Za-z_]\w*)\(", body.split("\n", 1)[-1])
-        names += [n for n in dict.fromkeys(called) if n not in seen and n not in names and n not in dir(__builtins__)]
+        names += [n for n in dict.fromkeys(called) if n not in seen and n not in names and n not in _BUILTIN]
     return ""
 
 
 def _body(hands: Hands, name: str) -> Thought[str]:
     """A function's text as the shell shows it."""
-    program = rf"/^ *(async )?def {re.escape(name)}\(/{{on=1;print;next}} on&&/^(def|class|@|[A-Za-z])/{{on=0}} on"
+    program = (
+        rf"/^ *(async )?def {re.escape(name)}\(/{{on=1;print;next}} on&&/^(def|class|@|[A-Za-z])/{{on=0}} on"
+    )
     shown = yield from hands.shell(
         f"find . -name '*.py' | sort | xargs awk {shlex.quote(program)}", f"What does {name} do?"
     )
@@ -167,7 +177,9 @@ def _served(hands: Hands, route: str) -> Thought[str]:
             after = [d for d in below if d.line > hit.line]
             if after:
                 return f"{hit.path}:{after[0].line}"
-        named = re.search(r"[\"'],?\s*:?\s*,?\s*(?:\w+\.)*([A-Za-z_]\w*)\s*[,)}]?", hit.text.split(route, 1)[-1])
+        named = re.search(
+            r"[\"'],?\s*:?\s*,?\s*(?:\w+\.)*([A-Za-z_]\w*)\s*[,)}]?", hit.text.split(route, 1)[-1]
+        )
         if named:
             return (yield from _definition(hands, named[1], hit.path))
     return ""

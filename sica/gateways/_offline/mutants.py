@@ -1,4 +1,6 @@
-"""Small changes of a Python file, of the kinds that people get wrong; each touches one place and keeps the rest."""
+"""Small changes of a Python file, of the kinds that people get wrong; each touches one place and keeps
+the rest.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,9 @@ class Mutant:
     @property
     def drastic(self) -> bool:
         """Whether it turns a decision round, which most tests would notice."""
-        return self.kind == "not" or self.kind == "compare" and self.new in ("in", "not in", "is", "is not", "==", "!=")
+        return self.kind == "not" or (
+            self.kind == "compare" and self.new in ("in", "not in", "is", "is not", "==", "!=")
+        )
 
     def apply(self, text: str) -> str:
         return text[: self.start] + self.new + text[self.end :]
@@ -34,7 +39,8 @@ _COMPARE = {
     "in": ("not in",), "not in": ("in",), "is": ("is not",), "is not": ("is",),
 }  # fmt: skip
 _ARITHMETIC = {
-    "+": ("-",), "-": ("+",), "*": ("+", "//"), "/": ("//", "*"), "//": ("%", "/", "*"), "%": ("//",), "**": ("*",),
+    "+": ("-",), "-": ("+",), "*": ("+", "//"), "/": ("//", "*"), "//": ("%", "/", "*"), "%": ("//",),
+    "**": ("*",),
 }  # fmt: skip
 _NEVER_ENDS = 0.25
 """How much less is expected of a change to how a loop steps: most such changes make it run for ever."""
@@ -133,7 +139,9 @@ class _Search:
 
     # ── one kind each ──
 
-    def _operator(self, left: ast.expr, right: ast.expr, options: dict[str, tuple[str, ...]], kind: str) -> Iterator[Mutant]:
+    def _operator(
+        self, left: ast.expr, right: ast.expr, options: dict[str, tuple[str, ...]], kind: str
+    ) -> Iterator[Mutant]:
         start, end = self.span(left)[1], self.span(right)[0]
         between = self.text[start:end]
         found = re.search(r"not\s+in|is\s+not|\bin\b|\bis\b|[<>=!]=|\*\*|//|[-+*/%<>]", between)
@@ -141,25 +149,35 @@ class _Search:
             return
         for n, new in enumerate(options.get(re.sub(r"\s+", " ", found[0]), ())):
             weight = 1.4 if n == 0 else 0.6
-            yield Mutant(kind, self.function, left.lineno, start + found.start(), start + found.end(), new, weight)
+            yield Mutant(
+                kind, self.function, left.lineno, start + found.start(), start + found.end(), new, weight
+            )
 
     def on_Compare(self, node: ast.Compare) -> Iterator[Mutant]:
         sides = [node.left, *node.comparators]
-        for left, right in zip(sides, sides[1:], strict=False):
+        for left, right in pairwise(sides):
             yield from self._operator(left, right, _COMPARE, "compare")
 
     def on_BinOp(self, node: ast.BinOp) -> Iterator[Mutant]:
-        text = isinstance(node.left, ast.Constant | ast.JoinedStr) and not isinstance(getattr(node.left, "value", 0), int | float)
+        text = isinstance(node.left, ast.Constant | ast.JoinedStr) and not isinstance(
+            getattr(node.left, "value", 0), int | float
+        )
         if not text:
             yield from self._operator(node.left, node.right, _ARITHMETIC, "arithmetic")
         if isinstance(node.op, ast.Sub):
-            yield self.change("arithmetic", node, f"{self.source(node.right)} - {self.source(node.left)}", 0.5)
-        if isinstance(node.op, ast.Add | ast.Sub) and isinstance(node.right, ast.Constant) and node.right.value == 1:
+            yield self.change(
+                "arithmetic", node, f"{self.source(node.right)} - {self.source(node.left)}", 0.5
+            )
+        if (
+            isinstance(node.op, ast.Add | ast.Sub)
+            and isinstance(node.right, ast.Constant)
+            and node.right.value == 1
+        ):
             yield self.change("bound", node, self.source(node.left), 1.3)
 
     def on_BoolOp(self, node: ast.BoolOp) -> Iterator[Mutant]:
         old, new = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
-        for left, right in zip(node.values, node.values[1:], strict=False):
+        for left, right in pairwise(node.values):
             start, end = self.span(left)[1], self.span(right)[0]
             swapped = re.sub(rf"\b{old}\b", new, self.text[start:end])
             yield Mutant("boolean", self.function, left.lineno, start, end, swapped, 1.0)
@@ -222,10 +240,16 @@ class _Search:
             new = self.source(second) + between + self.source(first)
             yield Mutant("arguments", self.function, node.lineno, start, end, new, 1.0)
         if isinstance(node.func, ast.Name) and node.func.id in ("range", "len") and plain:
-            yield self.change("bound", plain[-1], f"{self.source(plain[-1])} + 1", 0.8 if node.func.id == "range" else 0)
+            yield self.change(
+                "bound", plain[-1], f"{self.source(plain[-1])} + 1", 0.8 if node.func.id == "range" else 0
+            )
             if node.func.id == "range":
                 yield self.change("bound", plain[-1], f"{self.source(plain[-1])} - 1", 0.5)
-        if isinstance(node.func, ast.Name) and node.func.id in ("reversed", "sorted", "abs", "list") and len(plain) == 1:
+        if (
+            isinstance(node.func, ast.Name)
+            and node.func.id in ("reversed", "sorted", "abs", "list")
+            and len(plain) == 1
+        ):
             yield self.change("return", node, self.source(plain[0]), 0.3)
 
     def on_Name(self, node: ast.Name) -> Iterator[Mutant]:
@@ -249,7 +273,9 @@ class _Search:
         start, end = self.span(node.target)[1], self.span(node.value)[0]
         sign = self.text[start:end].strip()
         for new in {"+=": ("-=", "="), "-=": ("+=", "="), "*=": ("+=",)}.get(sign, ()):
-            yield Mutant("arithmetic", self.function, node.lineno, start, end, f" {new} ", 1.0 if new != "=" else 0.5)
+            yield Mutant(
+                "arithmetic", self.function, node.lineno, start, end, f" {new} ", 1.0 if new != "=" else 0.5
+            )
 
     def on_Assign(self, node: ast.Assign) -> Iterator[Mutant]:
         start, end = self.span(node.targets[-1])[1], self.span(node.value)[0]

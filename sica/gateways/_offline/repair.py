@@ -16,7 +16,9 @@ from sica.gateways._offline.mutants import Mutant, mutants
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)(?:\n\s+(.+))?')
 _COUNT = re.compile(r"\bFAILED \((?:failures=(\d+))?(?:, )?(?:errors=(\d+))?|\b(\d+) failed")
 _FAILED = re.compile(r"^(?:FAIL|ERROR): (\w+)", re.MULTILINE)
-_OK = re.compile(r"^OK\b|^\d+ passed\b|\[exit code 0\]|<returncode>0<|exit (?:code|status):? 0\b", re.MULTILINE)
+_OK = re.compile(
+    r"^OK\b|^\d+ passed\b|\[exit code 0\]|<returncode>0<|exit (?:code|status):? 0\b", re.MULTILINE
+)
 _RAISED = re.compile(r"^(\w+(?:Error|Exception))\b:? ?(.*)$", re.MULTILINE)
 _DEFINED = re.compile(r"^(?:\./)?([^:\n]+):(\d+): *(?:async )?(?:def|class) (\w+)", re.MULTILINE)
 _TESTS_RUN = re.compile(r"^Ran (\d+) tests?|(\d+) passed", re.MULTILINE)
@@ -181,26 +183,33 @@ def _suspicion(known: Known, outcome: Outcome) -> dict[tuple[str, str], float]:
     for path, functions in calls.items():
         for name in functions:
             places.setdefault(name.rpartition(".")[2], []).append((path, name))
+    found = _blamed(known, outcome, places)
+    edge = found
+    for _ in range(3):
+        edge = {
+            place: weight * 0.6
+            for (path, name), weight in sorted(edge.items(), key=lambda e: (e[1], e[0]))
+            for callee in calls.get(path, {}).get(name, ())
+            for place in places.get(callee, [])
+            if place not in found
+        }
+        found = found | edge
+    return found
+
+
+def _blamed(
+    known: Known, outcome: Outcome, places: Mapping[str, Sequence[tuple[str, str]]]
+) -> dict[tuple[str, str], float]:
+    """The functions that the failures name themselves: in frames, and in what the failing tests call."""
     found: dict[tuple[str, str], float] = {}
     for path, name, _, depth in _depths(known, outcome):
         for place in places.get(name, []):
             if place[0] == path:
                 found[place] = max(found.get(place, 0), 5.0 / (1 + depth / 2))
     for path, name in _named(known, outcome):
-        inside = [p for p in places.get(name, []) if p[0] == path]
-        inside += [(path, n) for n in calls.get(path, {}) if n.startswith(name + ".")]
-        for place in inside:
-            found[place] = max(found.get(place, 0), 3.0)
-    edge = dict(found)
-    for _ in range(3):
-        reached: dict[tuple[str, str], float] = {}
-        for (path, name), weight in edge.items():
-            for callee in calls.get(path, {}).get(name, ()):
-                for place in places.get(callee, []):
-                    if place not in found:
-                        reached[place] = max(reached.get(place, 0), weight * 0.6)
-        found |= reached
-        edge = reached
+        for place in (p for same in places.values() for p in same if p[0] == path):
+            if place[1].rpartition(".")[2] == name or place[1].startswith(name + "."):
+                found[place] = max(found.get(place, 0), 3.0)
     return found
 
 
@@ -245,7 +254,9 @@ def _calls(text: str) -> Mapping[str, set[str]]:
 
 def _ranked(known: Known, outcome: Outcome, dice: Random) -> list[tuple[str, Mutant]]:
     suspicion = _suspicion(known, outcome)
-    lines = {(path, line): 4 if depth == 0 else 2 for path, _, line, depth in reversed(_depths(known, outcome))}
+    lines = {
+        (path, line): 4 if depth == 0 else 2 for path, _, line, depth in reversed(_depths(known, outcome))
+    }
     raised, few = outcome.raised, outcome.few
     scored = []
     for path, text in known.texts.items():
@@ -278,7 +289,10 @@ _EVIDENCE: Sequence[tuple[str, str, float]] = (
 
 
 def _evidence(mutant: Mutant, raised: str) -> float:
-    return max((by for seen, kinds, by in _EVIDENCE if mutant.kind in kinds.split() and re.search(seen, raised)), default=1.0)
+    return max(
+        (by for seen, kinds, by in _EVIDENCE if mutant.kind in kinds.split() and re.search(seen, raised)),
+        default=1.0,
+    )
 
 
 def _try_changes(
