@@ -246,3 +246,26 @@ def test_a_terminal_gets_a_picture_and_its_cursor_back(tmp_path: Path) -> None:
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     assert "r1 done" in text
     assert "phase=" not in text
+
+
+def test_run_shows_a_diff_and_writes_back_only_when_told(evolved: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "settings.ini").write_text("a = 1\n")
+    args = [
+        "run",
+        "-p",
+        "In `settings.ini`, replace `a = 1` by `a = 2`.",
+        "--workdir",
+        str(work),
+        "--agent",
+        "0",
+    ]
+    ran = sica(evolved, *args, env=BOXES)
+    assert ran.code == 0, ran.err
+    assert "-a = 1\n+a = 2\n" in ran.out
+    assert (work / "settings.ini").read_text() == "a = 1\n"
+    kept = Path(ran.err.strip().splitlines()[-1].removeprefix("the changed files are in "))
+    assert (kept / "settings.ini").read_text() == "a = 2\n"
+    assert sica(evolved, *args, "--apply", env=BOXES).code == 0
+    assert (work / "settings.ini").read_text() == "a = 2\n"
