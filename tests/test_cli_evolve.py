@@ -184,9 +184,9 @@ def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
 
 def test_a_reached_budget_is_exit_3_and_more_budget_goes_on(tmp_path: Path) -> None:
     folder = begin(tmp_path / "p")
-    ran = sica(folder, "evolve", "-n", "0", "--task", "edit-[rs]*", "--max-calls", "12", env=BOXES)
+    ran = sica(folder, "evolve", "-n", "0", "--task", "edit-[rs]*", "--max-calls", "5", env=BOXES)
     assert ran.code == 3, ran.err
-    assert "budget" in ran.err
+    assert "Continue:  sica evolve -n 0 --task 'edit-[rs]*' --max-calls 5, with a higher cap" in ran.err
     again = sica(folder, "evolve", "-n", "0", "--task", "edit-[rs]*", "--max-calls", "500", env=BOXES)
     assert again.code == 0, again.err
     assert "run=r1" in again.err
@@ -246,3 +246,26 @@ def test_a_terminal_gets_a_picture_and_its_cursor_back(tmp_path: Path) -> None:
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     assert "r1 done" in text
     assert "phase=" not in text
+
+
+def test_run_shows_a_diff_and_writes_back_only_when_told(evolved: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "settings.ini").write_text("a = 1\n")
+    args = [
+        "run",
+        "-p",
+        "In `settings.ini`, replace `a = 1` by `a = 2`.",
+        "--workdir",
+        str(work),
+        "--agent",
+        "0",
+    ]
+    ran = sica(evolved, *args, env=BOXES)
+    assert ran.code == 0, ran.err
+    assert "-a = 1\n+a = 2\n" in ran.out
+    assert (work / "settings.ini").read_text() == "a = 1\n"
+    kept = Path(ran.err.strip().splitlines()[-1].removeprefix("the changed files are in "))
+    assert (kept / "settings.ini").read_text() == "a = 2\n"
+    assert sica(evolved, *args, "--apply", env=BOXES).code == 0
+    assert (work / "settings.ini").read_text() == "a = 2\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import threading
 import time
 
@@ -73,7 +75,7 @@ def command(
     benchmark = parts.open_benchmark(call, config.bench)
     every = benchmark.tasks()
     tasks = [parts.capped(t, config) for t in parts.chosen(every, task, "", config.bench)]
-    with parts.working(call, config, kind="evolve", cancel=threading.Event()) as shop:
+    with parts.working(call, config, kind="evolve", task=task, cancel=threading.Event()) as shop:
         shop.store.ledger.see_tasks(every)
         archive = shop.archive(tasks, config.attempts)
         if not archive.agents:
@@ -100,6 +102,6 @@ def command(
         best = stopped.archive.agents.get(stopped.archive.champion)
         number = best.number if best else 0
         inspect = ("sica log", f"sica show {number}", f"sica diff 0 {number}" if number else "sica tasks")
-        for line in progress.summary(state, stopped.reason, "sica evolve", inspect):
+        for line in progress.summary(state, stopped.reason, f"sica {shlex.join(sys.argv[1:])}", inspect):
             call.say(line)
     raise typer.Exit(running.EXIT[stopped.reason])

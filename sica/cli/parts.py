@@ -212,7 +212,9 @@ class Shop:
 
 
 @contextmanager
-def working(call: Invocation, config: RunConfig, *, kind: str, cancel: threading.Event) -> Iterator[Shop]:
+def working(
+    call: Invocation, config: RunConfig, *, kind: str, cancel: threading.Event, task: str = ""
+) -> Iterator[Shop]:
     """Open the parts under the run lock, with what a killed run left cleared away; at the end, tell git.
 
     A run of the same kind that did not come to its end under the same settings is continued.
@@ -226,7 +228,7 @@ def working(call: Invocation, config: RunConfig, *, kind: str, cancel: threading
         _sweep(call, places, sandbox, traces)
         gateway = open_gateway(config, traces)
         _require_price(config, gateway)
-        run = _run(store.ledger, config, kind)
+        run = _run(store.ledger, config, kind, task)
         own = {name: price for name in config.prices if (price := config.price(name))}
         with HttpBroker(
             gateway,
@@ -261,8 +263,8 @@ def _require_price(config: RunConfig, gateway: Gateway) -> None:
         )
 
 
-def _run(ledger: SqliteLedger, config: RunConfig, kind: str) -> Run:
-    described = {"kind": kind, **config.model_dump(mode="json")}
+def _run(ledger: SqliteLedger, config: RunConfig, kind: str, task: str) -> Run:
+    described = {"kind": kind, "task": task, **config.model_dump(mode="json")}
     last = next((r for r in reversed(ledger.runs()) if r.config.get("kind") == kind), None)
     if last and last.reason != "done" and _experiment(last.config) == _experiment(described):
         return last

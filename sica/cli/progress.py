@@ -285,5 +285,6 @@ def summary(state: State, reason: str, resume: str, first: Sequence[str]) -> Ite
         yield f"best   {state.name(state.archive.champion)}  {report.with_interval(score, interval)}"
     yield f"spent  {report.money(state.spent())}   {report.duration(time.time() - state.began)}"
     if reason != "done":
-        yield f"Continue:  {resume}   (everything finished is kept)"
+        more = ", with a higher cap" if reason in ("budget", "time") else ""
+        yield f"Continue:  {resume}{more}   (everything finished is kept)"
     yield "Inspect:   " + " · ".join(first)
