@@ -50,11 +50,22 @@ class SandboxUnavailable(SandboxError):
 
 
 class ProviderError(SicaError):
-    """A provider's failure after retries; `transient` says whether waiting could cure it."""
+    """A provider's failure; `transient`: waiting could cure it; `retry_after`: the seconds it asked for."""
 
-    def __init__(self, message: str, *, transient: bool, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, transient: bool, hint: str = "", retry_after: float | None = None
+    ) -> None:
         super().__init__(message, hint)
         self.transient = transient
+        self.retry_after = retry_after
+
+
+class RequestRejected(SicaError):
+    """The provider will not take this request, whoever sends it; `code` is OpenAI's word for why."""
+
+    def __init__(self, message: str, *, code: str = "invalid_request", hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code
 
 
 def no_such(kind: str, value: str, known: list[str]) -> UsageError:

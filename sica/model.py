@@ -6,6 +6,7 @@ requests) is validated by pydantic where it enters, then becomes one of these.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,9 @@ CONTRACT = 1
 
 HARNESS = 1
 """Raised when running or grading changes in a way that can move a score; part of the score key."""
+
+RETRIES = 2
+"""Of a trial that ended in a fault, within one run; then it stays missing and coverage falls."""
 
 Split = Literal["train", "dev", "heldout"]
 Standing = Literal["unchecked", "ready", "rejected"]
@@ -229,6 +233,8 @@ class Message:
 class Improve:
     parent: str
     """Commit of the agent that is to write its child."""
+    nth: int
+    """Which of the parent's improvements: siblings meet different dice. `Archive.improve` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +299,13 @@ class Improvement:
     started: float = 0.0
     why: str = ""
 
+    @property
+    def fault(self) -> Fault | None:
+        match self.ending:
+            case "infra" | "provider" | "cancelled":
+                return self.ending
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -301,11 +314,17 @@ class Verdict:
     agent: str
     passed: bool
     reason: str
+    fault: Fault | None = None
+    """Set when the gate itself broke: the agent stays unchecked and is asked again."""
     usage: Usage = Usage()
     trace: str = ""
     session: str = ""
     run: str = ""
     started: float = 0.0
+
+    @property
+    def why(self) -> str:
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +335,7 @@ class Promotion:
     why: str
     run: str = ""
     at: float = 0.0
+    fault: None = None
 
 
 Outcome = Trial | Improvement | Verdict | Promotion
@@ -378,6 +398,22 @@ class Summary:
         return self.total / self.n if self.n else None
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How a trial's score, cost and time become its utility; the default is the score alone.
+
+    SICA's paper (section 3) has score 0.5, cost 0.25 of $10, time 0.25 of 300 s, timeout penalty 0.5.
+    """
+
+    score: float = 1.0
+    cost: float = 0.0
+    seconds: float = 0.0
+    cost_cap: float = 10.0
+    """Dollars at which a trial's cost term is zero."""
+    seconds_cap: float = 300.0
+    timeout_penalty: float = 0.0
+
+
 # ── the archive ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -396,6 +432,9 @@ class Archive:
     in_flight: frozenset[Step] = frozenset()
     attempts: int = 1
     """Wanted of each agent at each task."""
+    run: str = ""
+    """The run that is going; the faults of earlier runs do not count against a trial."""
+    weights: Weights = Weights()
     settled: int = 0
     """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
 
@@ -406,10 +445,10 @@ class Archive:
     def ready(self) -> tuple[Agent, ...]:
         return tuple(a for a in self.agents.values() if a.standing == "ready")
 
-    def missing(self, agent: str) -> tuple[Evaluate, ...]:
-        """Trials that are wanted of the agent, neither scored nor in flight, in the tasks' order."""
+    def missing(self, agent: str, attempts: range | None = None) -> tuple[Evaluate, ...]:
+        """Trials wanted of the agent: neither scored, given up nor in flight; in the tasks' order."""
         tree = self.agents[agent].tree
-        have = {(t.digest, t.attempt) for t in self.trials.get(tree, ()) if t.score is not None}
+        settled = self._settled(tree)
         busy = {
             (s.task, s.attempt)
             for s in self.in_flight
@@ -417,15 +456,34 @@ class Archive:
         }
         return tuple(
             Evaluate(agent, task.digest, attempt)
-            for attempt in range(self.attempts)
+            for attempt in attempts or range(self.attempts)
             for task in self.tasks
-            if (task.digest, attempt) not in have | busy
+            if (task.digest, attempt) not in settled | busy
         )
 
-    def measured(self, agent: str) -> bool:
-        """Whether every wanted trial of the agent has a score."""
-        have = {(t.digest, t.attempt) for t in self.scored(agent)}
-        return all((t.digest, n) in have for t in self.tasks for n in range(self.attempts))
+    def measured(self, agent: str, attempts: range | None = None) -> bool:
+        """Whether every wanted trial of the agent has been settled, with at least one score among them."""
+        settled = self._settled(self.agents[agent].tree)
+        wanted = attempts or range(self.attempts)
+        return bool(self.scored(agent)) and all((t.digest, n) in settled for t in self.tasks for n in wanted)
+
+    def faults(self, step: Evaluate) -> int:
+        """How often this very trial failed outside the agent in this run."""
+        return self._faults(self.agents[step.agent].tree)[step.task, step.attempt]
+
+    def _faults(self, tree: str) -> Counter[tuple[str, int]]:
+        mine = (t for t in self.trials.get(tree, ()) if t.score is None and t.run == self.run)
+        return Counter((t.digest, t.attempt) for t in mine)
+
+    def _settled(self, tree: str) -> set[tuple[str, int]]:
+        given_up = {key for key, n in self._faults(tree).items() if n > RETRIES}
+        return given_up | {(t.digest, t.attempt) for t in self.trials.get(tree, ()) if t.score is not None}
+
+    def improve(self, parent: str) -> Improve:
+        """The parent's next improvement."""
+        made = sum(i.parent == parent for i in self.improvements)
+        going = sum(isinstance(s, Improve) and s.parent == parent for s in self.in_flight)
+        return Improve(parent, made + going)
 
     def children(self, agent: str) -> int:
         return sum(agent in a.parents for a in self.agents.values())
@@ -448,12 +506,50 @@ class Archive:
                     {**self.agents, outcome.child.commit: outcome.child} if outcome.child else self.agents
                 )
                 return replace(grown, agents=agents, improvements=(*self.improvements, outcome))
-            case Verdict():
+            case Verdict(fault=None):
                 standing: Standing = "ready" if outcome.passed else "rejected"
                 agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
                 return replace(grown, agents={**self.agents, agent.commit: agent})
             case Promotion():
                 return replace(grown, champion=outcome.agent)
+            case _:
+                return grown  # a gate that broke decided nothing
+
+
+# ── events: what whoever watches a run sees ───────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    step: Step
+    archive: Archive
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    step: Step
+    outcome: Outcome
+    archive: Archive
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    promotion: Promotion
+    archive: Archive
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    reason: str
+    """done | budget | time | interrupted."""
+    archive: Archive
+    at: float
+
+
+Event = Started | Finished | Promoted | Stopped
 
 
 def conditions(task: Task, *, model: str, image: str) -> str:

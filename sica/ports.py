@@ -54,7 +54,7 @@ class Repo(Protocol):
         """Merge the agent into main with the agent's tree; a no-op if it is already the champion."""
 
     def champion(self) -> str:
-        """Commit of the agent that main points at: main's own commit is a merge of it."""
+        """Commit of the agent that main points at: main's own commit is a merge of it, or it itself (the seed)."""
 
     def annotate(self, scores: Mapping[str, str], evaluations: Mapping[str, Sequence[str]]) -> None:
         """Write refs/notes/sica/score (one line) and refs/notes/sica/eval (JSON lines) in one batch each."""
@@ -111,6 +111,9 @@ class Trace(Protocol):
 
     def event(self, kind: str, /, **data: Any) -> None: ...
 
+    def message(self, body: Mapping[str, Any]) -> str:
+        """The message's hash; its body is written once, before the first event that names it."""
+
     def close(self) -> str:
         """Compress, name by content, and return the name: sha256:<hex>."""
 
@@ -128,6 +131,12 @@ class Session(Protocol):
 
     def failure(self) -> str:
         """What the provider failed with after retries, or ""."""
+
+    def waited(self) -> float:
+        """Seconds that calls waited for a provider's retries or for other boxes: not the agent's doing."""
+
+    def notice(self, text: str) -> None:
+        """Put a message before the model with the next request, as the user's."""
 
 
 class Broker(Protocol):
@@ -200,7 +209,10 @@ class Gateway(Protocol):
         """None when unknown: never treated as free."""
 
     def complete(self, asked: Asked) -> Mapping[str, Any]:
-        """An OpenAI chat.completion body with usage. Raises ProviderError or CredentialsError."""
+        """An OpenAI chat.completion body with usage, after one try.
+
+        Raises ProviderError, CredentialsError, RequestRejected, or UsageError for a model nobody knows.
+        """
 
     def stream(self, asked: Asked) -> Iterator[Mapping[str, Any]]:
         """The same as chat.completion.chunk bodies; the last one carries usage."""

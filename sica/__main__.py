@@ -1,0 +1,5 @@
+"""`python -m sica`."""
+
+from sica.cli.main import main
+
+main()

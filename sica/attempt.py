@@ -1,0 +1,246 @@
+"""One agent at work in one box: the part that a trial, an improvement, the gate and `sica run` share."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+from sica.contract import (
+    HOME,
+    LOGS,
+    Facts,
+    argv,
+    ending,
+    explain,
+    kept,
+    manifest,
+    start_files,
+    surroundings,
+    writable,
+)
+from sica.errors import SandboxError, SandboxUnavailable
+from sica.model import (
+    RETRIES,
+    Agent,
+    BoxSpec,
+    Budget,
+    Ended,
+    Fault,
+    Files,
+    Grade,
+    Job,
+    Limits,
+    Task,
+    Trial,
+    Usage,
+    conditions,
+)
+from sica.ports import Benchmark, Broker, Repo, Sandbox, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What an agent is asked to do, and within what."""
+
+    role: str
+    """main | improve; models are chosen by role."""
+    instruction: str
+    workspace: Files
+    """Absolute box paths."""
+    workdir: str
+    limits: Limits
+    budget: Budget
+    seed: int
+    beside: Files = field(default_factory=dict)
+    """Further files below /task, absolute."""
+    image: str | None = None
+    about: Mapping[str, str | int] = field(default_factory=dict)
+    """What the trace's first line says this was for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of it, seen from outside."""
+
+    ended: Ended | None
+    """None when the box failed."""
+    how: str
+    fault: Fault | None
+    why: str
+    usage: Usage
+    trace: str
+    session: str
+    started: float
+
+    def left(self, workdir: str) -> Files:
+        """The files in the workspace, by path relative to it."""
+        root = workdir.rstrip("/") + "/"
+        if self.ended is None:
+            return {}
+        return {path.removeprefix(root): f for path, f in self.ended.files.items() if path.startswith(root)}
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where agents work: the parts that one attempt needs."""
+
+    repo: Repo
+    sandbox: Sandbox
+    broker: Broker
+    open_trace: Callable[[str], Trace]
+    model: str
+    run: str
+    cancel: threading.Event
+
+
+def seeded(*words: object) -> int:
+    """Dice that depend on these words alone, so that the same question meets the same dice everywhere."""
+    return int.from_bytes(sha256("\0".join(map(str, words)).encode()).digest()[:6], "big")
+
+
+def work(place: Workplace, agent: Agent, given: Assignment) -> Attempt:
+    """Run the agent on the assignment in a fresh box; a box that fails is a fault in the answer, with what it used.
+
+    Raises SandboxUnavailable when no box can be had here at all, CredentialsError when the provider refuses the key.
+    """
+    session_id, started = secrets.token_hex(8), time.time()
+    trace = place.open_trace(session_id)
+    trace.event("start", agent=agent.name, commit=agent.commit, **given.about)
+    ended, failed = None, ""
+    try:
+        with place.broker.session(
+            id=session_id,
+            role=given.role,
+            model=place.model,
+            budget=given.budget,
+            seed=given.seed,
+            trace=trace,
+            run=place.run,
+        ) as session:
+            spec, job = _boxed(place, agent, given, session.directory, started)
+            try:
+                ended = place.sandbox.run(spec, job, place.cancel)
+            except SandboxUnavailable:
+                raise
+            except SandboxError as error:
+                failed = str(error)
+        facts = Facts(ended, failed, session.reached(), session.failure(), session.usage().calls)
+        how, fault = ending(facts)
+        why = explain(how, facts, given.limits, given.budget)
+        _remember(trace, ended, how, why)
+    finally:
+        name = trace.close()
+    usage = replace(session.usage(), seconds=ended.seconds if ended else 0.0)
+    return Attempt(ended, how, fault, why, usage, name, session_id, started)
+
+
+def _boxed(
+    place: Workplace, agent: Agent, given: Assignment, socket: Path, started: float
+) -> tuple[BoxSpec, Job]:
+    asks = manifest(place.repo.files(agent.tree))
+    spec = BoxSpec(
+        mounts={HOME: place.repo.export(agent.tree)},
+        writable=writable(given.workdir, given.workspace),
+        socket=socket,
+        limits=given.limits,
+        image=given.image,
+        profile="compat" if given.image else "strict",
+    )
+    job = Job(
+        argv=argv(asks.run.argv, instruction=given.instruction, model=place.model, workdir=given.workdir),
+        cwd=given.workdir,
+        env=surroundings(
+            model=place.model,
+            workdir=given.workdir,
+            deadline=started + given.limits.seconds,
+            budget=given.budget,
+            extra=asks.run.env,
+        ),
+        files=start_files(given.workspace, given.instruction, given.beside),
+        stdin=given.instruction.encode() if asks.run.stdin == "instruction" else b"",
+        collect=(*kept(given.workdir, given.workspace), LOGS),
+    )
+    return spec, job
+
+
+def _remember(trace: Trace, ended: Ended | None, how: str, why: str) -> None:
+    if ended:
+        trace.event("stdout", text=ended.stdout.decode(errors="replace"))
+        trace.event("stderr", text=ended.stderr.decode(errors="replace"))
+    trace.event(
+        "ended",
+        how=how,
+        why=why,
+        exit_code=ended.exit_code if ended else None,
+        seconds=ended.seconds if ended else None,
+        refused=list(ended.refused) if ended else [],
+    )
+
+
+def trial(
+    place: Workplace, agent: Agent, task: Task, attempt: int, benchmark: Benchmark, *, faults_before: int = 0
+) -> Trial:
+    """One attempt of one agent at one task. The benchmark judges in a box that the agent never saw."""
+    workspace = benchmark.workspace(task)
+    made = work(
+        place,
+        agent,
+        Assignment(
+            role="main",
+            instruction=task.instruction,
+            workspace=workspace,
+            workdir=task.workdir,
+            limits=task.limits,
+            budget=task.budget,
+            seed=seeded(task.digest, attempt),
+            image=task.image,
+            about={"for": "trial", "task": task.id, "attempt": attempt},
+        ),
+    )
+    outcome = Trial(
+        agent=agent.commit,
+        tree=agent.tree,
+        task=task.id,
+        digest=task.digest,
+        attempt=attempt,
+        conditions=conditions(task, model=place.model, image=place.sandbox.image()),
+        score=None,
+        fault=made.fault,
+        ending=made.how,
+        grading=task.grading,
+        usage=made.usage,
+        trace=made.trace,
+        session=made.session,
+        run=place.run,
+        started=made.started,
+        why=made.why,
+    )
+    if made.ended is not None and made.fault is None:
+        return _judged(
+            outcome, benchmark.grade(task, made.ended.files, place.sandbox, place.cancel), made.ended
+        )
+    if made.fault == "infra" and made.usage.calls and faults_before >= RETRIES:
+        # An agent that wrecks its box on tasks it cannot solve must not raise its mean by it.
+        why = f"the box failed {faults_before + 1} times with the agent at work: {made.why}"
+        return replace(outcome, score=0.0, fault=None, ending="agent_error", why=why)
+    return outcome
+
+
+def _judged(outcome: Trial, grade: Grade, ended: Ended) -> Trial:
+    if grade.score is None:
+        return replace(outcome, fault="infra", ending="infra", why=f"the judge could not run: {grade.fault}")
+    detail = {
+        "checks": dict(grade.checks),
+        "findings": list(grade.findings),
+        "refused": list(ended.refused),
+        "exit_code": ended.exit_code,
+        "log": grade.log,
+    }
+    # A finding keeps the score, which the grader took from its own files, and bars the agent from the throne.
+    how = "integrity" if grade.findings else outcome.ending
+    return replace(outcome, score=grade.score, ending=how, grading=grade.mode, detail=detail)

@@ -1,0 +1,527 @@
+"""Serves a gateway to boxes: one Unix socket a box. Holds the money; nothing is sent before it is reserved.
+
+    door.py      sockets and HTTP, on one asyncio loop in one thread; nothing in it blocks
+    dialect.py   what a box may say, checked; another protocol is another such file
+    this file    a call, in a thread of its own: reserve, record, ask the gateway, settle
+    session.py   what one box was given and used;  money.py  accounts;  terms.py  patience and limits
+
+The socket's path says who is asking, so a request needs no key and cannot claim to be another session.
+A call that was sent is settled even when the agent has hung up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, cast
+
+from aiohttp import web
+
+from sica import chat
+from sica.broker import dialect
+from sica.broker.dialect import Refused, Request
+from sica.broker.door import (
+    Connection,
+    Exchange,
+    Item,
+    Reply,
+    Server,
+    json_response,
+    listen,
+    room_for_connections,
+)
+from sica.broker.money import Account, Pace, dearest, with_completion
+from sica.broker.session import BoxSession, Held, facts
+from sica.broker.terms import Terms
+from sica.errors import CredentialsError, ProviderError, RequestRejected, SicaError, UsageError
+from sica.model import Budget, Call, Usage
+from sica.ports import Asked, Gateway, Price, Trace
+
+__all__ = ["BoxSession", "HttpBroker", "Terms"]
+
+
+class HttpBroker:
+    """A ports.Broker, used as a context manager.
+
+    `record` is called by one thread at a time, but not always by the same one. `fatal` is set once the run
+    cannot go on: a refused key, a model that does not exist, a ledger or trace that cannot be written.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        runtime: Path,
+        record: Callable[[Call], None],
+        spent: Usage = Usage(),  # noqa: B008 - frozen
+        cap: Budget = Budget(),  # noqa: B008 - frozen
+        allowed: Mapping[str, Sequence[str]] | None = None,
+        prices: Mapping[str, Price] | None = None,
+        terms: Terms = Terms(),  # noqa: B008 - frozen
+    ) -> None:
+        """`spent`: what the run used before. `allowed`: more models by role. `prices`: beat the gateway's."""
+        self.fatal: BaseException | None = None
+        self._gateway, self._runtime, self._record, self._terms = gateway, runtime, record, terms
+        self._allowed = dict(allowed or {})
+        self._prices: dict[str, Price | None] = dict(prices or {})
+        self._account = Account(cap, spent)
+        self._money = threading.Condition()
+        self._recording = threading.Lock()
+        self._pace = Pace()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
+
+    def __enter__(self) -> Self:
+        room_for_connections()
+        (self._runtime / "s").mkdir(parents=True, exist_ok=True)
+        for folder in (self._runtime, self._runtime / "s"):
+            folder.chmod(0o711)  # a box's user walks through and lists nothing
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def spent(self) -> Usage:
+        """Everything the run used, calls under way at their reservation."""
+        with self._money:
+            return self._account.used()
+
+    @contextmanager
+    def session(
+        self, *, id: str, role: str, model: str, budget: Budget, seed: int, trace: Trace, run: str
+    ) -> Iterator[BoxSession]:
+        """Raises UsageError, before anything is sent, when dollars are capped and a price is unknown."""
+        for name in (model, *self._allowed.get(role, ())):
+            self._price(name, capped=budget.usd is not None or self._account.cap.usd is not None)
+        directory = self._runtime / "s" / id
+        session = BoxSession(
+            id=id,
+            role=role,
+            model=model,
+            budget=budget,
+            seed=seed,
+            trace=trace,
+            run=run,
+            directory=directory,
+            money=self._money,
+        )
+        session.log("session", session=id, role=role, model=model, seed=seed, run=run, budget=facts(budget))
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            server = self._wait_for(self._open(session))
+            undo.callback(lambda: self._wait_for(server.cleanup()))
+            undo.callback(self._finish, session)
+            yield session
+
+    def _wait_for(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _open(self, session: BoxSession) -> web.ServerRunner:
+        slots = asyncio.Semaphore(self._terms.at_once)
+
+        async def serve(request: web.BaseRequest) -> web.StreamResponse:
+            with cast(Connection, request.protocol).heard():
+                return await self._serve(session, slots, request)
+
+        runner = web.ServerRunner(Server(serve, self._terms, self._loop), shutdown_timeout=0.2)
+        await runner.setup()
+        await web.SockSite(runner, listen(session.directory), backlog=1024).start()
+        return runner
+
+    def _finish(self, session: BoxSession) -> None:
+        """Let calls under way come back, then count the rest at what was reserved for them, for good."""
+        session.closing.set()
+        with self._money:
+            self._money.notify_all()
+            self._money.wait_for(lambda: not session.running, self._terms.grace)
+        with self._recording, self._money:
+            abandoned = list(session.account.held.items())
+            for number, usage in abandoned:
+                session.account.settle(number, usage)
+                self._account.settle((session.id, number), usage)
+            self._money.notify_all()
+        for number, usage in abandoned:
+            session.log("failed", call=number, reason="not back when the box ended", usage=facts(usage))
+        session.leave_trace()
+
+    # ── HTTP ──
+
+    async def _serve(
+        self, session: BoxSession, slots: asyncio.Semaphore, request: web.BaseRequest
+    ) -> web.StreamResponse:
+        try:
+            if self._route(request) == "models":
+                return json_response(200, self._models(session))
+            return await self._chat(session, slots, request)
+        except Refused as refused:
+            return json_response(refused.status, refused.body(), close=refused.status in {408, 413, 415})
+
+    def _route(self, request: web.BaseRequest) -> str:
+        routes = {"/chat/completions": ("chat", "POST"), "/models": ("models", "GET")}
+        name, method = routes.get(request.path.removeprefix("/v1"), ("", ""))
+        if not name:
+            raise Refused(
+                404, f"there is no {request.path[:200]}; there are: /v1/chat/completions, /v1/models"
+            )
+        if request.method != method:
+            raise Refused(405, f"{request.path} takes {method} only")
+        return name
+
+    def _models(self, session: BoxSession) -> Mapping[str, Any]:
+        names = dict.fromkeys(("default", session.model, *self._allowed.get(session.role, ())))
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "provider"} for name in names]
+        return {"object": "list", "data": data}
+
+    async def _chat(
+        self, session: BoxSession, slots: asyncio.Semaphore, request: web.BaseRequest
+    ) -> web.StreamResponse:
+        """The slot is taken before the body is read and given back by the call's own thread."""
+        await slots.acquire()
+        try:
+            raw = await self._body(request)
+        except BaseException:
+            slots.release()
+            raise
+        exchange = Exchange(self._loop)
+        with self._money:
+            session.running += 1
+        threading.Thread(
+            target=self._work, args=(session, raw, exchange, slots), name=f"call of {session.id}", daemon=True
+        ).start()
+        try:
+            return await self._answer(request, exchange)
+        finally:
+            exchange.hung_up.set()
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise Refused(415, "send the body uncompressed")
+        most, raw = self._terms.body_bytes, bytearray()
+        if (request.content_length or 0) > most:
+            raise Refused(413, f"the body has more than {most} bytes")
+        try:
+            async with asyncio.timeout(self._terms.body_seconds):
+                async for block in request.content.iter_any():
+                    raw += block
+                    if len(raw) > most:
+                        raise Refused(413, f"the body has more than {most} bytes")
+        except TimeoutError:
+            raise Refused(408, "the body did not come in time") from None
+        except web.RequestPayloadError:
+            raise Refused(400, "the body ended early") from None
+        return bytes(raw)
+
+    async def _answer(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+        first = await exchange.items.get()
+        if isinstance(first, Reply):
+            return json_response(first.status, first.body)
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        item: Item = first
+        while item is not None:
+            data = item.body if isinstance(item, Reply) else item
+            await response.write(b"data: " + json.dumps(data).encode() + b"\n\n")
+            if isinstance(item, Reply):  # it broke in the middle: the error is the last thing said
+                break
+            item = await exchange.items.get()
+        else:
+            await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    # ── one call, in its own thread ──
+
+    def _work(self, session: BoxSession, raw: bytes, exchange: Exchange, slots: asyncio.Semaphore) -> None:
+        try:
+            self._call(session, dialect.read(raw), exchange)
+        except Refused as refused:
+            exchange.put(Reply(refused.status, refused.body()))
+            if refused.status == 400 and session.count_refusal() <= self._terms.refusals:
+                session.log("refused", call=None, reason=refused.message)
+        except Exception as error:  # noqa: BLE001 - the thread's last stop: the run learns of it through `fatal`
+            self._stop(session, error)
+            exchange.put(Reply(500, Refused(500, "internal error", kind="api_error").body()))
+        finally:
+            with self._money:
+                session.running -= 1
+                self._money.notify_all()
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(slots.release)
+
+    def _stop(self, session: BoxSession, error: BaseException) -> None:
+        session.mark_failed(f"{type(error).__name__}: {error}")
+        self.fatal = self.fatal or error
+
+    def _call(self, session: BoxSession, request: Request, exchange: Exchange) -> None:
+        """Reserve, record, send, settle. Whatever happens once it is reserved, the call is accounted for."""
+        if self.fatal is not None:
+            raise _failed()
+        held, notices = self._admit(session, request)
+        self._promise(session, held)
+        outcome = _Outcome(Usage(), "failed", None)
+        try:
+            session.log_request(held, notices)
+            outcome = _Outcome(held.reserved, "failed", None)
+            outcome = self._ask(session, held, request, exchange)
+        finally:
+            self._settle(session, held, outcome)
+        exchange.put(outcome.last)
+
+    def _admit(self, session: BoxSession, request: Request) -> tuple[Held, list[str]]:
+        notices = session.take_notices()
+        try:
+            return self._reserve(session, request, notices), notices
+        except Refused as refused:
+            session.put_back(notices)
+            if refused.kind == _EXHAUSTED:
+                self._note_refusal(session, refused.message)
+            raise
+
+    def _note_refusal(self, session: BoxSession, reason: str) -> None:
+        if session.count_refusal() <= self._terms.refusals:
+            number = session.next_number()
+            session.log("refused", call=number, reason=reason)
+            self._note(session, number, session.model, Usage(), "refused")
+
+    def _reserve(self, session: BoxSession, request: Request, notices: Sequence[str]) -> Held:
+        """Hold the worst that the call can cost, or raise Refused; nothing is held then.
+
+        Where only calls under way stand in the way, wait for them: most cost less than was held for them.
+        """
+        model = self._resolve(session, request.model)
+        price = self._price(model, capped=False)
+        said = [{"role": "user", "content": text} for text in notices]
+        body = {**request.body, "messages": [*request.body["messages"], *said]}
+        tokens, digest = session.estimate({**body, "model": model})
+        prompt = Usage(usd=tokens * dearest(price, body), prompt_tokens=tokens, calls=1)
+        began = time.monotonic()
+        with self._money:
+            while True:
+                completion = self._completion(session, request, prompt, price)
+                need = with_completion(prompt, completion * request.choices, price)
+                lacking = self._lacking(session, need)
+                if not lacking:
+                    break
+                if self._lacking(session, need, of_settled=True):
+                    session.mark_reached(lacking)
+                    raise Refused(429, f"budget exhausted: {lacking}", kind=_EXHAUSTED)
+                if session.closing.is_set():
+                    raise Refused(503, "this door is closed", kind="api_error")
+                self._money.wait()
+            number = session.next_number()
+            session.account.held[number] = need
+            self._account.held[session.id, number] = need
+        session.add_wait(time.monotonic() - began)
+        if request.completion is None:
+            body["max_tokens"] = completion
+        return Held(number, model, price, need, {**body, "model": model}, digest)
+
+    def _lacking(self, session: BoxSession, need: Usage, *, of_settled: bool = False) -> str:
+        of_session = session.account.short(need, of_settled=of_settled)
+        return of_session or ("run" if self._account.short(need, of_settled=of_settled) else "")
+
+    def _completion(self, session: BoxSession, request: Request, prompt: Usage, price: Price) -> int:
+        """Tokens of each choice: what was asked for, else the usual, else what the budgets have left."""
+        if request.completion is not None:
+            if request.completion > self._terms.most_completion:
+                raise Refused(400, f"more than {self._terms.most_completion} completion tokens are asked for")
+            return request.completion
+        accounts = (session.account, self._account)
+        room = min(account.left_for_completion(prompt, price) for account in accounts) / request.choices
+        return int(min(room, self._terms.completion)) if room >= _WORTHWHILE else self._terms.completion
+
+    def _resolve(self, session: BoxSession, asked: str) -> str:
+        """The model that is meant, never another one than was asked for."""
+        names = (session.model, *self._allowed.get(session.role, ()))
+        if asked == "default":
+            return session.model
+        if asked not in names:
+            there = ", ".join(("default", *names))
+            raise Refused(
+                400, f"there is no model {asked[:200]!r} here; there are: {there}", code="model_not_found"
+            )
+        return asked
+
+    def _price(self, model: str, *, capped: bool) -> Price:
+        if model not in self._prices:
+            self._prices[model] = self._gateway.price(model)
+        price = self._prices[model]
+        if price is None and capped:
+            raise UsageError(
+                f"nobody knows the price of {model}, so a cap in dollars could not be kept",
+                f'set it in sica.toml: [prices."{model}"] prompt = ..., completion = ... (dollars a token), '
+                "or run without a cap in dollars",
+            )
+        return price or Price(0.0, 0.0)
+
+    def _ask(self, session: BoxSession, held: Held, request: Request, exchange: Exchange) -> _Outcome:
+        """The provider's answer, or what is told to the agent instead of it."""
+        asked = Asked(held.request, session.role, session.seed, held.number, self._terms.timeout)
+        began = time.monotonic()
+        try:
+            body: Mapping[str, Any]
+            if request.stream:
+                body, broken = self._stream(session, asked, exchange, wants_usage=request.wants_usage)
+            else:
+                body, broken = self._attempts(session, asked, exchange, self._gateway.complete), None
+        except (ProviderError, CredentialsError, UsageError, RequestRejected) as error:
+            return _Outcome(Usage(calls=1), "failed", self._told(session, held, error))
+        usage = self._spent(session, held, body)
+        seconds = round(time.monotonic() - began, 6)
+        session.log("response", call=held.number, body=body, usage=facts(usage), seconds=seconds)
+        if broken is not None:
+            return _Outcome(usage, "failed", self._told(session, held, broken))
+        if request.stream:
+            return _Outcome(usage, "settled", None)
+        return _Outcome(usage, "settled", Reply(200, body))
+
+    def _told(self, session: BoxSession, held: Held, error: SicaError) -> Reply:
+        """Who is to blame decides: the agent for what no provider takes, else never the agent."""
+        session.log("failed", call=held.number, reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, RequestRejected):
+            return Reply(400, Refused(400, str(error), code=error.code).body())
+        if isinstance(error, ProviderError):
+            session.mark_failed(str(error))
+        else:
+            self._stop(session, error)
+        return Reply(502, _failed().body())
+
+    def _spent(self, session: BoxSession, held: Held, body: Mapping[str, Any]) -> Usage:
+        """By the provider's own count; without one, everything that was held."""
+        counted = chat.usage(body)
+        if counted is None:
+            return held.reserved
+        session.learn(held.digest, counted.prompt_tokens)
+        price = held.price
+        more_for_writing = 0.0 if price.cache_write is None else price.cache_write - price.prompt
+        usd = price.of(counted) + chat.cache_written(body) * more_for_writing
+        return replace(counted, calls=1, usd=usd)
+
+    def _stream(
+        self, session: BoxSession, asked: Asked, exchange: Exchange, *, wants_usage: bool
+    ) -> tuple[dict[str, Any], ProviderError | None]:
+        """Pass chunks on as they come; the answer they add up to, and what broke it off if something did."""
+        first, rest = self._attempts(session, asked, exchange, lambda a: _begun(self._gateway.stream(a)))
+        seen: list[Mapping[str, Any]] = []
+        broken = None
+        try:
+            for part in itertools.chain([first], rest):
+                seen.append(part)
+                if exchange.hung_up.is_set() or session.closing.is_set():
+                    break
+                if shown := _shown(part, wants_usage):
+                    exchange.put(shown)
+        except ProviderError as error:
+            broken = error
+        finally:
+            if isinstance(rest, Generator):
+                rest.close()
+        return chat.whole(seen), broken
+
+    def _attempts(
+        self, session: BoxSession, asked: Asked, exchange: Exchange, send: Callable[[Asked], _T]
+    ) -> _T:
+        """Try until it works, the failure is one that waiting cannot cure, or patience ends."""
+        dice = random.Random(f"{session.seed} {asked.number}")
+        for attempt in itertools.count():
+            session.add_wait(self._pace.wait(session.closing))
+            try:
+                return send(asked)
+            except ProviderError as error:
+                delay = self._terms.backoff * 2**attempt * dice.uniform(0.5, 1.5)
+                delay = max(delay, error.retry_after or 0.0)
+                over = attempt >= self._terms.retries or delay > self._terms.patience
+                unheard = exchange.hung_up.is_set() or session.closing.is_set()
+                if not error.transient or over or unheard:
+                    raise
+                session.log("retry", call=asked.number, reason=str(error), seconds=round(delay, 3))
+                if error.retry_after is not None:
+                    self._pace.hold(error.retry_after)
+            began = time.monotonic()
+            session.closing.wait(delay)
+            session.add_wait(time.monotonic() - began)
+        raise AssertionError("unreachable")
+
+    # ── books ──
+
+    def _settle(self, session: BoxSession, held: Held, outcome: _Outcome) -> None:
+        """Only once the row says less may others use what is left over: the rows never add up past the cap.
+
+        Nothing, when the session ended before and counted the call at its reservation.
+        """
+        with self._recording:
+            with self._money:
+                if held.number not in session.account.held:
+                    return
+            self._record(self._row(session, held.number, held.model, outcome.usage, outcome.state))
+            self._free(session, held.number, outcome.usage)
+
+    def _promise(self, session: BoxSession, held: Held) -> None:
+        """On record before it is sent. What cannot be recorded is not sent, and so not held either."""
+        try:
+            self._note(session, held.number, held.model, held.reserved, "reserved")
+        except BaseException:
+            self._free(session, held.number, Usage())
+            raise
+
+    def _free(self, session: BoxSession, number: int, usage: Usage) -> None:
+        with self._money:
+            if number in session.account.held:
+                session.account.settle(number, usage)
+                self._account.settle((session.id, number), usage)
+                self._money.notify_all()
+
+    def _note(self, session: BoxSession, number: int, model: str, usage: Usage, state: _State) -> None:
+        with self._recording:
+            self._record(self._row(session, number, model, usage, state))
+
+    def _row(self, session: BoxSession, number: int, model: str, usage: Usage, state: _State) -> Call:
+        return Call(session.id, number, session.run, session.role, model, usage, state, time.time())
+
+
+_T = TypeVar("_T")
+_State = Literal["reserved", "settled", "failed", "refused"]
+_EXHAUSTED = "budget_exhausted"
+_WORTHWHILE = 256
+"""Completion tokens; an answer cut shorter than this helps nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a call ended: what it used, and the last thing that its agent is told."""
+
+    usage: Usage
+    state: _State
+    last: Item
+
+
+def _failed() -> Refused:
+    return Refused(502, "the model provider failed", kind="api_error", code="provider_error")
+
+
+def _begun(stream: Iterator[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Iterator[Mapping[str, Any]]]:
+    """The stream after its first chunk has come: until then nothing was shown, and it can be tried again."""
+    for first in stream:
+        return first, stream
+    raise ProviderError("the provider's stream ended before it began", transient=True)
+
+
+def _shown(part: Mapping[str, Any], wants_usage: bool) -> Mapping[str, Any] | None:
+    """The chunk as the agent asked to see it."""
+    if wants_usage or part.get("usage") is None:
+        return part
+    return {k: v for k, v in part.items() if k != "usage"} if part.get("choices") else None

@@ -1,0 +1,47 @@
+"""`sica best`."""
+
+from __future__ import annotations
+
+import typer
+
+from sica import report
+from sica.cli.invocation import Invocation
+from sica.cli.reading import Reading
+from sica.errors import UsageError, no_such
+
+KEYS = ("champion", "score", "low", "cheap")
+
+
+def command(
+    ctx: typer.Context,
+    by: str = typer.Option("champion", "--by", help="champion, score, low (end of the interval) or cheap."),
+    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    as_json: bool = typer.Option(False, "--json", help="One object."),
+) -> None:
+    """Name the best agent.
+
+    The champion was confirmed on fresh attempts; the highest score alone is a winner's curse.
+    """
+    call: Invocation = ctx.obj
+    reading = Reading.of(call)
+    if by not in KEYS:
+        raise no_such("measure", by, list(KEYS))
+    name = reading.benchmark(bench or call.setting("bench", "core"))
+    rows = reading.rows(name)
+    measured = [r for r in rows if r.score is not None and r.status != "rejected"]
+    if by == "champion":
+        found = next((r for r in rows if r.best), None)
+    elif by == "cheap":
+        found = min(
+            measured, key=lambda r: (r.cost_usd / max(1e-9, r.n * (r.score or 0)), r.agent), default=None
+        )
+    else:
+        found = max(
+            measured, key=lambda r: ((r.low if by == "low" else r.score) or 0, -r.agent), default=None
+        )
+    if found is None:
+        raise UsageError("nothing is measured yet", "sica evolve")
+    if as_json:
+        call.json("sica.best/1", benchmark=name, **report.fields(found))
+    else:
+        print(f"{found.name}  {report.with_interval(found.score, found.interval)}  {found.subject}")

@@ -1,0 +1,232 @@
+"""`sica eval`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import TYPE_CHECKING
+
+import typer
+
+from sica import report
+from sica.cli.invocation import Invocation
+from sica.cli.reading import complete_agents
+from sica.errors import SicaError, UsageError
+from sica.model import Agent, Archive, Step, Task, Trial
+
+if TYPE_CHECKING:
+    from sica.cli.parts import Shop
+    from sica.loop import Plan
+    from sica.ports import Benchmark
+
+NOT_MET, SKIP, INTERRUPTED = 5, 125, 130
+
+
+def command(
+    ctx: typer.Context,
+    agents: list[str] = typer.Argument(..., help="Agents to measure.", autocompletion=complete_agents),
+    bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
+    task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+    split: str = typer.Option("", "--split", help="train, dev, heldout or all; default: all but heldout."),
+    reps: int = typer.Option(None, "--reps", min=1, help="Attempts at each task."),
+    fresh: bool = typer.Option(False, "--fresh", help="New attempts, whatever is known already."),
+    fail_under: str = typer.Option(
+        "", "--fail-under", metavar="X", help="Exit 5 below this score: 0.5 or 50%."
+    ),
+    bisect: bool = typer.Option(
+        False, "--bisect", help="For git bisect run: exit 0 good, 1 bad, 125 cannot judge."
+    ),
+    model: str = typer.Option(None, "--model", help="The model that agents talk to."),
+    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    workers: int = typer.Option(None, "--workers", help="Boxes at work at once."),
+    max_cost: float = typer.Option(None, "--max-cost", help="Dollars; nothing is spent above it."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
+    as_json: bool = typer.Option(False, "--json", help="One object."),
+) -> None:
+    """Measure agents on a benchmark. What is known already is not run again, unless --fresh."""
+    call: Invocation = ctx.obj
+    flags = {
+        "bench": bench,
+        "model": model,
+        "sandbox": sandbox,
+        "workers": workers,
+        "max_cost": max_cost,
+        "attempts": reps,
+    }
+    asked = Asked(agents, task, split, fresh, yes, quiet or as_json)
+    try:
+        floor = _share(fail_under) if fail_under else 0.5 if bisect else None
+        code = _measure(call, flags, asked, floor, as_json)
+    except SicaError as error:
+        if not bisect:
+            raise
+        call.say(f"sica: cannot judge: {error}")
+        raise typer.Exit(SKIP) from error
+    raise typer.Exit(_for_bisect(code) if bisect else code)
+
+
+@dataclass(frozen=True)
+class Asked:
+    agents: Sequence[str]
+    task: str
+    split: str
+    fresh: bool
+    yes: bool
+    quiet: bool
+
+
+def _for_bisect(code: int) -> int:
+    return {0: 0, NOT_MET: 1, INTERRUPTED: INTERRUPTED}.get(code, SKIP)
+
+
+def _share(text: str) -> float:
+    """0.5, 50% and 50 are the same floor."""
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        raise UsageError(f"--fail-under {text!r} is not a score", "0.5 or 50%") from None
+    share = value / 100 if text.endswith("%") or value > 1 else value
+    if not 0 <= share <= 1:
+        raise UsageError(f"--fail-under {text!r} is not between 0 and 1", "0.5 or 50%")
+    return share
+
+
+def _measure(
+    call: Invocation, flags: Mapping[str, object], asked: Asked, floor: float | None, as_json: bool
+) -> int:
+    from sica.cli import names, parts, running
+
+    config = call.settings(**flags).config
+    benchmark = parts.open_benchmark(call, config.bench)
+    every = benchmark.tasks()
+    tasks = [parts.capped(t, config) for t in parts.chosen(every, asked.task, asked.split, config.bench)]
+    with parts.working(call, config, kind="eval", cancel=threading.Event()) as shop:
+        ledger = shop.store.ledger
+        ledger.see_tasks(every)
+        known = tuple(ledger.agents())
+        champion = shop.store.repo.champion()
+        chosen = [names.resolve(name, known, champion, shop.store.repo.rev_parse) for name in asked.agents]
+        archive = shop.archive(tasks, config.attempts)
+        attempts = _attempts(archive, chosen, config.attempts, asked.fresh)
+        only = replace(archive, agents={a.commit: archive.agents[a.commit] for a in chosen}, champion="")
+        missing = sum(len(only.missing(a.commit, attempts)) for a in chosen)
+        if not asked.quiet:
+            call.say(_plan_in_words(chosen, tasks, benchmark.name, attempts, missing))
+        dollars, why = parts.estimate(archive, 0)
+        if missing:
+            parts.ask_about_money(call, config, shop.gateway, dollars, why, asked.yes)
+        plan = _plan(call, shop, benchmark, tasks, attempts)
+        stopped, _ = running.drive(call, shop, plan, only, as_json=False, quiet=asked.quiet)
+        results = [_result(shop, a, tasks, attempts) for a in chosen]
+        spent = shop.spent()
+    _tell(call, chosen, results, benchmark.name, as_json, spent, len(tasks) * len(attempts))
+    if stopped.reason != "done":
+        return running.EXIT[stopped.reason]
+    return _verdict(call, chosen, results, stopped.archive, floor)
+
+
+def _attempts(archive: Archive, chosen: Sequence[Agent], reps: int, fresh: bool) -> range:
+    if not fresh:
+        return range(reps)
+    used = [t.attempt for a in chosen for t in archive.trials.get(a.tree, ())]
+    first = max(used, default=-1) + 1
+    return range(first, first + reps)
+
+
+def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Task], attempts: range) -> Plan:
+    from sica import loop
+    from sica.cli import parts
+
+    def policy(archive: Archive, rng: Random) -> Sequence[Step]:
+        del rng
+        return [step for a in archive.ready() for step in archive.missing(a.commit, attempts)]
+
+    return loop.Plan(
+        policy=policy,
+        benchmark=benchmark,
+        tasks=tasks,
+        smoke=parts.open_benchmark(call, parts.SMOKE),
+        read_trace=shop.traces.read,
+        workers=shop.config.workers,
+        children=0,
+    )
+
+
+def _plan_in_words(
+    chosen: Sequence[Agent], tasks: Sequence[Task], bench: str, attempts: range, missing: int
+) -> str:
+    names = ", ".join(a.name for a in chosen)
+    wanted = len(chosen) * len(tasks) * len(attempts)
+    times = f" × {len(attempts)}" if len(attempts) > 1 else ""
+    return f"{names} on {bench}: {report.plural(len(tasks), 'task')}{times}. Known: {wanted - missing} of {wanted}."
+
+
+def _result(shop: Shop, agent: Agent, tasks: Sequence[Task], attempts: range) -> list[Trial]:
+    under = shop.conditions(tasks)
+    return [
+        t
+        for t in shop.store.ledger.trials_of(agent.commit)
+        if under.get(t.digest) == t.conditions and t.attempt in attempts
+    ]
+
+
+def _tell(
+    call: Invocation,
+    chosen: Sequence[Agent],
+    results: Sequence[Sequence[Trial]],
+    bench: str,
+    as_json: bool,
+    spent: float,
+    wanted: int,
+) -> None:
+    from sica.cli.reading import measured
+
+    records = []
+    for agent, trials in zip(chosen, results, strict=True):
+        score, interval = measured(trials)
+        n = sum(t.score is not None for t in trials)
+        records.append(
+            {
+                "agent": agent.number,
+                "commit": agent.commit,
+                "score": score,
+                "low": interval[0] if interval else None,
+                "high": interval[1] if interval else None,
+                "n": n,
+                "wanted": wanted,
+                "cost_usd": sum(t.usage.usd for t in trials),
+                "trials": [
+                    {"task": t.task, "attempt": t.attempt, "score": t.score, "ending": t.ending}
+                    for t in trials
+                ],
+            }
+        )
+        if not as_json:
+            missing = f"   {wanted - n} without a score" if n < wanted else ""
+            print(f"{agent.name}  {report.with_interval(score, interval)}  n={n}{missing}")
+    if as_json:
+        call.json("sica.eval/1", benchmark=bench, spent_usd=spent, agents=records)
+
+
+def _verdict(
+    call: Invocation,
+    chosen: Sequence[Agent],
+    results: Sequence[Sequence[Trial]],
+    archive: Archive,
+    floor: float | None,
+) -> int:
+    code = 0
+    for agent, trials in zip(chosen, results, strict=True):
+        scores = [t.score for t in trials if t.score is not None]
+        now = archive.agents[agent.commit]
+        if now.standing == "rejected":
+            call.say(f"{agent.name} was rejected: {report.clean(now.reason)}")
+        if not scores:
+            code = NOT_MET if floor is not None and now.standing == "rejected" else code or 1
+        elif floor is not None and sum(scores) / len(scores) < floor:
+            call.say(f"{agent.name} is below {report.percent(floor)}")
+            code = NOT_MET
+    return code

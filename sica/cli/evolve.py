@@ -1,0 +1,105 @@
+"""`sica evolve`."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import typer
+
+from sica.cli.invocation import Invocation
+from sica.errors import UsageError
+
+
+def _policies() -> list[str]:
+    from sica.cli.parts import policy_names
+
+    return policy_names()
+
+
+def command(
+    ctx: typer.Context,
+    children: int = typer.Option(None, "-n", "--children", help="Improvements to make; 0 only measures."),
+    policy: str = typer.Option(
+        None, "--policy", help="Which agent to improve next.", autocompletion=_policies
+    ),
+    bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
+    task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+    model: str = typer.Option(None, "--model", help="The model that agents talk to."),
+    api_base: str = typer.Option(None, "--api-base", help="Address of an OpenAI-compatible server."),
+    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    workers: int = typer.Option(None, "--workers", help="Boxes at work at once."),
+    attempts: int = typer.Option(None, "--attempts", help="Trials of each agent at each task."),
+    seed: int = typer.Option(None, "--seed", help="Seeds every choice of the policy."),
+    confirm: int = typer.Option(None, "--confirm", help="Fresh attempts that decide on a champion."),
+    promote: str = typer.Option(None, "--promote", help="mean or separable."),
+    max_cost: float = typer.Option(
+        None, "--max-cost", help="Dollars for the run; nothing is spent above it."
+    ),
+    max_tokens: int = typer.Option(None, "--max-tokens", help="Tokens for the run."),
+    max_calls: int = typer.Option(None, "--max-calls", help="Model calls for the run."),
+    max_hours: float = typer.Option(None, "--max-hours", help="Hours after which nothing new is started."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
+    as_json: bool = typer.Option(False, "--json", help="Every event as one JSON line on stdout."),
+) -> None:
+    """Improve the agents: measure, choose one, let it rewrite itself, measure the child, promote the best.
+
+    Running it again continues a run that was stopped; nothing that is finished is done or paid for twice.
+    """
+    from sica import loop
+    from sica.cli import parts, progress, running
+
+    call: Invocation = ctx.obj
+    settings = call.settings(
+        children=children,
+        policy=policy,
+        bench=bench,
+        model=model,
+        api_base=api_base,
+        sandbox=sandbox,
+        workers=workers,
+        attempts=attempts,
+        seed=seed,
+        confirm=confirm,
+        promote=promote,
+        max_cost=max_cost,
+        max_tokens=max_tokens,
+        max_calls=max_calls,
+        max_hours=max_hours,
+    )
+    config = settings.config
+    chosen_policy = parts.open_policy(config.policy)
+    benchmark = parts.open_benchmark(call, config.bench)
+    every = benchmark.tasks()
+    tasks = [parts.capped(t, config) for t in parts.chosen(every, task, "", config.bench)]
+    with parts.working(call, config, kind="evolve", cancel=threading.Event()) as shop:
+        shop.store.ledger.see_tasks(every)
+        archive = shop.archive(tasks, config.attempts)
+        if not archive.agents:
+            raise UsageError("there is no agent to start from", "sica init   seeds agent/0")
+        dollars, why = parts.estimate(archive, config.children)
+        parts.ask_about_money(call, config, shop.gateway, dollars, why, yes)
+        plan = loop.Plan(
+            policy=chosen_policy,
+            benchmark=benchmark,
+            tasks=tasks,
+            smoke=parts.open_benchmark(call, parts.SMOKE),
+            read_trace=shop.traces.read,
+            workers=config.workers,
+            children=config.children,
+            confirm=config.confirm,
+            promote=config.promote,
+            seed=config.seed,
+            improve_limits=config.improve.limits(),
+            improve_budget=config.improve.budget(),
+            until=time.time() + config.max_hours * 3600 if config.max_hours else float("inf"),
+        )
+        stopped, state = running.drive(call, shop, plan, archive, as_json=as_json, quiet=quiet)
+    if not quiet:
+        best = stopped.archive.agents.get(stopped.archive.champion)
+        number = best.number if best else 0
+        inspect = ("sica log", f"sica show {number}", f"sica diff 0 {number}" if number else "sica tasks")
+        for line in progress.summary(state, stopped.reason, "sica evolve", inspect):
+            call.say(line)
+    raise typer.Exit(running.EXIT[stopped.reason])

@@ -1,0 +1,186 @@
+"""`sica init`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import typer
+
+import sica
+from sica import places as where
+from sica import report
+from sica.cli import folders
+from sica.cli.invocation import Invocation
+from sica.errors import UsageError
+from sica.model import Agent, Files, Message
+
+SETTINGS = """\
+# Settings of sica for this project; commit this file. `sica config list --show-origin` explains every key.
+# A flag beats an environment variable (SICA_MODEL), which beats this file, which beats ~/.config/sica/config.toml.
+
+{agent}bench = {bench}{pad}# sica tasks lists what is in it; a folder of tasks works too
+model = "offline"   # needs no key and no network; or such as "anthropic/claude-sonnet-4-5" with ANTHROPIC_API_KEY set
+policy = "greedy"   # which agent to improve next
+# max_cost = 20.0   # dollars for one run, never passed
+# workers = 4       # boxes at work at once
+
+[trial]             # caps of one trial, on top of what its task allows
+# max_calls = 40
+# seconds = 300
+
+[improve]           # caps of one improvement
+# max_calls = 100
+# seconds = 600
+"""
+
+
+def command(
+    ctx: typer.Context,
+    agent: Path = typer.Option(
+        None, "--agent", help="Folder with agent.toml; default: the agent that comes with sica."
+    ),
+    bench: str = typer.Option(
+        "", "--bench", help="Benchmark to write into sica.toml: a name or a folder of tasks."
+    ),
+) -> None:
+    """Make .sica/ here and seed agent/0 from a folder. Running it again completes what is missing.
+
+    Your own git repository is read, never changed.
+    """
+    from sica.ledger import SqliteLedger
+    from sica.repo import GitRepo
+
+    call: Invocation = ctx.obj
+    places = where.at(call.folder, call.environ)
+    source = _source(call, agent)
+    taken = folders.read(source) if agent else folders.read(source, origin=f"sica {sica.__version__}")
+    files = {name: f for name, f in taken.files.items() if not _ours(source, places, name)}
+    runs_as = check_agent(files, call.setting("sandbox", "auto"))
+    bench_words = _benchmark(call, bench)
+    runtime = where.make_runtime(places)
+    places.store.mkdir(exist_ok=True)
+    (places.store / ".gitignore").write_text("*\n")
+    repo = GitRepo.create(places.repo, runtime)
+    with SqliteLedger.open(places.db) as ledger:
+        ledger.reconcile(repo.agents())
+        seed = next(iter(ledger.agents()), None)
+        fresh = seed is None
+        if seed is None:
+            words = Message(subject=f"seed: {taken.origin}", operator="seed", body=_body(source, taken))
+            seed = repo.add(files, [], words)
+            ledger.reconcile([seed])
+        elif agent is not None and dict(repo.files(seed.tree)) != files:
+            raise UsageError(
+                f"{places.store} already has agent/0, from other files than {source}",
+                "start another project folder for another seed",
+            )
+    wrote = _settings(places, bench)
+    _report(call, source, taken, files, runs_as, bench_words, seed, fresh, wrote)
+
+
+def _source(call: Invocation, agent: Path | None) -> Path:
+    return (call.folder / agent).resolve() if agent else shipped("seed_agent")
+
+
+def shipped(name: str) -> Path:
+    """A folder that comes with sica: beside the package in a checkout, inside it when installed."""
+    package = Path(sica.__file__).resolve().parent
+    for place in (package.parent / name, package / name):
+        if place.is_dir():
+            return place
+    raise UsageError(f"this installation has no {name}", "sica init --agent FOLDER")
+
+
+def _ours(source: Path, places: where.Places, name: str) -> bool:
+    return source == places.project and name in ("sica.toml", ".sica")
+
+
+def check_agent(files: Files, sandbox: str) -> str:
+    """The command that starts the agent. Raises UsageError for a manifest or program that cannot work."""
+    from sica.contract import HOME, manifest
+
+    argv = manifest(files).run.argv
+    program = argv[0]
+    inside = program.removeprefix(HOME + "/").removeprefix("./")
+    if "/" in program:
+        if program.startswith(HOME + "/") and inside not in files:
+            raise UsageError(f"agent.toml: run.argv starts {program}, and the agent has no file {inside}")
+        if program.startswith(HOME + "/") and not files[inside].executable:
+            raise UsageError(
+                f"agent.toml: run.argv starts {program}, which is not executable", f"chmod +x {inside}"
+            )
+    elif sandbox != "docker" and shutil.which(program, path="/usr/local/bin:/usr/bin:/bin") is None:
+        raise UsageError(
+            f"agent.toml: run.argv starts {program!r}, and there is no such program in a box",
+            f"a file of the agent's own is {HOME}/{program}; Python is python3",
+        )
+    return " ".join(argv)
+
+
+def _benchmark(call: Invocation, bench: str) -> str:
+    """The number of tasks, when the benchmark named can be opened."""
+    from sica.cli.parts import open_benchmark
+
+    if not bench:
+        return ""
+    found = open_benchmark(call, bench)
+    return report.plural(len(found.tasks()), "task")
+
+
+def _settings(places: where.Places, bench: str) -> bool:
+    if places.settings.exists():
+        if bench:
+            from sica.config import written
+
+            text = places.settings.read_text("utf-8")
+            changed = written(text, "bench", bench)
+            if changed != text:
+                places.settings.write_text(changed, "utf-8")
+        return False
+    import json
+
+    name = json.dumps(bench or "core", ensure_ascii=False)
+    text = SETTINGS.format(agent="", bench=name, pad=" " * max(1, 12 - len(name)))
+    places.settings.write_text(text, "utf-8")
+    return True
+
+
+def _body(source: Path, taken: folders.Folder) -> str:
+    dirty = " with uncommitted changes" if taken.dirty else ""
+    return f"Snapshot of {source.name}: {report.plural(len(taken.files), 'file')} from {taken.origin}{dirty}."
+
+
+def _report(
+    call: Invocation,
+    source: Path,
+    taken: folders.Folder,
+    files: Files,
+    runs_as: str,
+    bench: str,
+    seed: Agent,
+    fresh: bool,
+    wrote: bool,
+) -> None:
+    print("Found")
+    counted = report.plural(len(files), "file")
+    print(f"  agent        {report.clean(str(source))}   {counted}, runs as: {report.clean(runs_as)}")
+    print(f"  from         {report.clean(taken.origin)}{', with uncommitted changes' if taken.dirty else ''}")
+    if bench:
+        print(f"  benchmark    {bench}")
+    print(f"  model        {call.setting('model', 'offline')}")
+    print("")
+    print("Wrote" if fresh or wrote else "Nothing was missing")
+    if wrote:
+        print("  sica.toml    settings; commit this file")
+    print(
+        f"  .sica/       store, ignores itself; {seed.name} is {seed.commit[:10]}{'' if fresh else ', as before'}"
+    )
+    if taken.skipped:
+        names = ", ".join(report.clean(name) for name in taken.skipped[:3])
+        more = " and more" if len(taken.skipped) > 3 else ""
+        call.warn(f"left out, as only regular files are taken: {names}{more}")
+    print("")
+    print("Nothing has been spent.")
+    print("Next:  sica doctor              checks sandbox, model and benchmark")
+    print("       sica evolve              measures agent/0 and improves it")

@@ -1,0 +1,132 @@
+"""`sica log`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import typer
+
+from sica import report
+from sica.cli.invocation import Invocation
+from sica.cli.reading import Reading, complete_agents
+from sica.errors import UsageError, no_such
+from sica.report import Row
+
+SORTS: dict[str, Callable[[Row], object]] = {
+    "number": lambda r: -r.agent,
+    "score": lambda r: (-(r.score if r.score is not None else -1.0), r.agent),
+    "change": lambda r: (-(r.change if r.change is not None else -9.0), r.agent),
+    "cost": lambda r: (-r.cost_usd, r.agent),
+}
+
+
+def command(
+    ctx: typer.Context,
+    everything: bool = typer.Option(False, "--all", "-a", help="Every agent."),
+    best_path: bool = typer.Option(False, "--best-path", help="Only the way from the seed to the best."),
+    of: str = typer.Option(
+        "", "--of", metavar="AGENT", help="Its ancestors and descendants.", autocompletion=complete_agents
+    ),
+    failed: bool = typer.Option(False, "--failed", help="Only rejected agents."),
+    last: int = typer.Option(0, "-n", "--last", min=0, help="Only the newest so many."),
+    sort: str = typer.Option("number", "--sort", help="number, score, change or cost; without lanes."),
+    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    as_json: bool = typer.Option(False, "--json", help="One object with a list of agents."),
+    plain: bool = typer.Option(False, "--plain", help="One agent a line, tab-separated, no lanes."),
+    template: str = typer.Option("", "--format", help="A line an agent: '{agent} {score} {subject}'."),
+) -> None:
+    """Show the lineage with scores.
+
+    Unasked: the way from the seed to the best, the frontier and the ten newest; --all shows every agent.
+    """
+    call: Invocation = ctx.obj
+    reading = Reading.of(call)
+    if sort not in SORTS:
+        raise no_such("order", sort, list(SORTS))
+    name = reading.benchmark(bench or call.setting("bench", "core"))
+    everyone = reading.rows(name)
+    whole = as_json or plain or bool(template)
+    shown = _chosen(reading, everyone, everything or whole, best_path, of, failed, last)
+    rows = sorted((r for r in everyone if r.agent in shown), key=SORTS[sort])  # type: ignore[arg-type]
+    if as_json:
+        best = next((r.agent for r in everyone if r.best), None)
+        call.json("sica.log/1", benchmark=name, best=best, agents=[report.fields(r) for r in rows])
+    elif template:
+        call.page(_formatted(template, rows))
+    elif plain:
+        call.page("\t".join(_plain(row)) for row in rows)
+    elif not everyone:
+        call.say("no agent yet; sica init seeds agent/0")
+    elif sort != "number":
+        call.page([*_flat(rows, call.look()), _footer(name, rows)])
+    else:
+        hint = "--all" if not (best_path or of or failed or last) else "not asked for"
+        call.page([*report.log(everyone, shown, call.look(), hint), _footer(name, rows)])
+
+
+def _chosen(
+    reading: Reading,
+    everyone: Sequence[Row],
+    everything: bool,
+    best_path: bool,
+    of: str,
+    failed: bool,
+    last: int,
+) -> set[int]:
+    chosen = {row.agent for row in everyone}
+    asked = best_path or of or failed or last
+    if best_path:
+        chosen &= report.best_path(everyone)
+    if of:
+        chosen &= report.descent(everyone, reading.find(of).number)
+    if failed:
+        chosen &= {row.agent for row in everyone if row.status == "rejected"}
+    if last:
+        chosen &= {row.agent for row in [r for r in everyone if r.agent in chosen][:last]}
+    return chosen if asked or everything else report.interesting(everyone)
+
+
+def _formatted(template: str, rows: Sequence[Row]) -> list[str]:
+    try:
+        return [report.fill(template, row) for row in rows]
+    except (KeyError, IndexError) as error:
+        raise no_such("field", str(error).strip("'"), list(Row.__slots__)) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"--format {template!r}: {error}", "{agent} {score} {subject}; {{ is a brace"
+        ) from None
+
+
+def _plain(row: Row) -> list[str]:
+    score = "" if row.score is None else f"{row.score:.4f}"
+    low, high = (
+        (f"{row.low:.4f}", f"{row.high:.4f}") if row.low is not None and row.high is not None else ("", "")
+    )
+    change = "" if row.change is None else f"{row.change:+.4f}"
+    parents = ",".join(str(p) for p in row.parents)
+    best = "best" if row.best else ""
+    facts = [str(row.agent), row.commit, parents, row.status, best, score, low, high, str(row.n), change]
+    return [*facts, f"{row.cost_usd:.6f}", row.subject, row.reason]
+
+
+def _flat(rows: Sequence[Row], look: report.Look) -> list[str]:
+    lines = [
+        [
+            look.glyphs.mark(row),
+            row.name,
+            report.with_margin(row.score, row.interval),
+            report.signed(row.change),
+            report.money(row.cost_usd),
+            row.reason or row.subject,
+        ]
+        for row in rows
+    ]
+    return list(report.table(lines, "<<<>><", look))
+
+
+def _footer(name: str, rows: Sequence[Row]) -> str:
+    sizes = sorted({row.n for row in rows if row.n})
+    if not sizes:
+        return "nothing is measured yet: sica eval 0   or   sica evolve"
+    n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    return f"{name}, n={n}, ± is half the 95% interval; change is against the first parent"

@@ -1,0 +1,303 @@
+"""The only place that builds the parts of a run from a RunConfig: store, sandbox, gateway, broker, benchmark."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sica import places as where
+from sica import report
+from sica.attempt import Workplace
+from sica.cli.invocation import Invocation
+from sica.config import RunConfig
+from sica.errors import UsageError, no_such
+from sica.ledger import SqliteLedger
+from sica.model import Archive, Budget, Run, Task, conditions
+from sica.places import Places
+from sica.ports import Gateway, Policy, Sandbox
+from sica.repo import GitRepo
+from sica.runlock import run_lock
+
+if TYPE_CHECKING:
+    from sica.benchmarks.folder import FolderBenchmark
+    from sica.broker import HttpBroker
+    from sica.traces import Traces
+
+SMOKE = "smoke"
+"""The gate's benchmark: what every agent that works at all can do."""
+
+_NOT_THE_EXPERIMENT = frozenset(
+    ("max_cost", "max_tokens", "max_calls", "max_hours", "confirm_above", "workers", "children")
+)
+"""Settings that say how far a run goes and not what it measures: they may change when it is continued."""
+
+
+# ── the store ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Store:
+    places: Places
+    repo: GitRepo
+    ledger: SqliteLedger
+
+    def sync(self) -> int:
+        """Tell git what the database knows and git does not; how many agents that touched."""
+        news = self.ledger.notes()
+        if news:
+            self.repo.annotate(news.scores, news.evaluations)
+            self.ledger.noted(news)
+        return len(news.evaluations)
+
+
+@contextmanager
+def opened(call: Invocation) -> Iterator[Store]:
+    """The project's store for writing; agents that git has and the database has not get their rows."""
+    places = call.places()
+    runtime = where.make_runtime(places)
+    repo = GitRepo.open(places.repo, runtime)
+    with SqliteLedger.open(places.db) as ledger:
+        ledger.reconcile(repo.agents())
+        yield Store(places, repo, ledger)
+
+
+def open_traces(places: Places) -> Traces:
+    from sica.traces import Traces
+
+    return Traces(places.traces)
+
+
+# ── single parts ──────────────────────────────────────────────────────────────────────────────────
+
+
+def policy_names() -> list[str]:
+    folder = Path(import_module("sica.policies").__file__ or "").parent
+    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def open_policy(name: str) -> Policy:
+    """One of sica/policies, or `package.module` of one's own with a function `policy`."""
+    if "." not in name and name not in policy_names():
+        raise no_such("policy", name, policy_names())
+    try:
+        module = import_module(name if "." in name else f"sica.policies.{name}")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"no policy {name!r}: {error}", f"there are: {', '.join(policy_names())}") from None
+    policy: Policy | None = getattr(module, "policy", None)
+    if policy is None:
+        raise UsageError(f"{name} has no function `policy`", "def policy(archive, rng): return steps")
+    return policy
+
+
+def open_benchmark(call: Invocation, name: str, names: Sequence[str] = ()) -> FolderBenchmark:
+    """A shipped benchmark, or a folder: as seen from here, else from the project as sica.toml means it."""
+    from sica import benchmarks
+
+    project = where.find(call.folder, call.environ)
+    if name.partition("/")[0] not in benchmarks.shipped():
+        for base in (call.folder, *([project.project] if project else [])):
+            if (base / name).is_dir():
+                name = str(base / name)
+                break
+    return benchmarks.open_benchmark(name, names, runtime=where.make_runtime(project) if project else None)
+
+
+def open_gateway(config: RunConfig, traces: Traces) -> Gateway:
+    """The door to the configured model, checked now rather than in the middle of a run."""
+    from sica import gateways
+
+    gateway = gateways.open_gateway(config.model, api_base=config.api_base or None, traces=traces)
+    gateway.check(config.model)
+    return gateway
+
+
+@contextmanager
+def sandbox_for(name: str, places: Places) -> Iterator[Sandbox]:
+    from sica import sandboxes
+
+    sandbox = sandboxes.open_sandbox(name, store=places.runtime.name, runtime=where.make_runtime(places))
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()
+
+
+def chosen(tasks: Sequence[Task], glob: str, split: str, benchmark: str) -> tuple[Task, ...]:
+    """The tasks that are meant. Held-out ones only when they are asked for by name."""
+    wanted = [t for t in tasks if t.split in _splits(split)]
+    if glob:
+        wanted = [t for t in wanted if fnmatchcase(t.name, glob) or fnmatchcase(t.id, glob)]
+    if not wanted:
+        if glob:
+            raise no_such("task", glob, [t.name for t in tasks if t.split in _splits(split)])
+        raise UsageError(
+            f"{benchmark} has no task to run in split {split!r}", f"sica tasks --bench {benchmark}"
+        )
+    return tuple(wanted)
+
+
+def _splits(split: str) -> tuple[str, ...]:
+    known = {"": ("train", "dev"), "all": ("train", "dev", "heldout")} | {
+        s: (s,) for s in ("train", "dev", "heldout")
+    }
+    if split not in known:
+        raise no_such("split", split, [k for k in known if k])
+    return known[split]
+
+
+def capped(task: Task, config: RunConfig) -> Task:
+    """The task under the run's own caps: the smaller one counts."""
+    mine, own = config.trial, task.budget
+    budget = Budget(
+        _least(own.usd, mine.max_cost), _least(own.tokens, mine.max_tokens), _least(own.calls, mine.max_calls)
+    )
+    seconds = min(task.limits.seconds, mine.seconds or task.limits.seconds)
+    return replace(task, budget=budget, limits=replace(task.limits, seconds=seconds))
+
+
+def _least(*values: Any) -> Any:
+    return min((v for v in values if v is not None), default=None)
+
+
+# ── a run ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Everything that work needs, open and swept, with the run lock held."""
+
+    store: Store
+    config: RunConfig
+    sandbox: Sandbox
+    gateway: Gateway
+    broker: HttpBroker
+    traces: Traces
+    run: Run
+    cancel: threading.Event
+
+    @property
+    def place(self) -> Workplace:
+        return Workplace(
+            repo=self.store.repo,
+            sandbox=self.sandbox,
+            broker=self.broker,
+            open_trace=self.traces.open,
+            model=self.config.model,
+            run=self.run.id,
+            cancel=self.cancel,
+        )
+
+    def spent(self) -> float:
+        return self.broker.spent().usd
+
+    def conditions(self, tasks: Sequence[Task]) -> Mapping[str, str]:
+        image = self.sandbox.image()
+        return {t.digest: conditions(t, model=self.config.model, image=image) for t in tasks}
+
+    def archive(self, tasks: Sequence[Task], attempts: int) -> Archive:
+        known = self.store.ledger.archive(tasks, self.conditions(tasks), attempts)
+        return replace(known, run=self.run.id, weights=self.config.utility.weights())
+
+    def raise_fatal(self) -> None:
+        """What the broker met and could not tell anybody but us."""
+        if self.broker.fatal is not None:
+            raise self.broker.fatal
+
+
+@contextmanager
+def working(call: Invocation, config: RunConfig, *, kind: str, cancel: threading.Event) -> Iterator[Shop]:
+    """Open the parts under the run lock, with what a killed run left cleared away; at the end, tell git.
+
+    A run of the same kind that did not come to its end under the same settings is continued.
+    """
+    from sica.broker import HttpBroker
+
+    places = call.places()
+    with run_lock(places.lock), opened(call) as store, ExitStack() as held:
+        traces = open_traces(places)
+        sandbox = held.enter_context(sandbox_for(config.sandbox, places))
+        _sweep(call, places, sandbox, traces)
+        gateway = open_gateway(config, traces)
+        _require_price(config, gateway)
+        run = _run(store.ledger, config, kind)
+        own = {name: price for name in config.prices if (price := config.price(name))}
+        with HttpBroker(
+            gateway,
+            runtime=places.runtime,
+            record=store.ledger.call,
+            spent=store.ledger.spent(run.id),
+            cap=replace(config.budget(), seconds=None),
+            prices=own,
+        ) as broker:
+            try:
+                yield Shop(store, config, sandbox, gateway, broker, traces, run, cancel)
+            finally:
+                store.sync()
+
+
+def _sweep(call: Invocation, places: Places, sandbox: Sandbox, traces: Traces) -> None:
+    boxes, left = sandbox.sweep(), traces.sweep()
+    for session in (places.runtime / "s").glob("*"):
+        shutil.rmtree(session)
+    if boxes or left:
+        call.say(
+            f"cleared what a killed run left: {report.plural(boxes, 'box')}, {report.plural(len(left), 'open trace')}"
+        )
+
+
+def _require_price(config: RunConfig, gateway: Gateway) -> None:
+    price = config.price(config.model) or gateway.price(config.model)
+    if price is None and config.max_cost is not None:
+        raise UsageError(
+            f"the price of {config.model} is unknown, so --max-cost cannot be kept",
+            f"sica config set prices.{config.model}.prompt DOLLARS_PER_MILLION, and .completion",
+        )
+
+
+def _run(ledger: SqliteLedger, config: RunConfig, kind: str) -> Run:
+    described = {"kind": kind, **config.model_dump(mode="json")}
+    last = next((r for r in reversed(ledger.runs()) if r.config.get("kind") == kind), None)
+    if last and last.reason != "done" and _experiment(last.config) == _experiment(described):
+        return last
+    return ledger.start_run(described)
+
+
+def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in _NOT_THE_EXPERIMENT}
+
+
+# ── money ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def estimate(archive: Archive, children: int) -> tuple[float, str]:
+    """Dollars that a run will most likely take, from what trials and improvements cost before, and why."""
+    trials = [t.usage.usd for of in archive.trials.values() for t in of if t.score is not None]
+    made = [i.usage.usd for i in archive.improvements]
+    if not trials:
+        return 0.0, "nothing was measured yet, so there is no estimate"
+    each = sum(trials) / len(trials)
+    missing = sum(len(archive.missing(a.commit)) for a in archive.ready())
+    per_child = len(archive.tasks) * archive.attempts * each + (sum(made) / len(made) if made else each)
+    return missing * each + children * per_child, f"from {report.plural(len(trials), 'trial')}"
+
+
+def ask_about_money(
+    call: Invocation, config: RunConfig, gateway: Gateway, dollars: float, why: str, yes: bool
+) -> None:
+    """Say the price before anything is spent; ask when it passes `confirm_above`, or when nothing bounds it."""
+    price = config.price(config.model) or gateway.price(config.model)
+    if price is not None and not (price.prompt or price.completion):
+        return
+    most = config.max_cost
+    known = f"estimate {report.money(dollars)} ({why})" if dollars else why
+    bound = f"at most {report.money(most)}" if most is not None else "no --max-cost is set"
+    call.say(f"{config.model}: {known}; {bound}")
+    if most is None or min(most, dollars or most) > config.confirm_above:
+        call.confirm(f"Spend money on {config.model}?", yes)

@@ -1,0 +1,146 @@
+"""`sica show`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+import typer
+
+from sica import report
+from sica.cli.invocation import Invocation
+from sica.cli.reading import Reading, by_task, complete_agents, in_words, measured, versus
+from sica.model import Agent, Trial, Usage
+
+
+def command(
+    ctx: typer.Context,
+    agent: str = typer.Argument(
+        "best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=complete_agents
+    ),
+    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    tasks: bool = typer.Option(False, "--tasks", help="List every trial."),
+    as_json: bool = typer.Option(False, "--json", help="One object."),
+) -> None:
+    """Show all that is known of one agent: score, parents, cost, what changed and why."""
+    call: Invocation = ctx.obj
+    reading = Reading.of(call)
+    found = reading.find(agent)
+    name = reading.benchmark(bench or call.setting("bench", "core"))
+    trials = reading.trials(found, name)
+    if as_json:
+        row = next(r for r in reading.rows(name) if r.agent == found.number)
+        body = report.clean_block(found.body)
+        usage = sum((t.usage for t in trials), Usage())
+        call.json(
+            "sica.show/1",
+            benchmark=name,
+            **report.fields(row),
+            body=body,
+            tokens=usage.tokens,
+            trials=[_record(t) for t in trials],
+        )
+        return
+    look = call.look()
+    call.page([*_facts(reading, found, name, trials, look), *(_trials(trials, look) if tasks else ())])
+
+
+def _record(trial: Trial) -> dict[str, object]:
+    return {
+        "task": trial.task,
+        "attempt": trial.attempt,
+        "score": trial.score,
+        "fault": trial.fault,
+        "ending": trial.ending,
+        "grading": trial.grading,
+        "cost_usd": trial.usage.usd,
+        "tokens": trial.usage.tokens,
+        "calls": trial.usage.calls,
+        "seconds": trial.usage.seconds,
+        "trace": trial.trace,
+        "why": report.clean(trial.why),
+    }
+
+
+def _facts(
+    reading: Reading, agent: Agent, bench: str, trials: Sequence[Trial], look: report.Look
+) -> Iterator[str]:
+    score, interval = measured(trials)
+    scored = [t for t in trials if t.score is not None]
+    solved = sum((t.score or 0) >= 1 for t in scored)
+    best = look.paint("best", "   best") if agent.commit == reading.champion else ""
+    count = f"  {solved}/{len(scored)} {bench}" if scored else "  not measured yet"
+    yield f"{look.paint('name', agent.name):<10} {report.with_interval(score, interval)}{count}{best}"
+    when = report.ago(time.time() - agent.created) if agent.created else ""
+    run = f"  {agent.run}" if agent.run else ""
+    yield f"commit     {agent.commit[:10]}  tree {agent.tree[:10]}  {when}{run}"
+    yield from _relatives(reading, agent, bench, trials)
+    made_with = f" with {report.clean(agent.model)}" if agent.model else ""
+    yield f"operator   {report.clean(agent.operator)}{made_with}"
+    if agent.standing == "rejected":
+        yield f"standing   {look.paint('bad', 'rejected')}: {report.clean(agent.reason)}"
+    elif agent.standing == "unchecked":
+        yield "standing   not through the gate yet"
+    usage = sum((t.usage for t in trials), Usage())
+    each = f"   per solved trial {report.money(usage.usd / solved)}" if solved else ""
+    yield f"cost       making {report.money(agent.cost_usd)}   measuring {report.money(usage.usd)}{each}"
+    if usage.calls:
+        yield f"usage      {report.count(usage.tokens)} tokens, {usage.calls:,} calls, {report.duration(usage.seconds)}"
+    if agent.parents:
+        stat = reading.repo.diff(agent.parents[0], agent.commit, "--shortstat").strip()
+        yield f"change     {stat or 'none'}"
+    yield ""
+    yield "  " + report.clean(agent.subject)
+    if body := report.clean_block(agent.body).strip():
+        yield ""
+        yield from ("  " + line for line in body.splitlines())
+    yield ""
+    yield from _kinds(trials)
+    more = [f"sica diff {agent.number}"] if agent.parents else []
+    worst = min(scored, key=lambda t: (t.score or 0, t.task), default=None)
+    if worst:
+        more.append(f"sica trace {agent.number} {worst.task.rpartition('/')[2]}")
+    more.append(f"sica git show {agent.name}")
+    yield look.paint("dim", "More:  " + " · ".join(more))
+
+
+def _relatives(reading: Reading, agent: Agent, bench: str, trials: Sequence[Trial]) -> Iterator[str]:
+    by_commit = {a.commit: a for a in reading.agents}
+    known = [by_commit[p] for p in agent.parents if p in by_commit]
+    for parent in known:
+        words = in_words(versus(reading.trials(parent, bench), trials)) if trials else ""
+        yield f"parent     {parent.name}  {words}".rstrip()
+    seed = min(reading.agents, key=lambda a: a.number)
+    if trials and agent is not seed and seed not in known:
+        yield f"since {seed.number:<4} {in_words(versus(reading.trials(seed, bench), trials))}"
+
+
+def _kinds(trials: Sequence[Trial]) -> Iterator[str]:
+    faults = Counter(t.fault for t in trials if t.fault)
+    endings = Counter(t.ending for t in trials if t.score is not None and t.ending != "done")
+    groups: dict[int, list[float]] = defaultdict(list)
+    for scores in by_task(trials).values():
+        groups[len(scores)].extend(scores)
+    if endings:
+        yield "endings    " + "   ".join(f"{n} {report.clean(e)}" for e, n in endings.most_common())
+    if faults:
+        yield "faults     " + "   ".join(f"{n} {f}" for f, n in faults.items()) + "   (not counted as wrong)"
+
+
+def _trials(trials: Sequence[Trial], look: report.Look) -> Iterator[str]:
+    lines = [
+        [
+            t.task.rpartition("/")[2],
+            str(t.attempt),
+            "fault" if t.score is None else f"{t.score:.2f}",
+            report.clean(t.ending),
+            report.money(t.usage.usd),
+            report.duration(t.usage.seconds),
+            report.clean(t.why),
+        ]
+        for t in sorted(trials, key=lambda t: (t.task, t.attempt))
+    ]
+    header = ("task", "attempt", "score", "ending", "cost", "time", "why")
+    yield ""
+    yield from report.table(lines, "<>><>><", look, header=header)

@@ -1,0 +1,194 @@
+"""What sica and an agent owe each other: agent.toml, the box, how it ended. Pure (docs/agents.md)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sica.errors import UsageError
+from sica.model import CONTRACT, Budget, Ended, Fault, File, Files, Limits
+
+HOME = "/agent"
+LOGS = "/logs/agent"
+INSTRUCTION = "/task/instruction.md"
+RELAY = "http://127.0.0.1:8765"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Command(_Part):
+    argv: tuple[str, ...] = Field(min_length=1)
+    stdin: Literal["none", "instruction"] = "none"
+    env: dict[str, str] = {}
+
+
+class Tests(_Part):
+    argv: tuple[str, ...] = Field(min_length=1)
+
+
+class Setup(_Part):
+    argv: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+
+class Output(_Part):
+    trajectory: str = ""
+    format: Literal["atif", "mini-swe-agent-1.1", "aider-markdown", "text"] = "text"
+
+
+class Manifest(_Part):
+    """agent.toml."""
+
+    contract: int
+    name: str
+    run: Command
+    check: Tests | None = None
+    """The agent's own tests, run by the gate."""
+    setup: Setup | None = None
+    output: Output = Output()
+
+
+def manifest(files: Files) -> Manifest:
+    """Read the agent.toml at the root of an agent's tree. Raises UsageError saying what is wrong with it."""
+    found = files.get("agent.toml")
+    if found is None:
+        raise UsageError(
+            "no agent.toml at the root of the agent's files", "docs/agents.md shows one of six lines"
+        )
+    try:
+        read = Manifest.model_validate(tomllib.loads(found.data.decode()))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"agent.toml is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"agent.toml: {where}: {first['msg']}") from error
+    if read.contract != CONTRACT:
+        raise UsageError(f"agent.toml asks for contract {read.contract}; this sica knows contract {CONTRACT}")
+    if read.setup and read.setup.argv:
+        raise UsageError(
+            "agent.toml: setup is not supported yet", "vendor what the agent needs into its tree"
+        )
+    return read
+
+
+def argv(command: tuple[str, ...], *, instruction: str, model: str, workdir: str) -> tuple[str, ...]:
+    """The command with {instruction} {instruction_file} {model} {workdir} {logs} filled in, nothing else touched."""
+    words = {
+        "{instruction}": instruction,
+        "{instruction_file}": INSTRUCTION,
+        "{model}": model,
+        "{workdir}": workdir,
+        "{logs}": LOGS,
+    }
+
+    def filled(word: str) -> str:
+        if word in words:
+            return words[word]
+        for name, value in words.items():
+            if name != "{instruction}":  # only a whole word: the instruction may itself hold braces
+                word = word.replace(name, value)
+        return word
+
+    return tuple(filled(word) for word in command)
+
+
+def surroundings(
+    *, model: str, workdir: str, deadline: float, budget: Budget, extra: Mapping[str, str]
+) -> Mapping[str, str]:
+    """The whole environment of an agent's process; the agent's own constants cannot replace the model's door."""
+    told = {
+        "AGENT_CALL_BUDGET": budget.calls,
+        "AGENT_TOKEN_BUDGET": budget.tokens,
+        "AGENT_COST_BUDGET_USD": budget.usd,
+    }
+    return {
+        **extra,
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": "/tmp",
+        "PYTHONPATH": HOME,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "AGENT_HOME": HOME,
+        "AGENT_LOGS": LOGS,
+        "AGENT_MODEL": model,
+        "AGENT_DEADLINE": f"{deadline:.0f}",
+        "AGENT_WORKDIR": workdir,
+        "TASK_INSTRUCTION_FILE": INSTRUCTION,
+        "OPENAI_BASE_URL": f"{RELAY}/v1",
+        "OPENAI_API_BASE": f"{RELAY}/v1",
+        "OPENAI_API_KEY": "bridge",
+        "ANTHROPIC_BASE_URL": RELAY,
+        "ANTHROPIC_API_KEY": "bridge",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        **{name: f"{value:g}" for name, value in told.items() if value is not None},
+    }
+
+
+def start_files(workspace: Files, instruction: str, beside: Files) -> Files:
+    """Everything put into an agent's box before it starts, by absolute path."""
+    return {**workspace, **beside, INSTRUCTION: File(instruction.encode())}
+
+
+def kept(workdir: str, workspace: Files) -> tuple[str, ...]:
+    """The box directories that are the agent's deliverable: its working directory and wherever files were given."""
+    inside = workdir.rstrip("/") + "/"
+    outside = {"/" + path.split("/")[1] for path in workspace if not path.startswith(inside)}
+    return workdir, *sorted(outside - {workdir})
+
+
+def writable(workdir: str, workspace: Files) -> tuple[str, ...]:
+    """The box directories that an agent may write."""
+    return tuple(dict.fromkeys((*kept(workdir, workspace), "/task", "/logs", "/tmp")))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What sica saw of a box and its session; the only grounds for a failure class."""
+
+    ended: Ended | None
+    box_failure: str
+    """What the sandbox failed with, or ""."""
+    reached: str
+    """The budget the session ran into, or ""."""
+    failure: str
+    """What the provider failed with, or ""."""
+    calls: int
+
+
+def ending(facts: Facts) -> tuple[str, Fault | None]:
+    """How an agent's run ended and whether that is a fault. Nothing an agent prints can move it."""
+    if facts.reached == "run" or (facts.ended and facts.ended.limit == "cancelled"):
+        return "cancelled", "cancelled"
+    if facts.ended is None:
+        return "infra", "infra"
+    if facts.failure:
+        return "provider", "provider"
+    if facts.ended.limit is not None:
+        return facts.ended.limit, None
+    if facts.reached:
+        return facts.reached, None
+    return ("done" if facts.ended.exit_code == 0 else "agent_error"), None
+
+
+def explain(how: str, facts: Facts, limits: Limits, budget: Budget) -> str:
+    """One line for people and for the improver, from the same facts."""
+    words = {
+        "done": f"ended by itself after {facts.calls} model calls",
+        "agent_error": f"exit code {facts.ended.exit_code if facts.ended else None} after {facts.calls} model calls",
+        "seconds": f"stopped at the time limit of {limits.seconds:g} s after {facts.calls} model calls",
+        "memory": f"stopped at the memory limit of {limits.memory_mb} MB",
+        "calls": f"reached the budget of {budget.calls} model calls",
+        "tokens": f"reached the budget of {budget.tokens} tokens after {facts.calls} model calls",
+        "usd": f"reached the budget of ${budget.usd} after {facts.calls} model calls",
+        "infra": f"the box failed: {facts.box_failure}",
+        "provider": f"the model's provider failed: {facts.failure}",
+    }
+    return words.get(how, how)

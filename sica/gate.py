@@ -1,0 +1,85 @@
+"""The gate: what an agent must pass before a single trial is spent on it. Cheapest questions first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from sica.attempt import Workplace, trial
+from sica.brief import workspace
+from sica.contract import HOME, Manifest, manifest, surroundings, writable
+from sica.errors import SandboxError, SandboxUnavailable, UsageError
+from sica.model import Agent, BoxSpec, Budget, Files, Job, Limits, Verdict
+from sica.ports import Benchmark
+
+OWN_TESTS = Limits(seconds=120)
+"""What an agent's own tests may take."""
+
+
+def check(agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
+    """Is the manifest sound, do its own tests pass, does it start, does it do the smoke tasks?
+
+    A gate that breaks itself answers with a fault, and the agent stays unchecked. Raises SandboxUnavailable.
+    """
+    verdict = Verdict(agent.commit, passed=False, reason="", run=place.run, started=time.time())
+    tree = place.repo.files(agent.tree)
+    try:
+        asks = manifest(tree)
+    except UsageError as error:
+        return replace(verdict, reason=str(error))
+    try:
+        verdict = _own_tests(verdict, agent, asks, tree, place)
+        return _smoke(verdict, agent, smoke, place) if verdict.passed else verdict
+    except SandboxUnavailable:
+        raise
+    except SandboxError as error:
+        return replace(verdict, passed=False, reason=str(error), fault="infra")
+
+
+def _own_tests(verdict: Verdict, agent: Agent, asks: Manifest, tree: Files, place: Workplace) -> Verdict:
+    if asks.check is None:
+        return replace(verdict, passed=True)
+    files = workspace(tree)
+    env = surroundings(
+        model="none",
+        workdir="/app",
+        deadline=time.time() + OWN_TESTS.seconds,
+        budget=Budget(calls=0),
+        extra={},
+    )
+    ended = place.sandbox.run(
+        BoxSpec(
+            mounts={HOME: place.repo.export(agent.tree)}, writable=writable("/app", files), limits=OWN_TESTS
+        ),
+        Job(argv=asks.check.argv, cwd="/app", env=env, files=files),
+        place.cancel,
+    )
+    usage = replace(verdict.usage, seconds=verdict.usage.seconds + ended.seconds)
+    if ended.limit == "cancelled":
+        return replace(verdict, fault="cancelled", usage=usage)
+    if ended.limit:
+        return replace(verdict, reason=f"its own tests reached the limit of {ended.limit}", usage=usage)
+    if ended.exit_code != 0:
+        last = _last_line(ended.stderr) or _last_line(ended.stdout)
+        return replace(
+            verdict, reason=f"its own tests fail (exit code {ended.exit_code}): {last}", usage=usage
+        )
+    return replace(verdict, passed=True, usage=usage)
+
+
+def _smoke(verdict: Verdict, agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
+    for task in smoke.tasks():
+        done = trial(place, agent, task, 0, smoke)
+        verdict = replace(verdict, usage=verdict.usage + done.usage, trace=done.trace, session=done.session)
+        if done.score is None:
+            return replace(verdict, passed=False, fault=done.fault, reason=done.why)
+        if done.score < 1:
+            missing = done.detail.get("exit_code") == 127
+            words = "does not start" if missing else f"fails the smoke task {task.name}"
+            return replace(verdict, passed=False, reason=f"{words}: {done.why}")
+    return replace(verdict, passed=True)
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1].strip()[:200] if lines else ""

@@ -1,0 +1,394 @@
+"""Judges what an agent left: pristine files, a fresh box, a verdict from facts that sica saw itself.
+
+split     a worker answers calls with the agent's code; expected values never enter a box        (checks.json)
+two-box   hidden pytest files in one box call the agent's code in another                         (twobox.py)
+script    tests/test.sh runs beside the agent's code and writes a reward: the weak one
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+import secrets
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sica import checks as rules
+from sica import twobox
+from sica.errors import SandboxError, UsageError
+from sica.model import BoxSpec, Ended, File, Files, Grade, Job, Task
+from sica.ports import Sandbox
+
+INSIDE = Path(__file__).parent / "inside"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LOG_CHARS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One task on the judge's side: its hidden files as well as its public ones."""
+
+    task: Task
+    pristine: Files
+    """The workspace before the agent came, by absolute box path."""
+    tests: Files
+    """What lies below tests/, by relative path."""
+    protect: tuple[str, ...] = ()
+    guards: tuple[str, ...] = ()
+    seconds: float = 600.0
+    """For the whole judgement."""
+    patience: float = 10.0
+    """Seconds for one check or one call of a test, unless the check says otherwise."""
+    env: Mapping[str, str] | None = None
+    runtime: Path | None = None
+    """Where sockets and the clean copy of pytest may be put; the two-box judge needs it."""
+
+
+def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None) -> Grade:
+    """The verdict on what an agent left. A judge that could not run gives no score, and never a zero."""
+    files, findings = lay_over(case.pristine, left, case.task.workdir, case.protect)
+    judges = {"split": _split, "two-box": _two_box, "script": _script}
+    try:
+        verdict = judges[case.task.grading](case, files, sandbox, cancel)
+    except SandboxError as e:
+        return Grade(None, case.task.grading, (), findings, fault=f"the judge could not run: {e}")
+    return Grade(
+        verdict.score,
+        verdict.mode,
+        verdict.checks,
+        (*findings, *verdict.findings),
+        verdict.fault,
+        verdict.log,
+    )
+
+
+# ── what is taken from the agent ──────────────────────────────────────────────────────────────────
+
+_DROPPED = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
+_STEERS_PYTHON = ("*.pth", "sitecustomize.py", "usercustomize.py", "pyvenv.cfg")
+_STEERS_PYTEST = ("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini")
+_MIXED = ("setup.cfg", "pyproject.toml")
+"""Settings of pytest among others: restored only when pytest's part differs."""
+_JUDGES = frozenset({"pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py"})
+_TESTS = ("test_*.py", "*_test.py", "tests.py")
+
+
+def lay_over(
+    pristine: Files, left: Files, workdir: str, protect: tuple[str, ...] = ()
+) -> tuple[Files, tuple[str, ...]]:
+    """The agent's files over the task's own, and what an honest agent would not have left.
+
+    Only paths below the workdir count. Protected files are as the task had them; links never come this far.
+    """
+    freed = tuple(glob[1:] for glob in protect if glob.startswith("!"))
+    guarded = tuple(glob for glob in protect if not glob.startswith("!"))
+    laid: dict[str, File] = {}
+    findings: list[str] = []
+    for path, file in sorted(left.items()):
+        name = _inside(path, workdir)
+        if name is None:
+            findings.append(f"left outside the workspace: {path!a}")
+            continue
+        if _DROPPED.intersection(PurePosixPath(name).parts) or name.endswith((".pyc", ".pyo")):
+            continue
+        own = pristine.get(path)
+        why = "" if _matches(name, freed) else _protected(name, file, own, guarded)
+        if not why:
+            laid[path] = file
+        elif own is None or own.data != file.data:
+            findings.append(f"{why}: {name!a}")
+    findings += _restore(laid, pristine, left, workdir, freed, guarded)
+    return laid, tuple(findings)
+
+
+def _inside(path: str, workdir: str) -> str | None:
+    pure = PurePosixPath(path)
+    if (
+        "\0" in path
+        or ".." in pure.parts
+        or not pure.is_relative_to(workdir)
+        or pure == PurePosixPath(workdir)
+    ):
+        return None
+    return pure.relative_to(workdir).as_posix()
+
+
+def _matches(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+def _protected(name: str, file: File, own: File | None, guarded: tuple[str, ...]) -> str:
+    """Why the agent's version of this file is not taken, or ""."""
+    base = PurePosixPath(name).name
+    if _matches(base, _STEERS_PYTHON):
+        return "steers Python"
+    if base in _STEERS_PYTEST:
+        return "steers pytest"
+    if base in _MIXED and _pytest_part(base, file.data) != _pytest_part(base, own.data if own else b""):
+        return "steers pytest"
+    if own is None and _shadows(name):
+        return "takes the name of a module that judges"
+    if _matches(name, guarded):
+        return "changed a protected file"
+    if own is not None and is_test(name):
+        return "changed a visible test"
+    return ""
+
+
+def is_test(name: str) -> bool:
+    """Whether a file of a workspace is a test that the agent was shown."""
+    return _matches(PurePosixPath(name).name, _TESTS)
+
+
+def _shadows(name: str) -> bool:
+    """A new top-level module that Python or pytest would find before its own."""
+    first = PurePosixPath(name.removeprefix("src/")).parts[0]
+    module, dot, _ = first.partition(".")
+    is_code = name.endswith((".py", ".so")) and (not dot or first.endswith((".py", ".so")))
+    return is_code and (module in sys.stdlib_module_names or module in _JUDGES)
+
+
+def _pytest_part(base: str, data: bytes) -> object:
+    text = data.decode("utf-8", "replace")
+    if base == "setup.cfg":
+        return [line for line in text.splitlines() if "pytest" in line]
+    try:
+        tool = tomllib.loads(text).get("tool", {})
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return "unreadable" if "pytest" in text else None
+    return tool.get("pytest") if isinstance(tool, dict) else None
+
+
+def _restore(
+    laid: dict[str, File],
+    pristine: Files,
+    left: Files,
+    workdir: str,
+    freed: tuple[str, ...],
+    guarded: tuple[str, ...],
+) -> Iterator[str]:
+    """Put the task's protected files back, where nothing of the agent's may stand in the way."""
+    for path, own in pristine.items():
+        name = PurePosixPath(path).relative_to(workdir).as_posix()
+        base = PurePosixPath(name).name
+        ours = (
+            is_test(name)
+            or _matches(name, guarded)
+            or base in (*_STEERS_PYTEST, *_STEERS_PYTHON)
+            or (path in left and base in _MIXED and path not in laid)
+        )
+        if not ours or _matches(name, freed) or laid.get(path) == own:
+            continue
+        for other in [p for p in laid if path.startswith(p + "/") or p.startswith(path + "/")]:
+            del laid[other]
+            yield f"stands in the way of a protected file: {other!a}"
+        if path not in left:
+            yield f"deleted a protected file: {name!a}"
+        laid[path] = own
+
+
+# ── split ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_checks(case: Case) -> list[dict[str, Any]]:
+    where = f"{case.task.folder}/tests/checks.json"
+    file = case.tests.get("checks.json")
+    if file is None:
+        raise UsageError(f"{where}: there is no such file", "the split judge needs it")
+    try:
+        checks = rules.parse_checks(file.data.decode())
+    except ValueError as e:
+        raise UsageError(f"{where}: {e}", "docs/tasks.md shows every kind of check") from None
+    for check in checks:
+        if "expected" in check and check["expected"] not in case.tests:
+            raise UsageError(
+                f"{where}: check {check['id']!r}: expected = {check['expected']!r}: no such file below tests/"
+            )
+    return checks
+
+
+def _split(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    checks = read_checks(case)
+    asked = rules.questions(checks)
+    answers: Mapping[int, Any] = {}
+    log = ""
+    if asked:
+        nonce = secrets.token_hex(16)
+        ended = _work(case, files, asked, nonce, sandbox, cancel)
+        answers, log = _answers(ended, nonce), _log(ended)
+    credits = {check["id"]: _credit(case, check, n, answers, files) for n, check in enumerate(checks)}
+    return Grade(rules.total(checks, credits), "split", tuple(credits.items()), log=log)
+
+
+def _work(
+    case: Case,
+    files: Files,
+    asked: list[dict[str, Any]],
+    nonce: str,
+    sandbox: Sandbox,
+    cancel: threading.Event | None,
+) -> Ended:
+    job = {"nonce": nonce, "workdir": case.task.workdir, "seconds": case.patience, "questions": asked}
+    ended = sandbox.run(
+        spec(case, "/judge"),
+        Job(
+            ("python3", "-I", "/judge/worker.py", "/judge/questions.json", "/judge/answers"),
+            cwd=case.task.workdir,
+            env=environment(case),
+            files={
+                **files,
+                "/judge/worker.py": File((INSIDE / "worker.py").read_bytes()),
+                "/judge/questions.json": File(json.dumps(job).encode()),
+            },
+            collect=("/judge/answers",),
+        ),
+        cancel,
+    )
+    if ended.limit == "cancelled":
+        raise SandboxError("it was cancelled")
+    if ended.exit_code in (126, 127) and "/judge/answers" not in ended.files:
+        raise SandboxError(f"python3 does not start in the box: {_log(ended)}")
+    return ended
+
+
+def _answers(ended: Ended, nonce: str) -> dict[int, Any]:
+    """By number. Lines without the nonce are nothing; two answers to one question are none."""
+    file = ended.files.get("/judge/answers")
+    found: dict[int, Any] = {}
+    twice: set[int] = set()
+    for line in file.data.split(b"\n") if file else ():
+        answer = _plain_json(line)
+        if not isinstance(answer, dict) or answer.get("nonce") != nonce or type(answer.get("n")) is not int:
+            continue
+        if answer["n"] in found:
+            twice.add(answer["n"])
+        found[answer["n"]] = answer
+    return {n: answer for n, answer in found.items() if n not in twice}
+
+
+def _plain_json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _credit(case: Case, check: Mapping[str, Any], n: int, answers: Mapping[int, Any], files: Files) -> float:
+    if "file" not in check:
+        return float(rules.answered(check, answers.get(n)))
+    path = (PurePosixPath(case.task.workdir) / check["file"]).as_posix()
+    left = files[path].data if path in files else None
+    if "accept" in check:
+        return rules.accepted(check["accept"], left)
+    base = case.pristine[path].data if path in case.pristine else b""
+    return rules.edit_credit(base, case.tests[check["expected"]].data, left)
+
+
+# ── script ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    ended = sandbox.run(
+        spec(case, "/tests", "/logs/verifier"),
+        Job(
+            ("bash", "/tests/test.sh"),
+            cwd=case.task.workdir,
+            env=environment(case),
+            files={**files, **{f"/tests/{name}": File(f.data, True) for name, f in case.tests.items()}},
+            collect=("/logs/verifier",),
+        ),
+        cancel,
+    )
+    if ended.limit == "cancelled":
+        raise SandboxError("it was cancelled")
+    score, why = reward(ended.files)
+    if score is None:
+        return Grade(0.0, "script", findings=(f"verifier: {why}",), log=_log(ended))
+    return Grade(score, "script", log=_log(ended))
+
+
+def reward(files: Files) -> tuple[float | None, str]:
+    """Harbor's rule: reward.json (flat, finite numbers) wins over reward.txt (one number)."""
+    if file := files.get("/logs/verifier/reward.json"):
+        table = _plain_json(file.data)
+        if not isinstance(table, dict) or not table or not all(_finite(v) for v in table.values()):
+            return None, "reward.json is not a flat table of finite numbers"
+        value = table.get("reward", sum(map(float, table.values())) / len(table))
+        return _within(float(value))
+    if file := files.get("/logs/verifier/reward.txt"):
+        try:
+            number = float(file.data.decode("ascii").strip())
+        except ValueError:
+            return None, "reward.txt is not a number"
+        return _within(number) if math.isfinite(number) else (None, "reward.txt is not finite")
+    return None, "test.sh left no reward"
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+
+
+def _within(value: float) -> tuple[float | None, str]:
+    return (value, "") if 0 <= value <= 1 else (None, f"the reward {value:g} is not between 0 and 1")
+
+
+# ── two-box ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _two_box(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    if case.runtime is None:
+        raise UsageError("the two-box judge needs a runtime directory")
+    expected = twobox.expected_ids(case.tests)
+    report = twobox.run(
+        sandbox,
+        tests_spec=spec(case, "/judge", workspace=False),
+        agent_spec=spec(case, "/judge"),
+        workdir=case.task.workdir,
+        files=files,
+        tests=case.tests,
+        env=environment(case),
+        patience=case.patience,
+        runtime=case.runtime,
+        cancel=cancel,
+    )
+    checks = [{"id": id, "guard": _matches(id, case.guards)} for id in expected]
+    credits = {id: float(report.passed(id)) for id in expected}
+    return Grade(rules.total(checks, credits), "two-box", tuple(credits.items()), log=report.log[-LOG_CHARS:])
+
+
+# ── boxes ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def spec(case: Case, *writable: str, workspace: bool = True) -> BoxSpec:
+    """A judge's box: the task's limits with the verifier's clock, and never a socket to a model."""
+    from dataclasses import replace
+
+    own = (case.task.workdir,) if workspace else ()
+    return BoxSpec(
+        writable=(*own, "/tmp", *writable),
+        limits=replace(case.task.limits, seconds=case.seconds),
+        image=case.task.image,
+        profile="compat" if case.task.image else "strict",
+    )
+
+
+def environment(case: Case) -> dict[str, str]:
+    return {
+        "PATH": PATH,
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        **(case.env or {}),
+    }
+
+
+def _log(ended: Ended) -> str:
+    text = (ended.stdout + b"\n" + ended.stderr).decode("utf-8", "replace").strip()
+    return text[-LOG_CHARS:]

@@ -1,0 +1,1038 @@
+"""Outcomes as rows, append-only. Nothing outside this file knows about SQLite.
+
+Three promises: an outcome that was recorded is on the disk (WAL, synchronous FULL) and can be neither changed nor
+counted twice; the summaries that a leaderboard needs are kept in the same transaction as the trial they count;
+and what git does not know yet is known, so that the whole ledger can be made again from git.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sica.errors import SicaError, StoreError, UsageError
+from sica.model import (
+    Agent,
+    Archive,
+    Call,
+    Improvement,
+    Outcome,
+    Promotion,
+    Run,
+    Split,
+    Summary,
+    Task,
+    Trial,
+    Usage,
+    Verdict,
+)
+
+SCHEMA = 1
+"""PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
+
+APPLICATION = 0x73696361
+"""PRAGMA application_id: `sica`."""
+
+_USAGE = "usd, prompt_tokens, cached_tokens, completion_tokens, calls, seconds"
+_TRIAL = """
+  a.hash, w.hash, k.name, k.digest, t.attempt, c.hash, t.score, t.fault, t.ending, t.grading,
+  t.usd, t.prompt_tokens, t.cached_tokens, t.completion_tokens, t.calls, t.seconds,
+  coalesce(e.trace, ''), coalesce(e.session, ''), coalesce(r.name, ''), t.started, coalesce(e.why, '')"""
+_TRIAL_JOINS = """
+  trials t JOIN agents a ON a.id = t.agent JOIN trees w ON w.id = t.tree JOIN tasks k ON k.id = t.task
+  JOIN conditions c ON c.id = t.conditions LEFT JOIN runs r ON r.id = t.run LEFT JOIN evidence e ON e.trial = t.id"""
+
+Row = tuple[Any, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unnoted:
+    """What git has not been told yet. Pass it to Repo.annotate, then to `noted`."""
+
+    scores: Mapping[str, str]
+    """By commit, one line for people."""
+    evaluations: Mapping[str, tuple[str, ...]]
+    """By commit, JSON lines from which the outcomes can be restored."""
+    upto: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.evaluations)
+
+
+class SqliteLedger:
+    """The ledger in one SQLite file; implements ports.Ledger. Any thread may use it."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, readonly: bool) -> None:
+        """Use `SqliteLedger.open`."""
+        self.path = path
+        self.readonly = readonly
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._stamp: object = None
+
+    # ── opening ───────────────────────────────────────────────────────────────────────────────────
+
+    @classmethod
+    def open(cls, path: Path, readonly: bool = False) -> SqliteLedger:
+        """Open the ledger, making or migrating it when that is due.
+
+        Reading only creates no file, waits for no writer, and works on a disk that cannot be written.
+        """
+        with _plainly(path):
+            if readonly:
+                if not path.exists():
+                    raise UsageError(f"there is no ledger at {path}", "sica init")
+                resting = _stamp(path)
+                ledger = cls(path, _connect_readonly(path, resting is not None), readonly=True)
+                ledger._stamp = resting
+                try:
+                    _check_version(path, ledger._connection, may_migrate=False)
+                except BaseException:
+                    ledger.close()
+                    raise
+                return ledger
+            with _locked_folder(path.parent):
+                connection = _connect(path)
+                try:
+                    if _check_version(path, connection, may_migrate=True):
+                        _bring_up_to_date(path, connection)
+                    connection.execute("PRAGMA synchronous = FULL")
+                except BaseException:
+                    connection.close()
+                    raise
+            return cls(path, connection, readonly=False)
+
+    def close(self) -> None:
+        with self._lock, _plainly(self.path):
+            self._connection.close()
+
+    def __enter__(self) -> SqliteLedger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ── recording ─────────────────────────────────────────────────────────────────────────────────
+
+    def record(self, outcome: Outcome) -> bool:
+        """Durable when it returns. False when this very outcome was known: nothing is counted twice."""
+        with self._transaction() as run:
+            return _insert(run, outcome)
+
+    def reconcile(self, agents: Iterable[Agent]) -> Sequence[Agent]:
+        """Add rows for agents that git has and the ledger has not; returns those added."""
+        known = {commit for (commit,) in self._rows("SELECT hash FROM agents")}
+        fresh = [a for a in agents if a.commit not in known]
+        if not fresh:
+            return ()
+        with self._transaction() as run:
+            return tuple(a for a in fresh if _insert_agent(run, a))
+
+    def see_tasks(self, tasks: Iterable[Task]) -> None:
+        """Remember what tasks are called and how they are split; an edited task retires its older digest.
+
+        Summaries count the digests in use only. They are made again for a benchmark whose tasks changed.
+        """
+        wanted = [
+            (t.digest, t.id, t.benchmark, t.split, t.level, t.kind, t.weight, t.grading, 1) for t in tasks
+        ]
+        columns = "digest, name, benchmark, split, level, kind, weight, grading, current"
+        have = {row[0]: row for row in self._rows(f"SELECT {columns} FROM tasks")}
+        ours, digests = {row[1] for row in wanted}, {row[0] for row in wanted}
+        retired = [r[0] for r in have.values() if r[1] in ours and r[0] not in digests and r[8]]
+        changed = [row for row in wanted if have.get(row[0]) != row]
+        if not changed and not retired:
+            return
+        with self._transaction() as run:
+            moved = {have[d][2] for d in retired} | {r[2] for r in changed}
+            moved |= {have[r[0]][2] for r in changed if r[0] in have}
+            run.executemany("UPDATE tasks SET current = 0 WHERE digest = ?", [(d,) for d in retired])
+            run.executemany(
+                f"INSERT INTO tasks ({columns}) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (digest) DO UPDATE SET"
+                " name = excluded.name, benchmark = excluded.benchmark, split = excluded.split,"
+                " level = excluded.level, kind = excluded.kind, weight = excluded.weight,"
+                " grading = excluded.grading, current = 1",
+                changed,
+            )
+            for benchmark in moved:
+                run.execute("DELETE FROM totals WHERE benchmark = ?", (benchmark,))
+                run.execute(
+                    f"INSERT INTO totals {_RECOUNT} WHERE k.benchmark = ? {_RECOUNT_BY}", (benchmark,)
+                )
+
+    def start_run(self, config: Mapping[str, Any]) -> Run:
+        started, text = time.time(), json.dumps(dict(config), sort_keys=True, default=str)
+        with self._transaction() as run:
+            numbers = [
+                int(name[1:]) for (name,) in run.execute("SELECT name FROM runs") if _is_run_number(name)
+            ]
+            name = f"r{max(numbers, default=0) + 1}"
+            run.execute("INSERT INTO runs (name, started, config) VALUES (?, ?, ?)", (name, started, text))
+        return Run(name, started, json.loads(text))
+
+    def end_run(self, run: str, reason: str) -> None:
+        with self._transaction() as change:
+            done = change.execute(
+                "UPDATE runs SET ended = ?, reason = ? WHERE name = ?", (time.time(), reason, run)
+            )
+            if done.rowcount != 1:
+                raise StoreError(f"no run called {run!r} to end in {self.path}")
+
+    def call(self, call: Call) -> None:
+        """Insert or settle one model call, by (session, number). What is settled stays as it is.
+
+        A reservation is synced before the call is made. A settlement lost by a power cut leaves the reservation,
+        which counts more, never less: so it is not waited for.
+        """
+        with self._transaction(durable=call.state == "reserved") as run:
+            _upsert_call(run, call)
+
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────
+
+    def archive(self, tasks: Sequence[Task], conditions: Mapping[str, str], attempts: int) -> Archive:
+        """What a run over these tasks sees; conditions are by task digest."""
+
+        def read() -> Archive:
+            agents = {a.commit: a for a in self.agents()}
+            trials: dict[str, list[Trial]] = {}
+            for trial in self._trials_under(conditions):
+                trials.setdefault(trial.tree, []).append(trial)
+            return Archive(
+                agents=agents,
+                tasks=tuple(tasks),
+                trials={tree: tuple(of) for tree, of in trials.items()},
+                improvements=tuple(self._improvements(agents)),
+                champion=self._champion() or next(iter(agents), ""),
+                attempts=attempts,
+                settled=self._settled(),
+            )
+
+        return self._at_one_moment(read)
+
+    def agents(self) -> tuple[Agent, ...]:
+        """Every agent, by number, with the gate's last word."""
+        parents: dict[int, list[str]] = {}
+        sql = "SELECT p.child, a.hash FROM parents p JOIN agents a ON a.id = p.parent ORDER BY p.child, p.position"
+        for child, commit in self._rows(sql):
+            parents.setdefault(child, []).append(commit)
+        rows = self._rows(
+            "SELECT a.id, a.number, a.hash, w.hash, a.subject, a.body, a.operator, coalesce(r.name, ''), a.model,"
+            " a.cost_usd, a.trace, a.created, a.standing, a.reason FROM agents a JOIN trees w ON w.id = a.tree"
+            " LEFT JOIN runs r ON r.id = a.run ORDER BY a.number"
+        )
+        return tuple(
+            Agent(number, commit, tree, tuple(parents.get(id_, ())), *rest)
+            for id_, number, commit, tree, *rest in rows
+        )
+
+    def trials_of(self, agent: str) -> tuple[Trial, ...]:
+        """Every trial of the agent's tree, whoever of its twins ran it, with the details; in order of arrival."""
+        # the two unique indexes cover scored and faulted rows apart, so they are asked apart
+        rows = self._rows(
+            f"SELECT {_TRIAL}, e.detail FROM {_TRIAL_JOINS}"
+            " WHERE t.id IN (SELECT id FROM trials WHERE tree = (SELECT tree FROM agents WHERE hash = ?1)"
+            " AND score IS NOT NULL UNION ALL SELECT id FROM trials"
+            " WHERE tree = (SELECT tree FROM agents WHERE hash = ?1) AND score IS NULL) ORDER BY t.id",
+            (agent,),
+        )
+        return tuple(_trial(row, json.loads(row[21]) if row[21] else {}) for row in rows)
+
+    def improvements(self) -> tuple[Improvement, ...]:
+        return self._at_one_moment(lambda: tuple(self._improvements({a.commit: a for a in self.agents()})))
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        rows = self._rows(
+            f"SELECT a.hash, v.passed, v.reason, v.fault, {_USAGE.replace(', ', ', v.').replace('usd', 'v.usd')},"
+            " v.trace, v.session, coalesce(r.name, ''), v.started FROM verdicts v JOIN agents a ON a.id = v.agent"
+            " LEFT JOIN runs r ON r.id = v.run ORDER BY v.id"
+        )
+        return tuple(
+            Verdict(row[0], bool(row[1]), row[2], row[3], Usage(*row[4:10]), *row[10:14]) for row in rows
+        )
+
+    def promotions(self) -> tuple[Promotion, ...]:
+        rows = self._rows(
+            "SELECT a.hash, p.why, coalesce(r.name, ''), p.at FROM promotions p JOIN agents a ON a.id = p.agent"
+            " LEFT JOIN runs r ON r.id = p.run ORDER BY p.id"
+        )
+        return tuple(Promotion(*row) for row in rows)
+
+    def runs(self) -> tuple[Run, ...]:
+        rows = self._rows("SELECT name, started, config, ended, reason FROM runs ORDER BY id")
+        return tuple(Run(name, at, json.loads(config), ended, why) for name, at, config, ended, why in rows)
+
+    def calls(self, session: str | None = None) -> tuple[Call, ...]:
+        """Of one box's session, or all there are."""
+        rows = self._rows(
+            f"SELECT c.session, c.number, coalesce(r.name, ''), c.role, c.model, {_USAGE}, c.state, c.at"
+            " FROM calls c LEFT JOIN runs r ON r.id = c.run WHERE ?1 IS NULL OR session = ?1"
+            " ORDER BY session, number",
+            (session,),
+        )
+        return tuple(Call(*(*row[:5], Usage(*row[5:11]), *row[11:])) for row in rows)
+
+    def spent(self, run: str) -> Usage:
+        """Everything the run's sessions used, reservations of a crashed call included."""
+        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _USAGE.split(", "))
+        (row,) = self._rows(
+            f"SELECT {sums} FROM calls WHERE run = (SELECT id FROM runs WHERE name = ?)", (run,)
+        )
+        return Usage(*row)
+
+    def summaries(
+        self,
+        benchmark: str | None = None,
+        *,
+        split: Split | None = None,
+        conditions: Iterable[str] | None = None,
+    ) -> Sequence[Summary]:
+        """The leaderboard, best first: a line for each agent and benchmark it has trials of.
+
+        Only digests in use count (`see_tasks`). Without `conditions`, trials under any are counted together;
+        pass those of the run that is meant where models or limits have changed.
+        """
+        where, values = ["1"], []
+        for column, value in (("s.benchmark", benchmark), ("s.split", split)):
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)
+        if conditions is not None:
+            # one value however many there are: a list in JSON
+            where.append(
+                "s.conditions IN (SELECT c.id FROM conditions c JOIN json_each(?) j ON j.value = c.hash)"
+            )
+            values.append(json.dumps(sorted(set(conditions))))
+        sums = ", ".join(
+            f"sum(s.{name})" for name in ("n", "total", "squares", "faults", *_USAGE.split(", "))
+        )
+        rows = self._rows(
+            f"SELECT a.hash, s.benchmark, {sums} FROM totals s JOIN agents a ON a.tree = s.tree"
+            f" WHERE {' AND '.join(where)} GROUP BY a.id, s.benchmark"
+            " ORDER BY s.benchmark, sum(s.total) / sum(s.n) DESC, a.number",
+            tuple(values),
+        )
+        return tuple(Summary(*(*row[:6], Usage(*row[6:]))) for row in rows)
+
+    # ── git and back ──────────────────────────────────────────────────────────────────────────────
+
+    def notes(self) -> Unnoted:
+        """Everything recorded that git has not been told, and the score lines of the agents it touches."""
+
+        def read() -> Unnoted:
+            told: dict[str, int] = dict(self._rows("SELECT kind, upto FROM noted"))
+            lines: dict[str, list[str]] = {}
+            upto: dict[str, int] = {}
+            scored: set[str] = set()
+            for kind, sql in _NOTES.items():
+                for id_, commit, *facts in self._rows(sql, (told.get(kind, 0),)):
+                    upto[kind] = id_
+                    line = {"v": 1, "kind": kind, "n": id_, **dict(zip(_NOTED[kind], facts, strict=True))}
+                    lines.setdefault(commit, []).append(json.dumps(line, separators=(",", ":")))
+                    if kind == "trial":
+                        scored.add(commit)
+            evaluations = {commit: tuple(of) for commit, of in lines.items()}
+            return Unnoted(self._score_lines(scored), evaluations, upto)
+
+        return self._at_one_moment(read)
+
+    def noted(self, what: Unnoted) -> None:
+        """Remember that git has been told."""
+        if what.upto:
+            with self._transaction() as run:
+                run.executemany(
+                    "INSERT INTO noted (kind, upto) VALUES (?, ?) ON CONFLICT (kind) DO UPDATE"
+                    " SET upto = max(upto, excluded.upto)",
+                    list(what.upto.items()),
+                )
+
+    def restore(
+        self,
+        agents: Iterable[Agent],
+        lines: Mapping[str, Iterable[str]],
+        champion: str = "",
+        runs: Iterable[Run] = (),
+        calls: Sequence[Call] = (),
+    ) -> None:
+        """Fill an empty ledger from git: agents from branches, outcomes from notes, the champion from main.
+
+        Without the calls themselves, what a run had spent is restored as one settled call per outcome, so that its
+        cap still holds.
+        """
+        by_commit = {a.commit: a for a in agents}
+        told = sorted(_told(lines, by_commit), key=lambda line: (_KINDS.index(line["kind"]), line["n"]))
+        with self._transaction() as run:
+            for one in runs:
+                _insert_run(run, one)
+            for call in calls:
+                _upsert_call(run, call)
+            for line in told:
+                if line["kind"] == "trial" and line.get("split"):
+                    _insert_task(run, line["task"], line["digest"], line["split"])
+            for agent in by_commit.values():
+                _insert_agent(run, agent)
+            last = ""
+            for line in told:
+                outcome = _outcome(line, by_commit)
+                if _insert(run, outcome) and not calls and not isinstance(outcome, Promotion):
+                    _restore_call(run, outcome, line)
+                last = outcome.agent if isinstance(outcome, Promotion) else last
+            first = next(iter(by_commit), "")
+            if champion and champion in by_commit and champion != (last or first):
+                _insert(run, Promotion(champion, "restored from main", at=by_commit[champion].created))
+            for kind, table in zip(_KINDS, ("improvements", "verdicts", "trials", "promotions"), strict=True):
+                (upto,) = run.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
+                run.execute("INSERT INTO noted (kind, upto) VALUES (?, ?)", (kind, upto))
+
+    def check(self) -> list[str]:
+        """What is wrong with the ledger, a line each; empty when it is healthy."""
+        found = [f"integrity: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
+        found += [f"foreign key: {row}" for row in self._rows("PRAGMA foreign_key_check")]
+        key = "tree, benchmark, split, conditions, n, faults"
+        recount = f"SELECT {key} FROM ({_RECOUNT} {_RECOUNT_BY})"
+        off = self._rows(f"SELECT {key} FROM totals EXCEPT {recount}")
+        off += self._rows(f"{recount} EXCEPT SELECT {key} FROM totals")
+        if off:
+            found.append(f"{len(off)} summaries differ from the trials they count: sica db rebuild")
+        return found
+
+    # ── within ────────────────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def _transaction(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        if self.readonly:
+            raise StoreError(f"{self.path} was opened for reading only")
+        with self._lock, _plainly(self.path):
+            run = self._connection
+            if not durable:
+                run.execute("PRAGMA synchronous = NORMAL")
+            try:
+                run.execute("BEGIN IMMEDIATE")
+                try:
+                    yield run
+                    run.execute("COMMIT")
+                except BaseException:
+                    if run.in_transaction:
+                        run.execute("ROLLBACK")
+                    raise
+            finally:
+                if not durable:
+                    run.execute("PRAGMA synchronous = FULL")
+
+    def _at_one_moment(self, read: Callable[[], T]) -> T:
+        """Several reads that see the same state, whatever a writer does meanwhile."""
+        with self._lock, _plainly(self.path):
+            resting = self._stamp
+            if resting is not None:
+                try:
+                    answer = read()
+                except LookupError:
+                    if self._stamp == resting:
+                        raise
+                else:
+                    if self._stamp == resting:
+                        return answer
+            self._connection.execute("BEGIN")
+            try:
+                return read()
+            finally:
+                self._connection.execute("COMMIT")
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        with self._lock, _plainly(self.path):
+            if self._stamp is None:
+                return self._connection.execute(sql, values).fetchall()
+            return self._rows_of_a_file_at_rest(sql, values)
+
+    def _rows_of_a_file_at_rest(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        """Read without locks, then make sure that no writer came meanwhile; if one did, read again with locks."""
+        rows: list[Row] | None
+        try:
+            rows = self._connection.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError:
+            if _stamp(self.path) == self._stamp:
+                raise
+            rows = None
+        if rows is not None and _stamp(self.path) == self._stamp:
+            return rows
+        self._connection.close()
+        self._stamp = _stamp(self.path)
+        self._connection = _connect_readonly(self.path, self._stamp is not None)
+        return self._rows(sql, values)
+
+    def _trials_under(self, conditions: Mapping[str, str]) -> Iterator[Trial]:
+        """Names are put in here, not by joins: they are shared by thousands of rows, and this halves the time."""
+        tasks = {
+            id_: (name, digest) for id_, name, digest in self._rows("SELECT id, name, digest FROM tasks")
+        }
+        under, agents, trees = (
+            self._names(f"SELECT id, hash FROM {table}") for table in ("conditions", "agents", "trees")
+        )
+        runs = self._names("SELECT id, name FROM runs")
+        digests, hashes = {d: id_ for id_, (_, d) in tasks.items()}, {h: id_ for id_, h in under.items()}
+        asked = [(digests[d], hashes[c]) for d, c in conditions.items() if d in digests and c in hashes]
+        rows = self._rows(
+            f"""SELECT t.agent, t.tree, t.task, t.attempt, t.conditions, t.score, t.fault, t.ending, t.grading, t.run,
+                t.started, e.trace, e.session, e.why, t.{_USAGE.replace(", ", ", t.")}
+                FROM trials t LEFT JOIN evidence e ON e.trial = t.id WHERE (t.task, t.conditions) IN
+                (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) ORDER BY t.id""",
+            (json.dumps(asked),),
+        )
+        for (
+            agent,
+            tree,
+            task,
+            attempt,
+            cond,
+            score,
+            fault,
+            ending,
+            grading,
+            run,
+            at,
+            trace,
+            session,
+            why,
+            *used,
+        ) in rows:
+            yield Trial(
+                agents[agent],
+                trees[tree],
+                *tasks[task],
+                attempt,
+                under[cond],
+                score,
+                fault,
+                ending,
+                grading,
+                Usage(*used),
+                trace or "",
+                session or "",
+                runs[run] if run else "",
+                at,
+                why or "",
+            )
+
+    def _names(self, sql: str) -> dict[int, str]:
+        return dict(self._rows(sql))
+
+    def _improvements(self, agents: Mapping[str, Agent]) -> Iterator[Improvement]:
+        rows = self._rows(
+            f"SELECT p.hash, c.hash, i.ending, i.{_USAGE.replace(', ', ', i.')}, i.trace, i.session,"
+            " coalesce(r.name, ''), i.started, i.why FROM improvements i JOIN agents p ON p.id = i.parent"
+            " LEFT JOIN agents c ON c.id = i.child LEFT JOIN runs r ON r.id = i.run ORDER BY i.id"
+        )
+        for parent, child, ending, *rest in rows:
+            made = agents[child] if child else None
+            yield Improvement(parent, made, ending, Usage(*rest[:6]), *rest[6:])
+
+    def _champion(self) -> str:
+        rows = self._rows(
+            "SELECT a.hash FROM promotions p JOIN agents a ON a.id = p.agent ORDER BY p.id DESC LIMIT 1"
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def _settled(self) -> int:
+        """Ids are dense, because nothing is ever deleted."""
+        tables = ("trials", "improvements", "verdicts", "promotions")
+        each = " + ".join(f"(SELECT coalesce(max(id), 0) FROM {table})" for table in tables)
+        return int(self._rows(f"SELECT {each}")[0][0])
+
+    def _score_lines(self, commits: set[str]) -> dict[str, str]:
+        lines: dict[str, list[str]] = {}
+        for summary in self.summaries() if commits else ():
+            if summary.agent in commits and summary.n:
+                lines.setdefault(summary.agent, []).append(score_line(summary))
+        return {commit: "; ".join(of) for commit, of in lines.items()}
+
+
+def score_line(summary: Summary) -> str:
+    """56.0% ±6.5  core  n=48  $13.92: ± is half of Wilson's 95 % interval."""
+    n, mean, z = summary.n, summary.total / summary.n, 1.959964
+    half = z / (1 + z * z / n) * math.sqrt(max(mean * (1 - mean), 0.0) / n + z * z / (4 * n * n))
+    return f"{mean:.1%} ±{half * 100:.1f}  {summary.benchmark}  n={n}  ${summary.usage.usd:.2f}"
+
+
+def rebuild(
+    path: Path, agents: Iterable[Agent], lines: Mapping[str, Iterable[str]], champion: str = ""
+) -> Path | None:
+    """Make the ledger again from git alone, then put it in the place of the old one.
+
+    Two things git does not hold are taken over when the old file can still be read: what the runs were configured
+    with, and every single model call.
+    Returns the folder that keeps the old one, None when there was none. Hold the run lock. A kill at any moment
+    leaves the old or the new ledger, and running it again is safe.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    with _plainly(path):
+        for left in _files_of(fresh):
+            left.unlink(missing_ok=True)
+        runs, calls = _remembered(path)
+        with SqliteLedger.open(fresh) as ledger:
+            ledger.restore(agents, lines, champion, runs, calls)
+        aside = _put_aside(path) if path.exists() else None
+        for left in _files_of(path)[1:]:
+            left.unlink(missing_ok=True)  # a write-ahead log of the old file would be played into the new one
+        fresh.replace(path)
+        _sync_folder(path.parent)
+    return aside
+
+
+def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call]]:
+    """What only the old file knows; nothing when it is not there or damaged, which is why it is rebuilt."""
+    try:
+        with SqliteLedger.open(path, readonly=True) as old:
+            return ((), ()) if old.check() else (old.runs(), old.calls())
+    except SicaError:
+        return (), ()
+
+
+# ── rows and records ──────────────────────────────────────────────────────────────────────────────
+
+
+def _trial(row: Row, detail: Mapping[str, Any]) -> Trial:
+    return Trial(*(*row[:10], Usage(*row[10:16]), *row[16:21], detail))
+
+
+def _usage_row(usage: Usage) -> Row:
+    return (
+        usage.usd,
+        usage.prompt_tokens,
+        usage.cached_tokens,
+        usage.completion_tokens,
+        usage.calls,
+        usage.seconds,
+    )
+
+
+def _insert(run: sqlite3.Connection, outcome: Outcome) -> bool:
+    match outcome:
+        case Trial():
+            return _insert_trial(run, outcome)
+        case Improvement():
+            return _insert_improvement(run, outcome)
+        case Verdict():
+            return _insert_verdict(run, outcome)
+        case Promotion():
+            done = run.execute(
+                "INSERT INTO promotions (agent, why, run, at) VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
+                (_agent_id(run, outcome.agent), outcome.why, _run_id(run, outcome.run), outcome.at),
+            )
+            return done.rowcount == 1
+
+
+def _insert_trial(run: sqlite3.Connection, trial: Trial) -> bool:
+    done = run.execute(
+        "INSERT INTO trials (agent, tree, task, attempt, conditions, run, score, fault, ending, grading, started,"
+        f" {_USAGE}) VALUES (?,?,?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        (
+            _agent_id(run, trial.agent),
+            _intern(run, "trees", trial.tree),
+            _insert_task(run, trial.task, trial.digest),
+            trial.attempt,
+            _intern(run, "conditions", trial.conditions),
+            _run_id(run, trial.run),
+            trial.score,
+            trial.fault,
+            trial.ending,
+            trial.grading,
+            trial.started,
+            *_usage_row(trial.usage),
+        ),
+    )
+    if done.rowcount != 1:
+        return False
+    detail = json.dumps(dict(trial.detail), default=str) if trial.detail else None
+    if trial.trace or trial.session or trial.why or detail:
+        run.execute(
+            "INSERT INTO evidence (trial, trace, session, why, detail) VALUES (?,?,?,?,?)",
+            (done.lastrowid, trial.trace, trial.session, trial.why, detail),
+        )
+    return True
+
+
+def _insert_improvement(run: sqlite3.Connection, made: Improvement) -> bool:
+    child = None
+    if made.child is not None:
+        _insert_agent(run, made.child)
+        child = _agent_id(run, made.child.commit)
+    done = run.execute(
+        f"INSERT INTO improvements (parent, child, ending, run, trace, session, started, why, {_USAGE})"
+        " VALUES (?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        (
+            _agent_id(run, made.parent),
+            child,
+            made.ending,
+            _run_id(run, made.run),
+            made.trace,
+            made.session,
+            made.started,
+            made.why,
+            *_usage_row(made.usage),
+        ),
+    )
+    return done.rowcount == 1
+
+
+def _insert_verdict(run: sqlite3.Connection, verdict: Verdict) -> bool:
+    done = run.execute(
+        f"INSERT INTO verdicts (agent, passed, reason, fault, run, trace, session, started, {_USAGE})"
+        " VALUES (?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        (
+            _agent_id(run, verdict.agent),
+            verdict.passed,
+            verdict.reason,
+            verdict.fault,
+            _run_id(run, verdict.run),
+            verdict.trace,
+            verdict.session,
+            verdict.started,
+            *_usage_row(verdict.usage),
+        ),
+    )
+    return done.rowcount == 1
+
+
+def _upsert_call(run: sqlite3.Connection, call: Call) -> None:
+    run.execute(
+        f"INSERT INTO calls (session, number, run, role, model, state, at, {_USAGE})"
+        " VALUES (?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT (session, number) DO UPDATE SET"
+        " run = excluded.run, role = excluded.role, model = excluded.model, state = excluded.state,"
+        " at = excluded.at, usd = excluded.usd, prompt_tokens = excluded.prompt_tokens,"
+        " cached_tokens = excluded.cached_tokens, completion_tokens = excluded.completion_tokens,"
+        " calls = excluded.calls, seconds = excluded.seconds WHERE calls.state = 'reserved'",
+        (
+            call.session,
+            call.number,
+            _run_id(run, call.run),
+            call.role,
+            call.model,
+            call.state,
+            call.at,
+            *_usage_row(call.usage),
+        ),
+    )
+
+
+def _insert_run(run: sqlite3.Connection, one: Run) -> None:
+    run.execute(
+        "INSERT INTO runs (name, started, config, ended, reason) VALUES (?,?,?,?,?)",
+        (one.id, one.started, json.dumps(dict(one.config)), one.ended, one.reason),
+    )
+
+
+def _insert_agent(run: sqlite3.Connection, agent: Agent) -> bool:
+    """The standing comes from verdicts only."""
+    other = run.execute(
+        "SELECT hash FROM agents WHERE number = ? AND hash <> ?", (agent.number, agent.commit)
+    ).fetchone()
+    if other is not None:
+        raise StoreError(
+            f"{agent.name} is {agent.commit[:12]} in git and {other[0][:12]} in the ledger",
+            "sica db rebuild makes the ledger again from git",
+        )
+    done = run.execute(
+        "INSERT INTO agents (number, hash, tree, subject, body, operator, run, model, cost_usd, trace, created)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (hash) DO NOTHING",
+        (
+            agent.number,
+            agent.commit,
+            _intern(run, "trees", agent.tree),
+            agent.subject,
+            agent.body,
+            agent.operator,
+            _run_id(run, agent.run),
+            agent.model,
+            agent.cost_usd,
+            agent.trace,
+            agent.created,
+        ),
+    )
+    if done.rowcount != 1:
+        return False
+    run.executemany(
+        "INSERT INTO parents (child, position, parent) VALUES (?,?,?)",
+        [(done.lastrowid, n, _agent_id(run, p)) for n, p in enumerate(agent.parents)],
+    )
+    return True
+
+
+def _insert_task(run: sqlite3.Connection, name: str, digest: str, split: str = "train") -> int:
+    """A task that `see_tasks` never told of (then its level is unknown) does not displace one that it did."""
+    found = run.execute("SELECT id FROM tasks WHERE digest = ?", (digest,)).fetchone()
+    if found is None:
+        found = run.execute(
+            "INSERT INTO tasks (digest, name, benchmark, split, current) VALUES (?1, ?2, ?3, ?4, NOT EXISTS"
+            " (SELECT 1 FROM tasks WHERE name = ?2 AND current AND level IS NOT NULL)) RETURNING id",
+            (digest, name, name.rpartition("/")[0], split),
+        ).fetchone()
+    return int(found[0])
+
+
+def _agent_id(run: sqlite3.Connection, commit: str) -> int:
+    found = run.execute("SELECT id FROM agents WHERE hash = ?", (commit,)).fetchone()
+    if found is None:
+        raise StoreError(f"the ledger knows no agent {commit}", "sica doctor --fix adds those that git has")
+    return int(found[0])
+
+
+def _run_id(run: sqlite3.Connection, name: str) -> int | None:
+    """A run that git knows and this ledger does not (a rebuilt or a shared store) gets a row of its own."""
+    if not name:
+        return None
+    found = run.execute("SELECT id FROM runs WHERE name = ?", (name,)).fetchone()
+    if found is None:
+        found = run.execute(
+            "INSERT INTO runs (name, started, config, reason) VALUES (?, 0, '{}', '') RETURNING id", (name,)
+        ).fetchone()
+    return int(found[0])
+
+
+def _intern(run: sqlite3.Connection, table: str, text: str) -> int:
+    found = run.execute(f"SELECT id FROM {table} WHERE hash = ?", (text,)).fetchone()
+    if found is None:
+        found = run.execute(f"INSERT INTO {table} (hash) VALUES (?) RETURNING id", (text,)).fetchone()
+    return int(found[0])
+
+
+def _is_run_number(name: str) -> bool:
+    return name.startswith("r") and name[1:].isascii() and name[1:].isdecimal()
+
+
+_RECOUNT = f"""
+SELECT t.tree, k.benchmark, k.split, t.conditions, count(t.score) AS n, coalesce(sum(t.score), 0.0),
+  coalesce(sum(t.score * t.score), 0.0), sum(t.score IS NULL) AS faults, sum(t.{_USAGE.replace(", ", "), sum(t.")})
+FROM trials t JOIN tasks k ON k.id = t.task AND k.current = 1"""
+_RECOUNT_BY = "GROUP BY t.tree, k.benchmark, k.split, t.conditions"
+
+
+# ── lines in git ──────────────────────────────────────────────────────────────────────────────────
+
+_KINDS = ("improvement", "verdict", "trial", "promotion")
+"""In the order in which they are restored."""
+
+_COMMON = ("run", "trace", "session", "started", *_USAGE.split(", "))
+_NOTED = {
+    "improvement": ("parent", "child", "ending", "why", *_COMMON),
+    "verdict": ("passed", "reason", "fault", *_COMMON),
+    "trial": (
+        "task",
+        "digest",
+        "split",
+        "attempt",
+        "conditions",
+        "score",
+        "fault",
+        "ending",
+        "grading",
+        "why",
+        *_COMMON,
+    ),
+    "promotion": ("why", "run", "at"),
+}
+_TRIAL_FACTS = tuple(n for n in _NOTED["trial"] if n not in ("split", *_USAGE.split(", ")))
+_COMMON_SQL = f"coalesce(r.name, ''), x.trace, x.session, x.started, x.{_USAGE.replace(', ', ', x.')}"
+_NOTES = {
+    "improvement": f"""SELECT x.id, coalesce(c.hash, p.hash), p.hash, c.hash, x.ending, x.why, {_COMMON_SQL}
+        FROM improvements x JOIN agents p ON p.id = x.parent LEFT JOIN agents c ON c.id = x.child
+        LEFT JOIN runs r ON r.id = x.run WHERE x.id > ? ORDER BY x.id""",
+    "verdict": f"""SELECT x.id, a.hash, x.passed, x.reason, x.fault, {_COMMON_SQL}
+        FROM verdicts x JOIN agents a ON a.id = x.agent LEFT JOIN runs r ON r.id = x.run
+        WHERE x.id > ? ORDER BY x.id""",
+    "trial": f"""SELECT x.id, a.hash, k.name, k.digest, k.split, x.attempt, c.hash, x.score, x.fault, x.ending,
+        x.grading, coalesce(e.why, ''), coalesce(r.name, ''), coalesce(e.trace, ''), coalesce(e.session, ''),
+        x.started, x.{_USAGE.replace(", ", ", x.")}
+        FROM trials x JOIN agents a ON a.id = x.agent JOIN tasks k ON k.id = x.task
+        JOIN conditions c ON c.id = x.conditions LEFT JOIN runs r ON r.id = x.run
+        LEFT JOIN evidence e ON e.trial = x.id WHERE x.id > ? ORDER BY x.id""",
+    "promotion": """SELECT x.id, a.hash, x.why, coalesce(r.name, ''), x.at FROM promotions x
+        JOIN agents a ON a.id = x.agent LEFT JOIN runs r ON r.id = x.run WHERE x.id > ? ORDER BY x.id""",
+}
+
+
+def _told(lines: Mapping[str, Iterable[str]], agents: Mapping[str, Agent]) -> Iterator[dict[str, Any]]:
+    """The lines that this version of sica understands; text that people added to a note is not ours to judge."""
+    for commit, of in lines.items():
+        for text in of:
+            with suppress(ValueError):
+                line = json.loads(text)
+                if isinstance(line, dict) and line.get("v") == 1 and line.get("kind") in _KINDS:
+                    if commit not in agents:
+                        raise StoreError(
+                            f"git has notes of {commit} but no branch of that agent", "sica git fsck"
+                        )
+                    yield {**line, "commit": commit}
+
+
+def _outcome(line: Mapping[str, Any], agents: Mapping[str, Agent]) -> Outcome:
+    commit = line["commit"]
+    try:
+        if line["kind"] == "promotion":
+            return Promotion(commit, line["why"], line["run"], line["at"])
+        usage = Usage(*(line[name] for name in _USAGE.split(", ")))
+        tail = (usage, line["trace"], line["session"], line["run"], line["started"])
+        if line["kind"] == "verdict":
+            return Verdict(commit, bool(line["passed"]), line["reason"], line["fault"], *tail)
+        if line["kind"] == "improvement":
+            child = agents[line["child"]] if line["child"] else None
+            return Improvement(line["parent"], child, line["ending"], *tail, line["why"])
+        return Trial(
+            agent=commit,
+            tree=agents[commit].tree,
+            **{name: line[name] for name in _TRIAL_FACTS},
+            usage=usage,
+        )
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            f"a note of {commit} lacks {error}: {dict(line)}", "sica git notes --ref sica/eval"
+        ) from error
+
+
+def _restore_call(
+    run: sqlite3.Connection, outcome: Trial | Improvement | Verdict, line: Mapping[str, Any]
+) -> None:
+    if outcome.run and (outcome.usage.calls or outcome.usage.usd):
+        session = outcome.session or f"restored/{line['kind']}/{line['n']}"
+        run.execute(
+            f"INSERT INTO calls (session, number, run, role, model, state, at, {_USAGE})"
+            " VALUES (?,0,?,'restored','','settled',?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            (session, _run_id(run, outcome.run), outcome.started, *_usage_row(outcome.usage)),
+        )
+
+
+# ── the file ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _connect_readonly(path: Path, resting: bool) -> sqlite3.Connection:
+    """A file at rest is read as it is, which makes no file beside it; else SQLite's own locks decide."""
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if resting else ''}"
+    return sqlite3.connect(address, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
+
+
+def _stamp(path: Path) -> object:
+    """Changes when a writer touches a file at rest. None when there is a log: then locks are used."""
+    if _wal(path).exists():
+        return None
+    facts = path.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [path, _wal(path), path.with_name(f"{path.name}-shm")]
+
+
+def _check_version(path: Path, connection: sqlite3.Connection, *, may_migrate: bool) -> bool:
+    """Whether a migration is due."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if version > SCHEMA:
+        raise StoreError(
+            f"{path} has schema {version}, this sica knows up to {SCHEMA}", "use the newer sica that wrote it"
+        )
+    if tables and application != APPLICATION and version:
+        raise StoreError(f"{path} is a database of another program", "sica db rebuild makes one from git")
+    if version < SCHEMA and not may_migrate:
+        raise StoreError(
+            f"{path} has schema {version}, this sica needs {SCHEMA}", "sica doctor --fix migrates it"
+        )
+    return bool(version < SCHEMA)
+
+
+def _bring_up_to_date(path: Path, connection: sqlite3.Connection) -> None:
+    """WAL is a property of the file, and switching to it cannot wait for others: so the folder is locked here."""
+    from sica.migrations import migrate
+
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(
+            f"{path} cannot keep a write-ahead log here (journal mode {mode})", "use a local disk"
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    migrate(connection)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _put_aside(path: Path) -> Path:
+    """Keep the old files together; the main one stays in its place too until the new one replaces it."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    aside = path.with_name(f"{path.name}.old-{stamp}")
+    count = 1
+    while aside.exists():
+        aside, count = path.with_name(f"{path.name}.old-{stamp}-{count}"), count + 1
+    aside.mkdir()
+    for file in _files_of(path):
+        if file.exists():
+            os.link(file, aside / file.name)
+    _sync_folder(aside)
+    return aside
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _plainly(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise into one StoreError with a cure."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}", _cure(error)) from error
+    except OSError as error:
+        raise StoreError(
+            f"cannot use {path}: {error.strerror or error}", "is the disk full or read-only?"
+        ) from error
+
+
+def _cure(error: sqlite3.Error) -> str:
+    """By SQLite's own result code, never by its words."""
+    cures: Mapping[int, str] = {
+        sqlite3.SQLITE_BUSY: "another program has held it for 30 seconds: is a run stopped (Ctrl-Z)?",
+        sqlite3.SQLITE_LOCKED: "another program has held it for 30 seconds: is a run stopped (Ctrl-Z)?",
+        sqlite3.SQLITE_FULL: "the disk is full: make room and run the command again, nothing is lost",
+        sqlite3.SQLITE_IOERR: "the disk is full or failing; after that: sica db rebuild",
+        sqlite3.SQLITE_READONLY: "the file or its folder cannot be written",
+        sqlite3.SQLITE_CANTOPEN: "does the folder exist, and may you write there?",
+        sqlite3.SQLITE_CORRUPT: "sica db rebuild makes it again from git and keeps this one aside",
+        sqlite3.SQLITE_NOTADB: "sica db rebuild makes it again from git and keeps this one aside",
+        sqlite3.SQLITE_CONSTRAINT: "this is a fault of sica: please report it",
+    }
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return cures.get(code, "sica db check; sica db rebuild makes it again from git")

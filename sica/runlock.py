@@ -1,0 +1,65 @@
+"""One run at a time on a store. The kernel holds the lock, so a killed run leaves none behind."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sica.errors import StoreError, UsageError
+
+
+@contextmanager
+def run_lock(path: Path, command: Sequence[str] | None = None) -> Iterator[None]:
+    """Hold the store's run lock; raises UsageError naming who holds it already.
+
+    The text in the file is for people only. The lock is the kernel's: it ends with the process, however it ends,
+    and boxes do not inherit it.
+    """
+    fd = _open(path)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(_taken(path), "wait for it, or end it with Ctrl-C; its work is kept") from None
+        facts = {
+            "pid": os.getpid(),
+            "command": shlex.join(command if command is not None else sys.argv),
+            "started": time.time(),
+        }
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps(facts).encode() + b"\n", 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(fd, 0)
+            fcntl.flock(fd, fcntl.LOCK_UN)  # a child that is just being started may still hold a copy of fd
+    finally:
+        os.close(fd)
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StoreError(
+            f"cannot lock {path}: {error.strerror}",
+            "is the disk full or read-only, or the folder somebody else's?",
+        ) from error
+
+
+def _taken(path: Path) -> str:
+    try:
+        facts = json.loads(path.read_bytes())
+        since = time.strftime("%H:%M:%S", time.localtime(float(facts["started"])))
+        who = f"process {int(facts['pid'])} since {since}: {facts['command']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        who = "another process that has just started"  # it holds the lock and has not yet written its name
+    return f"a run is going on this store already ({who})"

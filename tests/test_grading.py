@@ -1,0 +1,437 @@
+"""Judging in real boxes: what is taken from the agent, the three judges, and what happens when a judge
+cannot run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sica import grading, twobox
+from sica.benchcheck import check, exit_code, vandalised
+from sica.benchmarks.folder import FolderBenchmark
+from sica.errors import SandboxError, UsageError
+from sica.grading import Case, lay_over, reward
+from sica.model import Ended, File, Files, Grade, Task
+from sica.ports import Sandbox
+from sica.sandboxes import open_sandbox
+
+ROOT = Path(__file__).parents[1]
+
+
+def files(**texts: str) -> Files:
+    return {f"/app/{name}": File(text.encode()) for name, text in texts.items()}
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Path:
+    path = Path(tempfile.gettempdir()) / f"sica-{os.getuid()}" / f"grading-{os.getpid()}"
+    path.mkdir(parents=True, exist_ok=True)
+    for each in (path.parent, path):
+        each.chmod(0o711)
+    return path
+
+
+@pytest.fixture(scope="module")
+def box(runtime: Path) -> Iterator[Sandbox]:
+    sandbox = open_sandbox("bubblewrap", store="grading", runtime=runtime)
+    yield sandbox
+    sandbox.close()
+
+
+def case(grading: str, tests: dict[str, str], pristine: Files, **more: Any) -> Case:
+    task = Task("t/x", "digest", "do it", grading=grading, folder="/t/x")
+    hidden = {name: File(text.encode()) for name, text in tests.items()}
+    return Case(task, pristine, hidden, **{"seconds": 60.0, "patience": 2.0, **more})
+
+
+# ── what is taken from the agent ──────────────────────────────────────────────────────────────────
+
+
+def test_the_agents_files_replace_add_and_delete() -> None:
+    pristine = {"/app/a.py": File(b"old"), "/app/gone.py": File(b"x")}
+    left = {"/app/a.py": File(b"new"), "/app/deep/b.py": File(b"b")}
+    assert lay_over(pristine, left, "/app") == (left, ())
+
+
+def test_protected_files_are_as_the_task_had_them() -> None:
+    pristine = {
+        f"/app/{n}": File(n.encode())
+        for n in ("conftest.py", "tests/test_a.py", "tests/test_b.py", "data/x.csv")
+    }
+    left = {
+        **pristine,
+        "/app/conftest.py": File(b"evil"),
+        "/app/tests/test_a.py": File(b""),
+        "/app/data/x.csv": File(b"1"),
+    }
+    del left["/app/tests/test_b.py"]
+    laid, findings = lay_over(pristine, left, "/app", protect=("data/*",))
+    assert laid == pristine
+    assert findings == (
+        "steers pytest: 'conftest.py'",
+        "changed a protected file: 'data/x.csv'",
+        "changed a visible test: 'tests/test_a.py'",
+        "deleted a protected file: 'tests/test_b.py'",
+    )
+
+
+def test_a_task_may_free_what_is_protected_otherwise() -> None:
+    pristine, left = {"/app/test_a.py": File(b"old")}, {"/app/test_a.py": File(b"new")}
+    assert lay_over(pristine, left, "/app", protect=("!test_a.py",)) == (left, ())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd", "/app/../etc/passwd", "relative", "/app", "/application/x", "/app/conftest.py",
+        "/app/a/conftest.py",
+        "/app/sitecustomize.py", "/app/x.pth", "/app/json.py", "/app/pytest/__init__.py",
+        "/app/src/unittest.py",
+        "/app/pyproject.toml", "/app/tox.ini", "/app/a/usercustomize.py",
+    ],
+)  # fmt: skip
+def test_what_steers_a_judge_is_dropped_and_told(name: str) -> None:
+    laid, findings = lay_over({}, {name: File(b"[tool.pytest.ini_options]\naddopts = '--co'\n")}, "/app")
+    assert laid == {}
+    assert len(findings) == 1
+
+
+@pytest.mark.parametrize("name", ["/app/.git/config", "/app/__pycache__/a.pyc", "/app/x/.pytest_cache/v"])
+def test_junk_is_dropped_without_a_word(name: str) -> None:
+    assert lay_over({}, {name: File(b"x")}, "/app") == ({}, ())
+
+
+def test_an_ordinary_pyproject_is_taken() -> None:
+    left = {
+        "/app/pyproject.toml": File(b"[project]\nname = 'x'\n"),
+        "/app/setup.cfg": File(b"[metadata]\nname = x\n"),
+    }
+    assert lay_over({}, left, "/app") == (left, ())
+
+
+def test_a_file_in_the_place_of_a_protected_directory_gives_way() -> None:
+    pristine = {"/app/tests/test_a.py": File(b"t")}
+    laid, findings = lay_over(pristine, {"/app/tests": File(b"in the way")}, "/app")
+    assert laid == pristine
+    assert "stands in the way" in findings[0]
+
+
+def test_hostile_names_reach_no_terminal() -> None:
+    _, findings = lay_over({}, {"/app/\x1b[31m\n/conftest.py": File(b"")}, "/app")
+    assert findings[0].isprintable()
+
+
+# ── split ─────────────────────────────────────────────────────────────────────────────────────────
+
+CHECKS: dict[str, list[dict[str, Any]]] = {
+    "checks": [
+        {"id": "call", "call": "pkg.mod.double", "args": [2], "returns": 4},
+        {"id": "kwargs", "call": "pkg.mod.double", "kwargs": {"x": 1.5}, "returns": 3},
+        {"id": "raises", "call": "pkg.mod.double", "args": [None], "raises": "pkg.mod.Bad"},
+        {"id": "steps", "steps": [
+            {"new": "b", "call": "pkg.mod.Bag", "args": [[1]]}, {"on": "b", "call": "put", "args": [2]},
+            {"on": "b", "call": "items"},
+        ], "returns": [None, None, [1, 2]]},
+        {"id": "run", "run": ["python3", "-m", "pkg", "x"], "stdin": "in", "stdout": "in x\n", "exit": 3},
+        {"id": "file", "file": "answer.txt", "accept": {"a.py:3": 1.0, "a.py": 0.5}},
+        {"id": "edit", "file": "conf.ini", "expected": "expected/conf.ini"},
+        {"id": "guard", "guard": True, "call": "pkg.mod.double", "args": ["a"], "returns": "aa"},
+    ]
+}  # fmt: skip
+SOLVED = {
+    "/app/pkg/__init__.py": File(b""),
+    "/app/pkg/__main__.py": File(b"import sys\nprint(sys.stdin.read(), sys.argv[1])\nsys.exit(3)\n"),
+    "/app/pkg/mod.py": File(
+        b"class Bad(Exception): pass\n"
+        b"class Bag:\n"
+        b"    def __init__(self, items): self.items = items\n"
+        b"    def put(self, x): self.items.append(x)\n"
+        b"def double(x):\n"
+        b"    if x is None: raise Bad\n"
+        b"    return x * 2\n"
+    ),
+    "/app/answer.txt": File(b"  a.py:3\n"),
+    "/app/conf.ini": File(b"a\nB\nc\n"),
+}
+PRISTINE = {"/app/conf.ini": File(b"a\nb\nc\n")}
+
+
+def split(**more: Any) -> Case:
+    return case(
+        "split", {"checks.json": json.dumps(CHECKS), "expected/conf.ini": "a\nB\nc\n"}, PRISTINE, **more
+    )
+
+
+def credits(grade: Grade) -> dict[str, float]:
+    return dict(grade.checks)
+
+
+def test_every_kind_of_check(box: Sandbox) -> None:
+    grade = grading.grade(split(), SOLVED, box)
+    assert credits(grade) == dict.fromkeys((check["id"] for check in CHECKS["checks"]), 1.0)
+    assert (grade.score, grade.mode, grade.fault) == (1.0, "split", "")
+
+
+def test_a_fault_in_one_check_fails_that_check_only(box: Sandbox) -> None:
+    source = SOLVED["/app/pkg/mod.py"].data.replace(
+        b"return x * 2", b"return x * 2 if x != 1.5 else exec('while 1: pass')"
+    )
+    grade = grading.grade(split(patience=1.0), {**SOLVED, "/app/pkg/mod.py": File(source)}, box)
+    assert [id for id, credit in grade.checks if not credit] == ["kwargs"]
+
+
+def test_a_broken_guard_caps_the_score(box: Sandbox) -> None:
+    source = SOLVED["/app/pkg/mod.py"].data.replace(b"return x * 2", b"return x * 2.0")
+    grade = grading.grade(split(), {**SOLVED, "/app/pkg/mod.py": File(source)}, box)
+    assert credits(grade)["guard"] == 0.0
+    assert grade.score == 0.3
+
+
+def test_a_hostile_workspace_is_judged(box: Sandbox) -> None:
+    hostile = {
+        f"/app/{name}": File(b"x")
+        for name in ("a\nb", "\x1b[2J", "é\u202e", "-rf", "a b", ".hidden", "x" * 200)
+    }
+    left = {**SOLVED, **hostile, "/app/long.py": File(b"x = '" + b"y" * 5_000_000 + b"'\n")}
+    assert grading.grade(split(), left, box).score == 1.0
+
+
+def test_a_flood_from_a_program_ends(box: Sandbox) -> None:
+    left = {**SOLVED, "/app/pkg/__main__.py": File(b"while True: print('in x')\n")}
+    grade = grading.grade(split(), left, box)
+    assert [id for id, credit in grade.checks if not credit] == ["run"]
+
+
+def test_an_unknown_expected_file_is_the_authors_error(box: Sandbox) -> None:
+    with pytest.raises(UsageError, match=r"expected = 'expected/conf.ini': no such file"):
+        grading.grade(case("split", {"checks.json": json.dumps(CHECKS)}, PRISTINE), SOLVED, box)
+
+
+class Broken:
+    """A sandbox that cannot make a box."""
+
+    name = "broken"
+
+    def run(self, *_: object) -> Ended:
+        raise SandboxError("no space for a box")
+
+
+@pytest.mark.parametrize("mode", ["split", "two-box", "script"])
+def test_a_judge_that_cannot_run_is_a_fault_and_no_zero(mode: str, runtime: Path) -> None:
+    tests = {
+        "checks.json": json.dumps(CHECKS),
+        "expected/conf.ini": "",
+        "test_a.py": "def test_a(): pass\n",
+        "test.sh": "",
+    }
+    grade = grading.grade(case(mode, tests, PRISTINE, runtime=runtime), SOLVED, Broken())  # type: ignore[arg-type]
+    assert grade.score is None
+    assert "no space for a box" in grade.fault
+
+
+# ── script ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("script", "score", "verifier"),
+    [
+        ("echo '{\"reward\": 0.5}' > /logs/verifier/reward.json; exit 7", 0.5, False),
+        (
+            "echo 1 > /logs/verifier/reward.txt; echo '{\"reward\": 0}' > /logs/verifier/reward.json",
+            0.0,
+            False,
+        ),
+        ("grep -q hello /app/a.txt && echo 1 > /logs/verifier/reward.txt", 1.0, False),
+        ("cat /tests/extra/data > /logs/verifier/reward.txt", 0.25, False),
+        ("true", 0.0, True),
+        ("echo NaN > /logs/verifier/reward.txt", 0.0, True),
+        ('echo \'{"reward": "1"}\' > /logs/verifier/reward.json', 0.0, True),
+    ],
+)
+def test_a_script_is_judged_by_its_reward(box: Sandbox, script: str, score: float, verifier: bool) -> None:
+    grade = grading.grade(
+        case("script", {"test.sh": script, "extra/data": "0.25"}, {}), files(**{"a.txt": "hello"}), box
+    )
+    assert (grade.score, grade.mode) == (score, "script")
+    assert any("verifier" in finding for finding in grade.findings) is verifier
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[1]", "1", '{"reward": {"a": 1}}', '{"reward": NaN}', '{"reward": Infinity}',
+     '{"a": 1, "b": null}',
+     '{"reward": 2}', '{"reward": -1}', "{", "", '{"reward": 1' + "0" * 5000 + "}", "[" * 100000],
+)  # fmt: skip
+def test_a_reward_that_is_none(text: str) -> None:
+    assert reward({"/logs/verifier/reward.json": File(text.encode())})[0] is None
+
+
+def test_json_wins_over_text_and_true_is_one() -> None:
+    both = {"/logs/verifier/reward.json": File(b'{"reward": true}'), "/logs/verifier/reward.txt": File(b"0")}
+    assert reward(both) == (1.0, "")
+
+
+# ── two boxes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_hidden_pytest_files_work_across_the_boxes(box: Sandbox, runtime: Path) -> None:
+    tests = {
+        name: (ROOT / "tests/data/twobox" / f"{name}.txt").read_text()
+        for name in ("test_shop.py", "helper.py")
+    }
+    left = {"/app/shop/__init__.py": File(b"from .core import *\n"),
+            "/app/shop/core.py": File((ROOT / "tests/data/twobox/core.py.txt").read_bytes())}  # fmt: skip
+    grade = grading.grade(case("two-box", tests, {}, runtime=runtime), left, box)
+    assert [id for id, credit in grade.checks if not credit] == ["test_shop.py::test_wrong"], grade.log
+    assert grade.fault == ""
+
+
+def test_a_process_that_dies_fails_its_test_and_is_replaced(box: Sandbox, runtime: Path) -> None:
+    tests = {
+        "test_a.py": "import pytest, a\n"
+        "def test_dies():\n    with pytest.raises(BaseException): a.leave()\n"
+        "def test_hangs():\n    try: a.hang()\n    except Exception: pass\n"
+        "def test_lives(): assert a.one() == 1\n"
+    }
+    left = files(
+        **{"a.py": "import os\ndef leave(): os._exit(0)\ndef hang():\n  while 1: pass\ndef one(): return 1\n"}
+    )
+    grade = grading.grade(case("two-box", tests, {}, runtime=runtime, patience=1.0), left, box)
+    assert credits(grade) == {
+        "test_a.py::test_dies": 0.0,
+        "test_a.py::test_hangs": 0.0,
+        "test_a.py::test_lives": 1.0,
+    }
+
+
+def test_the_number_of_tests_is_read_from_the_files() -> None:
+    source = (
+        "import unittest\n"
+        "def test_a(): pass\n"
+        "class TestB:\n    def test_c(self): pass\n"
+        "class D(unittest.TestCase):\n    def test_e(self): pass\n"
+        "class F(D):\n    def test_g(self): pass\n"
+        "class Helper:\n    def test_no(self): pass\n"
+    )
+    found = twobox.expected_ids(
+        {"test_x.py": File(source.encode()), "helper.py": File(b"def test_no(): pass")}
+    )
+    assert [id.partition("::")[2] for id in found] == [
+        "test_a",
+        "TestB::test_c",
+        "D::test_e",
+        "F::test_g",
+        "F::test_e",
+    ]
+
+
+def test_an_empty_list_of_cases_passes_nothing() -> None:
+    assert not twobox.Report({}).passed("test_a.py::test_a")
+    assert not twobox.Report({"test_a.py::test_a[1]": "passed", "test_a.py::test_a[2]": "failed"}).passed(
+        "test_a.py::test_a"
+    )
+    assert not twobox.Report({"test_a.py::test_ab": "passed"}).passed("test_a.py::test_a")
+
+
+# ── tasks ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def task_folder(root: Path, *, solve: str = "echo 7 > answer.txt\n", visible: str = "") -> FolderBenchmark:
+    for name, text in {
+        "task.toml": '[task]\nname = "t/x"\n[metadata.sica]\nkind = "x"\n[verifier]\ntimeout_sec = 30\n',
+        "instruction.md": "Write the number.\n",
+        "environment/Dockerfile": "FROM python:3.12-slim\nWORKDIR /app\nCOPY work/ /app/\n",
+        "environment/work/readme.txt": visible or "nothing here\n",
+        "solution/solve.sh": solve,
+        "tests/checks.json": json.dumps(
+            {"checks": [{"id": "n", "file": "answer.txt", "accept": {"7": 1.0}}]}
+        ),
+        "tests/test.sh": "exec python3 /tests/judge.py\n",
+    }.items():
+        path = root / "x" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return FolderBenchmark(root, "t")
+
+
+def test_a_good_task_is_fit(tmp_path: Path, box: Sandbox) -> None:
+    results = list(check(task_folder(tmp_path), box))
+    assert [(r.rule, r.verdict, r.score) for r in results] == [
+        ("form", "ok", None), ("oracle", "ok", 1.0), ("nothing", "ok", 0.0), ("vandal", "ok", 0.0),
+    ]  # fmt: skip
+    assert exit_code(results) == 0
+
+
+def test_a_solution_that_does_not_solve_is_found_with_its_words(tmp_path: Path, box: Sandbox) -> None:
+    results = list(check(task_folder(tmp_path, solve="echo no such thing >&2; exit 4\n"), box))
+    (oracle,) = [r for r in results if r.rule == "oracle"]
+    assert oracle.verdict == "failed"
+    assert "exit 4: no such thing" in oracle.why
+    assert exit_code(results) == 1
+
+
+def test_a_hidden_file_in_the_workspace_is_found(tmp_path: Path, box: Sandbox) -> None:
+    solve = "echo 7 > answer.txt # all of it\n"
+    (result,) = check(task_folder(tmp_path, solve=solve, visible=solve), box)
+    assert (result.verdict, "solution/solve.sh" in result.why) == ("failed", True)
+
+
+def test_a_script_that_believes_the_workspace_is_found_by_the_vandal(tmp_path: Path, box: Sandbox) -> None:
+    benchmark = task_folder(tmp_path)
+    (tmp_path / "x/tests/checks.json").unlink()
+    (tmp_path / "x/tests/test.sh").write_text(
+        "cp /app/reward.json /logs/verifier/ || echo 0 > /logs/verifier/reward.txt\n"
+    )
+    results = {r.rule: r for r in check(benchmark, box) if r.verdict != "advice"}
+    assert results["vandal"].verdict == "failed"
+    assert results["nothing"].verdict == "ok"
+
+
+def test_a_broken_task_does_not_stop_the_others(tmp_path: Path, box: Sandbox) -> None:
+    benchmark = task_folder(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/task.toml").write_text("[")
+    results = list(check(benchmark, box))
+    assert [(r.task, r.verdict) for r in results][:2] == [("a", "failed"), ("x", "ok")]
+
+
+def test_the_vandal_solves_nothing_and_plants_everything() -> None:
+    left = vandalised(Task("t/x", "d", "i"), files(**{"a.py": "from __future__ import annotations\nx = 1\n"}))
+    compile(left["/app/a.py"].data, "a.py", "exec")
+    assert {"/app/conftest.py", "/app/sitecustomize.py", "/app/zz.pth"} <= set(left)
+
+
+# ── the judge that Harbor runs ────────────────────────────────────────────────────────────────────
+
+
+def test_every_copy_of_the_judge_is_the_one_that_is_made() -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", "import make_judge; print(make_judge.build(), end='')"],
+        cwd=ROOT / "bin", capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    ).stdout  # fmt: skip
+    copies = [ROOT / "sica/inside/judge.py", *sorted((ROOT / "benchmark_data").glob("*/*/tests/judge.py"))]
+    assert [str(path) for path in copies if path.read_text(encoding="utf-8") != made] == [], (
+        "run bin/make_judge.py"
+    )
+
+
+@pytest.mark.parametrize(("left", "score"), [(SOLVED, 1.0), (PRISTINE, 0.0)])
+def test_the_judge_that_harbor_runs_says_the_same(
+    left: Files, score: float, tmp_path: Path, box: Sandbox
+) -> None:
+    judge = (ROOT / "sica/inside/judge.py").read_text(encoding="utf-8")
+    tests = {"checks.json": json.dumps(CHECKS), "expected/conf.ini": "a\nB\nc\n",
+             "base/conf.ini": "a\nb\nc\n",
+             "judge.py": judge, "test.sh": "exec python3 /tests/judge.py\n"}  # fmt: skip
+    assert grading.grade(case("script", tests, PRISTINE), left, box).score == score
+    assert grading.grade(split(), left, box).score == score

@@ -1,0 +1,160 @@
+"""The loop end to end on agents that need no model: real git, SQLite, boxes and broker."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from conftest import World, skilled
+
+from sica.errors import SicaError
+from sica.loop import evolve
+from sica.model import (
+    Archive,
+    Evaluate,
+    File,
+    Finished,
+    Improve,
+    Improvement,
+    Limits,
+    Promoted,
+    Stopped,
+    Trial,
+    Verdict,
+)
+
+
+def keys(archive: Archive) -> Counter[tuple[str, str, int]]:
+    return Counter((t.tree, t.digest, t.attempt) for ts in archive.trials.values() for t in ts)
+
+
+def outcomes(events: list[object], kind: type) -> list[object]:
+    return [e.outcome for e in events if isinstance(e, Finished) and isinstance(e.outcome, kind)]
+
+
+def test_a_run_measures_improves_and_promotes(world: World) -> None:
+    seed = world.seed(skilled())
+    events = world.evolve(children=2)
+    last = events[-1]
+    assert isinstance(last, Stopped)
+    assert last.reason == "done"
+    assert len(last.archive.agents) == 3
+    assert [e for e in events if isinstance(e, Promoted)]
+    best = last.archive.agents[last.archive.champion]
+    assert best.commit != seed.commit
+    assert best.subject == "raise the skill by 1"
+    assert best.body == "Why: harder tasks failed."
+    assert world.repo.champion() == best.commit
+    assert "SKILL = 2" in world.repo.diff(seed.commit, best.commit)
+
+
+def test_the_same_command_again_measures_nothing_twice(world: World) -> None:
+    world.seed(skilled())
+    world.evolve(children=1)
+    again = world.evolve(children=1)
+    assert [type(e) for e in again] == [Stopped]
+    assert set(keys(again[-1].archive).values()) == {1}
+
+
+def test_more_children_go_on_where_it_stopped(world: World) -> None:
+    world.seed(skilled())
+    world.evolve(children=1)
+    again = world.evolve(children=2)
+    assert len(outcomes(list(again), Improvement)) == 1
+    assert max(a.number for a in again[-1].archive.agents.values()) == 2
+
+
+def test_an_improvement_that_changes_nothing_leaves_no_child(world: World) -> None:
+    world.seed(skilled(STEP=0))
+    events = world.evolve(children=1)
+    (made,) = outcomes(list(events), Improvement)
+    assert isinstance(made, Improvement)
+    assert (made.child, made.ending) == (None, "empty")
+    assert len(events[-1].archive.agents) == 1
+
+
+def test_a_child_that_does_not_start_is_kept_and_rejected_and_never_measured(world: World) -> None:
+    broken = File(skilled()["main.py"].data.replace(b'f"SKILL = {int(m[1]) + STEP}"', b'"SKILL = ("'))
+    world.seed({**skilled(), "main.py": broken})
+    events = world.evolve(children=1)
+    verdicts = outcomes(list(events), Verdict)
+    assert [v.passed for v in verdicts if isinstance(v, Verdict)] == [True, False]
+    child = max(events[-1].archive.agents.values(), key=lambda a: a.number)
+    assert child.standing == "rejected"
+    assert "smoke task starts" in child.reason
+    assert not events[-1].archive.scored(child.commit)
+
+
+def test_an_agent_whose_own_tests_fail_is_rejected(world: World) -> None:
+    check = b'[check]\nargv = ["python3", "-c", "import sys; sys.exit(\'3 failed\')"]\n'
+    toml = skilled()["agent.toml"]
+    world.seed({**skilled(), "agent.toml": replace(toml, data=toml.data + check)})
+    events = world.evolve(children=1)
+    (verdict,) = outcomes(list(events), Verdict)
+    assert isinstance(verdict, Verdict)
+    assert verdict.reason == "its own tests fail (exit code 1): 3 failed"
+
+
+def test_a_cut_short_improvement_is_not_measured(world: World) -> None:
+    hang = b"import time; time.sleep(60); pathlib.Path('x')"
+    slow = skilled()["main.py"].data.replace(b'pathlib.Path("CHANGE.md")', hang)
+    world.seed({**skilled(), "main.py": File(slow)})
+    events = world.evolve(children=1, improve_limits=Limits(seconds=1))
+    (made,) = outcomes(list(events), Improvement)
+    assert isinstance(made, Improvement)
+    assert (made.child, made.ending) == (None, "seconds")
+
+
+def test_cancelling_keeps_what_is_finished_and_counts_nothing_half_done(world: World) -> None:
+    world.seed(skilled())
+    plan = world.plan()
+    world.run = world.ledger.start_run({}).id
+    seen = []
+    for event in evolve(plan, world.place, world.ledger, world.archive(plan)):
+        seen.append(event)
+        if isinstance(event, Finished) and isinstance(event.outcome, Trial):
+            world.cancel.set()
+    assert isinstance(seen[-1], Stopped)
+    assert seen[-1].reason == "interrupted"
+    stored = world.archive(plan)
+    assert keys(stored) == keys(seen[-1].archive)
+    assert all(t.score is not None for ts in stored.trials.values() for t in ts)
+
+
+def test_a_broken_sandbox_stops_the_run_and_is_nobodys_zero(world: World) -> None:
+    seed = world.seed(skilled())
+    world.evolve(children=0)
+    trees = world.root / "rt" / "trees"
+    shutil.move(trees, trees.with_name("gone"))
+    trees.write_text("no folder")  # agents' code can no longer be bound into a box
+    plan = world.plan(children=0)
+    with pytest.raises(SicaError):
+        list(evolve(plan, world.place, world.ledger, replace(world.archive(plan), attempts=2)))
+    after = world.archive(plan)
+    assert {t.attempt for t in after.trials[seed.tree] if t.score is not None} == {0}
+
+
+def test_plain_git_reads_the_lineage(world: World) -> None:
+    world.seed(skilled())
+    world.evolve(children=2)
+    store = ["git", "-C", str(world.root / "store with space ü" / "agents.git")]
+
+    def git(*argv: str) -> str:
+        return subprocess.run([*store, *argv], check=True, capture_output=True, text=True).stdout
+
+    assert "+SKILL = 2" in git("diff", "agent/0", "agent/1")
+    assert git("log", "--graph", "--oneline", "--branches").count("raise the skill") >= 2
+    assert "agent-0@sica.invalid" in git("blame", "-e", "main", "--", "main.py")
+    assert git("fsck", "--strict") == ""
+
+
+def test_children_of_two_workers_meet_different_dice(world: World) -> None:
+    world.seed(skilled())
+    events = world.evolve(children=2, workers=2)
+    steps = [e.step for e in events if isinstance(e, Finished) and isinstance(e.step, Improve)]
+    assert len(set(steps)) == 2
+    trials = [e.step for e in events if isinstance(e, Finished) and isinstance(e.step, Evaluate)]
+    assert len(set(trials)) == len(trials)
