@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.loopback import ROOT, reward, workspace_of
+from loopback import ROOT, reward, workspace_of
 
 CORE = sorted((ROOT / "benchmark_data" / "core").iterdir())
 TASKS = CORE + sorted((ROOT / "benchmark_data" / "smoke").iterdir())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import ROOT, SEED_AGENT, Door, door, reward, run_agent, tuned, workspace_of
 
 from sica.errors import UsageError
 from sica.gateways import offline
@@ -18,7 +19,6 @@ from sica.gateways._offline.edits import apply, parse
 from sica.gateways._offline.mutants import mutants
 from sica.gateways.offline import OfflineGateway
 from sica.ports import Asked
-from tests.loopback import ROOT, SEED_AGENT, Door, door, reward, run_agent, tuned, workspace_of
 
 CORE = ROOT / "benchmark_data" / "core"
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.loopback import ROOT, SEED_AGENT, door, reward, run_agent, workspace_of
+from loopback import ROOT, SEED_AGENT, door, reward, run_agent, workspace_of
 
 SMOKE = sorted((ROOT / "benchmark_data" / "smoke").iterdir())
 
