@@ -1,4 +1,4 @@
-"""A real HTTP server on the loopback around a gateway, and the real seed agent as a process in front of it."""
+"""A real HTTP server around the offline model, and the real seed agent as a process in front of it."""
 
 from __future__ import annotations
 

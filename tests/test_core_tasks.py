@@ -1,4 +1,4 @@
-"""Our own tasks: whole, distinct, worth nothing undone and everything solved, and not giving their answers away."""
+"""Our own tasks: distinct, worth 0 undone and 1 solved, and not giving their answers away."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""The offline model: a pure function that speaks the protocol, knows no task, and can only use what it is shown."""
+"""The offline model: a pure function that speaks the protocol, knows no task, and sees what it is shown."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ def ask(
 def called(answer: Mapping[str, Any]) -> list[tuple[str, Any]]:
     calls = answer["choices"][0]["message"].get("tool_calls", [])
     return [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in calls]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one: tracebacks hold paths, and how much of them is shown decides what the model can do."""
+    with tempfile.TemporaryDirectory(prefix="t") as folder:
+        yield Path(folder)
 
 
 def work(agent: Path, task: Path, folder: Path, seed: int = 0) -> tuple[float, Door]:
@@ -147,7 +155,7 @@ def test_it_knows_no_task_and_no_answer() -> None:
     for task in sorted((ROOT / "benchmark_data").glob("*/*")):
         assert task.name not in code or task.parent.name == "smoke"
         for file in (task / "environment" / "workspace").rglob("*.py"):
-            names = set(re.findall(r"^ *(?:def|class) (\w{7,})", file.read_text(), re.MULTILINE))
+            names = set(re.findall(r"^ *(?:def|class) ([a-z]\w{6,})", file.read_text(), re.MULTILINE))
             assert not {n for n in names if re.search(rf"[\"'/]{n}\b", code)}, file
         for check in json.loads((task / "tests" / "checks.json").read_text())["checks"]:
             assert not any(a in code for a in check.get("accept", {}) if len(a) > 4)
