@@ -62,7 +62,7 @@ def at(project: Path, environ: Mapping[str, str]) -> Places:
     project = project.resolve()
     base = Path(environ.get("TMPDIR") or tempfile.gettempdir()).resolve()
     name = hashlib.sha256(os.fsencode(project / ".sica")).hexdigest()[:12]
-    return Places(project, base / f"sica-{os.getuid()}" / name)
+    return Places(project, base / f"box-{os.getuid()}" / name)
 
 
 def find(start: Path, environ: Mapping[str, str]) -> Places | None:

@@ -33,7 +33,7 @@ def files(**texts: str) -> Files:
 
 @pytest.fixture(scope="module")
 def runtime() -> Path:
-    path = Path(tempfile.gettempdir()) / f"sica-{os.getuid()}" / f"grading-{os.getpid()}"
+    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"grading-{os.getpid()}"
     path.mkdir(parents=True, exist_ok=True)
     for each in (path.parent, path):
         each.chmod(0o711)

@@ -32,7 +32,7 @@ class FolderBenchmark:
         self.name = name
         self.names = tuple(names)
         self._read: dict[str, Folder] = {}
-        self.runtime = runtime or Path(tempfile.gettempdir()) / f"sica-{getuid()}" / "judge"
+        self.runtime = runtime or Path(tempfile.gettempdir()) / f"box-{getuid()}" / "judge"
 
     @cached_property
     def folders(self) -> dict[str, Folder]:

@@ -68,7 +68,7 @@ CHECKS = {
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import tempfile
 
-    path = Path(tempfile.gettempdir()) / f"sica-{os.getuid()}" / f"cheats-{os.getpid()}"
+    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"cheats-{os.getpid()}"
     path.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o711)
     path.chmod(0o711)
