@@ -4,7 +4,7 @@ PY ?= python3
 SANDBOX ?= auto
 export PYTHONUTF8 = 1
 
-evolve: .venv/.base  ## a real evolve run on the embedded offline model
+evolve: .venv/.base  ## a real evolve run on the embedded offline model; SANDBOX=docker runs it in containers
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" SANDBOX="$(SANDBOX)" bash bin/demo $(ARGS)
 
 test: .venv/.dev  ## every check that needs no network: lint, types, tests
@@ -14,6 +14,9 @@ test: .venv/.dev  ## every check that needs no network: lint, types, tests
 
 check: .venv/.dev
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+image:  ## the image that docker boxes run; BASE_IMAGE= where python:3.12-slim cannot be pulled
+	docker build -t sica-sandbox $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) sandbox
 
 bench: .venv/.dev  ## what the harness costs, as ratios against floors measured in the same run
 	.venv/bin/python benchmarks/bench.py $(ARGS)
@@ -33,4 +36,4 @@ lock:  ## resolve again, only releases older than 14 days
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: evolve test check bench lock clean
+.PHONY: evolve test check image bench lock clean
