@@ -97,12 +97,15 @@ class GitRepo:
         repo = cls(path.absolute(), (runtime or path.absolute().parent / "runtime").absolute())
         with _plainly(repo.path):
             repo.path.mkdir(parents=True, exist_ok=True)
-            if not _looks_like_git(repo.path):
+            fresh = not _looks_like_git(repo.path)
+            if fresh:
                 repo._git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(repo.path))
             _configure(repo.path / "config")
             info = repo.path / "info"
             info.mkdir(exist_ok=True)
             (info / "attributes").write_text(_ATTRIBUTES)
+            if fresh:
+                _sync_all(repo.path)
         return repo
 
     @classmethod
@@ -880,6 +883,17 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _sync_all(folder: Path) -> None:
+    """git init syncs nothing: after a power cut HEAD would be empty and every agent behind it out of reach."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            _sync_folder(path)
+        elif path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    _sync_folder(folder.parent)
 
 
 def _own_folder(path: Path) -> None:
