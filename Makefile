@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PY ?= python3
 SANDBOX ?= auto
+JOBS ?= 3  # more than the cores of a small machine: most tests wait for processes
 export PYTHONUTF8 = 1
 
 evolve: .venv/.base  ## a real evolve run on the embedded offline model; SANDBOX=docker runs it in containers
@@ -10,7 +11,7 @@ evolve: .venv/.base  ## a real evolve run on the embedded offline model; SANDBOX
 test: .venv/.dev  ## every check that needs no network: lint, types, tests
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/pytest $(ARGS)
+	.venv/bin/pytest -n $(JOBS) $(ARGS)
 
 check: .venv/.dev
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import signal
 import subprocess
+import threading
+import uuid
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import World, skilled
@@ -135,6 +141,38 @@ def test_a_broken_sandbox_stops_the_run_and_is_nobodys_zero(world: World) -> Non
         list(evolve(plan, world.place, world.ledger, replace(world.archive(plan), attempts=2)))
     after = world.archive(plan)
     assert {t.attempt for t in after.trials[seed.tree] if t.score is not None} == {0}
+
+
+def test_a_box_killed_from_outside_is_a_fault_and_the_trial_is_made_again(world: World) -> None:
+    word = f"marked-{uuid.uuid4().hex}"
+    argv = f'argv = ["python3", "/agent/main.py", "{word}"]'
+    slow = skilled()["main.py"].data.replace(
+        b"    if level <= SKILL:", b"    import time; time.sleep(1)\n    if level <= SKILL:"
+    )
+    toml = skilled()["agent.toml"].data.replace(b'argv = ["python3", "/agent/main.py"]', argv.encode())
+    seed = world.seed({"agent.toml": File(toml), "main.py": File(slow)})
+    world.evolve(children=0, tasks=())  # past the gate
+    killer = threading.Thread(target=kill_the_box_of, args=(word,))
+    killer.start()
+    events = world.evolve(children=0, workers=1)
+    killer.join()
+    trials = outcomes(list(events), Trial)
+    assert [t.fault for t in trials if isinstance(t, Trial)] == ["infra", None, None, None]
+    scores = {t.task: t.score for t in events[-1].archive.scored(seed.commit)}
+    assert scores == {"toy/level1": 1.0, "toy/level2": 0.0, "toy/level3": 0.0}
+
+
+def kill_the_box_of(word: str) -> None:
+    """End the first process of the box in which a program with this word in its arguments runs."""
+    while True:
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if word.encode() in (path / "cmdline").read_bytes():
+                    status = (path / "status").read_text()
+                    os.kill(int(re.search(r"PPid:\s+(\d+)", status)[1]), signal.SIGKILL)  # type: ignore[index]
+                    return
+            except (FileNotFoundError, ProcessLookupError):
+                continue
 
 
 def test_plain_git_reads_the_lineage(world: World) -> None:

@@ -59,19 +59,19 @@ rows = [json.loads(line) for line in open({path!r})]
 seen = collections.defaultdict(lambda: [0, 0])
 for row in rows:
     said = (row.get("said") or "").strip().splitlines()[-1:]
-    facts = {{row["ending"]}} - {{"done"}}
+    facts = {{(row["ending"], "end")}} if row["ending"] != "done" else set()
     for part in re.split("; ", said[0] if said else ""):
         key, _, value = part.partition(": ")
         if key == "ended":
-            facts.add(value)
+            facts.add((value[:60], "end"))
         elif value.isdigit() and int(value) and key != "steps":
-            facts.add(key)
+            facts.add((key[:60], "met"))
     for fact in facts:
-        seen[fact[:60]][row["score"] == 1] += 1
+        seen[fact][row["score"] == 1] += 1
 lost = sum(row["score"] < 1 for row in rows)
 print("trials", len(rows), "lost", lost)
-for fact, (bad, good) in sorted(seen.items()):
-    print(bad, good, fact)
+for (fact, how), (bad, good) in sorted(seen.items()):
+    print(bad, good, how, fact)
 """
 _HISTORY = r"""
 import json
@@ -88,6 +88,8 @@ class Fact:
     text: str
     lost: int
     solved: int
+    end: bool
+    """It is how trials ended: what stopped an agent says more than what it met on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,8 @@ def _evidence(hands: Hands, brief: str) -> Thought[Evidence]:
     shown = yield from _python(hands, _SUMMARY.format(path=_path(brief, _TRIALS)), "Read what went wrong.")
     counts = re.search(r"^trials (\d+) lost (\d+)", shown, re.MULTILINE)
     facts = [
-        Fact(m[3], int(m[1]), int(m[2])) for m in re.finditer(r"^(\d+) (\d+) (.+)$", shown, re.MULTILINE)
+        Fact(m[4], int(m[1]), int(m[2]), m[3] == "end")
+        for m in re.finditer(r"^(\d+) (\d+) (end|met) (.+)$", shown, re.MULTILINE)
     ]
     tried = yield from _python(hands, _HISTORY.format(path=_path(brief, _CHANGES)), "Read what was tried.")
     history: dict[str, str] = {}
@@ -198,7 +201,8 @@ def _turn_a_knob(
     for knob in _knobs(text):
         fact, fit = _complaint(knob, evidence)
         for subject, new, weight in _turns(knob):
-            matters = weight * (fit if directed else 1.0) * _untried(subject, evidence)
+            # Squared: the complaint that fits best is mostly, not always, the one that is followed.
+            matters = weight * (fit**2 if directed else 1.0) * _untried(subject, evidence)
             choices.append((matters, knob, subject, new, fact if directed else None))
     chosen = _draw(choices, dice)
     if chosen is None:
@@ -292,7 +296,7 @@ def _complaint(knob: Knob, evidence: Evidence) -> tuple[Fact | None, float]:
     for fact in evidence.facts:
         words = _words(fact.text)
         fit = (2 * len(words & name) + len(words & about)) / (2 * max(1, len(words)))
-        weight = fit * (fact.lost + 0.2) / (fact.solved + 1.5)
+        weight = fit * (fact.lost + 0.2) / (fact.solved + 1.5) * (2 if fact.end else 1)
         if weight > best[1]:
             best = (fact, weight)
     return best
@@ -305,15 +309,17 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _untried(subject: str, evidence: Evidence) -> float:
-    """Never the same change twice; and less of what did not help before."""
+    """Never the same change twice, less of what did not help, and not what a sibling is trying right now."""
     if subject in evidence.history:
         return 0.0
-    verb, _, name = subject.partition(" ")
-    name = name.split(" ")[0]
+    verb, name = subject.split(" ")[:2]
     weight = 1.0
     for earlier, verdict in evidence.history.items():
-        if earlier.startswith(f"{verb} {name} "):
-            weight *= {"hurt": 0.1, "rejected": 0.1, "no difference": 0.4}.get(verdict, 1.0)
+        way, what = [*earlier.split(" "), "", ""][:2]
+        if what == name and verdict in ("pending", "no difference"):
+            weight *= 0.3
+        elif (way, what) == (verb, name) and verdict in ("hurt", "rejected"):
+            weight *= 0.1
     return weight
 
 
