@@ -148,6 +148,11 @@ class Told:
     cut: Cut | None
     seconds: float
 
+    @property
+    def finished(self) -> bool:
+        """The runner said everything: it is alone in its box, and about to leave."""
+        return self.answer is not None and self.cut is None
+
 
 def converse(line: Line, spec: BoxSpec, job: Job, frame: bytes, cancel: threading.Event | None) -> Told:
     """Wait for the runner, give it the job, and read its answer."""
@@ -166,7 +171,7 @@ def converse(line: Line, spec: BoxSpec, job: Job, frame: bytes, cancel: threadin
 
 def judge(told: Told, memory: bool) -> Ended | None:
     """The runner's word, corrected by what the host saw; None when nothing explains the box's end."""
-    if told.answer is not None and told.cut is None:
+    if told.answer is not None and told.cut is None:  # finished, in words that mypy follows
         limit = told.answer.limit or ("memory" if memory else None)
         return replace(told.answer, limit=limit)
     limit = "memory" if memory and told.cut is None else told.cut

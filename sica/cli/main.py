@@ -1,11 +1,12 @@
-"""The entry of `sica`: which commands there are, and the one place where an error becomes words and an exit code."""
+"""The entry of `sica`: which commands there are, and the one place where an error becomes words and an exit code.
+
+What a help text does not need is imported where it is used: --help and completion answer at once.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from sica import __version__, places, report
-from sica.cli.invocation import Invocation
+from sica import __version__
 from sica.errors import SicaError, UsageError, no_such
 
 COMMANDS: Mapping[str, str] = {
@@ -65,6 +65,8 @@ class Lazy(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS:
+            from sica import report
+
             error = no_such("command", report.clean(args[0]), list(COMMANDS))
             raise UsageError(str(error), error.hint or "sica --help")
         return super().resolve_command(ctx, args)
@@ -109,6 +111,8 @@ def root(
     ),
 ) -> None:
     """Version, evaluate and evolve coding agents: every agent is a commit."""
+    from sica.cli.invocation import Invocation
+
     del debug, version  # --debug is read where errors end, below
     if color not in ("auto", "always", "never"):
         raise no_such("colour choice", color, ["auto", "always", "never"])
@@ -152,8 +156,10 @@ def _guarded(args: list[str]) -> int:
 
 
 def _told(error: SicaError, debug: bool) -> int:
+    from sica import report
+
     if debug:
-        traceback.print_exc()
+        _say(_traceback(error))
     _say("sica: " + report.clean_block(str(error)))
     for line in error.hint.splitlines():
         _say("      " + report.clean(line))
@@ -161,7 +167,9 @@ def _told(error: SicaError, debug: bool) -> int:
 
 
 def _unforeseen(error: Exception, debug: bool) -> int:
-    text = "".join(traceback.format_exception(error))
+    from sica import report
+
+    text = _traceback(error)
     if debug:
         _say(text)
     words = report.cut(report.clean(f"{type(error).__name__}: {error}"), 200)
@@ -171,7 +179,17 @@ def _unforeseen(error: Exception, debug: bool) -> int:
     return 1
 
 
+def _traceback(error: Exception) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error))
+
+
 def _logged(text: str) -> Path | None:
+    import time
+
+    from sica import places
+
     found = places.find(Path.cwd(), os.environ)
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "sica"
     folder = found.log if found else state

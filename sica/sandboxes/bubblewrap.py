@@ -20,7 +20,7 @@ import sysconfig
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +31,7 @@ from sica.cgroups import Cgroups, Group, remove
 from sica.errors import SandboxError, SandboxUnavailable
 from sica.model import BoxSpec, Ended, Job, Limits
 from sica.owner import alive, owner
+from sica.sandboxes.spares import Spares
 
 HOST_UID = 61000
 """Of boxes that root makes; no account has it."""
@@ -105,6 +106,7 @@ class Bubblewrap:
         self._python = python or find_python()
         self._lock = threading.Lock()
         self._launcher: Launcher | None = None
+        self._boxes: Spares[Box] | None = None
         self._bwrap = ""
 
     # ── what the loop calls ───────────────────────────────────────────────────────────────────────
@@ -119,15 +121,12 @@ class Bubblewrap:
                 f"bubblewrap has no images: this task wants {spec.image or spec.profile}",
                 "use the docker sandbox",
             )
-        launcher = self._ready()
+        boxes = self._ready()
         frame = wire.encode(spec, job, rlimits=self._rlimits(spec.limits))
-        with ExitStack() as stack:
-            group = self._group(spec.limits, stack)
-            box = launcher.start(self._command(spec), group.directories() if group else [])
-            stack.callback(box.close)
+        with boxes.use(spec) as box:
             told = wire.converse(box, spec, job, frame, cancel)
-            status = box.end()
-            ended = wire.judge(told, memory=group is not None and group.memory_kills() > 0)
+            status = None if told.finished else box.end()
+            ended = wire.judge(told, memory=box.memory_kills() > 0)
         if ended is None:
             said = box.said or f"it ended with wait status {status}"
             raise SandboxError(f"a box failed: {said}", cure(said))
@@ -167,16 +166,21 @@ class Bubblewrap:
     def close(self) -> None:
         """End every box and remove what boxes were made from."""
         with self._lock:
-            if self._launcher is not None:
-                self._launcher.close()
-                self._launcher = None
+            if self._boxes is None or self._launcher is None:
+                return
+            boxes, launcher = self._boxes, self._launcher
+            self._boxes = self._launcher = None
+            try:
+                boxes.close()
+            finally:
+                launcher.close()
                 shutil.rmtree(self._home)
 
     # ── making a box ──────────────────────────────────────────────────────────────────────────────
 
-    def _ready(self) -> Launcher:
+    def _ready(self) -> Spares[Box]:
         with self._lock:
-            if self._launcher is None:
+            if self._boxes is None:
                 furnish(self._home, self._python)
                 launcher = Launcher(self._uid)
                 try:
@@ -186,7 +190,10 @@ class Bubblewrap:
                     shutil.rmtree(self._home)
                     raise
                 self._launcher = launcher
-            return self._launcher
+                self._boxes = Spares(
+                    lambda spec: self._make(launcher, spec), Box.destroy, self._home / "doors"
+                )
+            return self._boxes
 
     def _choose(self, launcher: Launcher) -> str:
         """The first bwrap that may make namespaces here: some systems allow it to their own program only."""
@@ -197,12 +204,12 @@ class Bubblewrap:
                 place_bwrap(program, self._home)
                 self._bwrap = ""
             command = self._command(BoxSpec(writable=()), ("/bin/true",))
-            box = launcher.start(command, [])
+            box = launcher.start(command, None)
             try:
                 if box.end() == 0:
                     return self._bwrap
             finally:
-                box.close()
+                box.destroy()
             reasons.append(f"{program}: {box.said}")
         raise SandboxUnavailable(f"bubblewrap cannot confine here: {'; '.join(reasons)}", cure(str(reasons)))
 
@@ -210,12 +217,16 @@ class Bubblewrap:
         """Where there are no control groups; then a box's memory is limited for each process, not for all."""
         return {} if self._cgroups else {"AS": limits.memory_mb << 20, "NPROC": limits.processes}
 
-    def _group(self, limits: Limits, stack: ExitStack) -> Group | None:
+    def _make(self, launcher: Launcher, spec: BoxSpec) -> Box:
+        command = self._command(spec)
         if self._cgroups is None:
-            return None
-        group = self._cgroups.make(f"{self._groups_prefix}{owner()}-{uuid.uuid4().hex[:8]}", limits)
-        stack.callback(group.remove)
-        return group
+            return launcher.start(command, None)
+        group = self._cgroups.make(f"{self._groups_prefix}{owner()}-{uuid.uuid4().hex[:8]}", spec.limits)
+        try:
+            return launcher.start(command, group)
+        except SandboxError:
+            group.remove()
+            raise
 
     def _command(self, spec: BoxSpec, argv: tuple[str, ...] = ()) -> Command:
         sources: list[Path] = []
@@ -265,8 +276,6 @@ class Bubblewrap:
         """Mounts and writable directories, outer ones first."""
         places: dict[str, list[str]] = {}
         for place, path in spec.mounts.items():
-            if not path.exists():
-                raise SandboxError(f"there is no {path} to show at {place}")
             places[place] = ["--ro-bind", source(path.resolve()), place]
         for place in spec.writable:
             mode = "1777" if place == "/tmp" else "0755"
@@ -303,9 +312,10 @@ class Launcher:
                 start_new_session=True,
             )
 
-    def start(self, command: Command, cgroups: list[str]) -> Box:
+    def start(self, command: Command, group: Group | None) -> Box:
+        cgroups = group.directories() if group else []
         request = {"argv": command.argv, "binds": command.binds, "cgroups": cgroups, "uid": self._uid}
-        box, theirs = Box.make()
+        box, theirs = Box.make(group)
         try:
             socket.send_fds(self._requests, [json.dumps(request).encode()], theirs)
         except OSError as error:
@@ -323,25 +333,28 @@ class Launcher:
 
 
 class Box:
-    """Our ends of one box: what it reads, what it answers, what it complains of, and its leash."""
+    """Our ends of one box: what it reads, what it answers, what it complains of, its leash and its group."""
 
-    def __init__(self, job: int, answer: int, complaint: int, leash: socket.socket) -> None:
+    def __init__(
+        self, job: int, answer: int, complaint: int, leash: socket.socket, group: Group | None
+    ) -> None:
         self._job = job
         self._answer = answer
         self._complaint = complaint
         self._leash = leash
+        self._group = group
         self._poll = select.poll()
         self._poll.register(answer, select.POLLIN)
         self.said = ""
         """What bwrap or the runner printed on stderr, once the box has ended."""
 
     @staticmethod
-    def make() -> tuple[Box, list[int]]:
+    def make(group: Group | None) -> tuple[Box, list[int]]:
         stdin, job = os.pipe()
         answer, stdout = os.pipe()
         complaint, stderr = os.pipe()
         leash, theirs = socket.socketpair()
-        return Box(job, answer, complaint, leash), [stdin, stdout, stderr, theirs.detach()]
+        return Box(job, answer, complaint, leash, group), [stdin, stdout, stderr, theirs.detach()]
 
     def wait(self, seconds: float) -> bool:
         return bool(self._poll.poll(seconds * 1000))
@@ -358,6 +371,9 @@ class Box:
         """The launcher ends the box when our side of the leash is shut."""
         with suppress(OSError):  # it ended by itself
             self._leash.shutdown(socket.SHUT_WR)
+
+    def memory_kills(self) -> int:
+        return self._group.memory_kills() if self._group else 0
 
     def end(self) -> int | None:
         """Wait until every process of the box is gone; its wait status, None when the launcher died."""
@@ -377,6 +393,17 @@ class Box:
         with suppress(BlockingIOError):
             self.said = wire.printable(os.read(self._complaint, 4096).decode(errors="replace").strip(), 1000)
         return int(status) if status else None
+
+    def destroy(self) -> None:
+        """Whatever it is doing."""
+        try:
+            if self._job >= 0:
+                self.cut()
+                self.end()
+        finally:
+            self.close()
+            if self._group:
+                self._group.remove()
 
     def close(self) -> None:
         for descriptor in (self._job, self._answer, self._complaint):

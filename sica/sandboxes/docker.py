@@ -22,6 +22,7 @@ from sica.errors import SandboxError, SandboxUnavailable
 from sica.model import BoxSpec, Ended, Job, Limits
 from sica.owner import alive, owner
 from sica.sandboxes.bubblewrap import INSIDE, PROBE, RUNNER, check_probe, place_runner
+from sica.sandboxes.spares import Spares
 
 IMAGE = "sica-sandbox"
 STORE, OWNER = "sica.store", "sica.owner"
@@ -45,6 +46,7 @@ class Docker:
         self._home = runtime / f"box-{owner()}-{uuid.uuid4().hex[:8]}"
         self._tag = image
         self._lock = threading.Lock()
+        self._boxes: Spares[Container] | None = None
         self._version = ""
         self._image = ""
 
@@ -55,16 +57,11 @@ class Docker:
         return f"docker:{self._image.removeprefix('sha256:')[:12]}"
 
     def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
-        self._ready()
+        boxes = self._ready()
         frame = wire.encode(spec, job)
-        with Engine(self._version) as engine:
-            container = Container(engine, self._create(engine, spec))
-            try:
-                container.start()
-                told = wire.converse(container, spec, job, frame, cancel)
-                state = container.end(cut=told.cut is not None)
-            finally:
-                container.remove()
+        with boxes.use(spec) as container:
+            told = wire.converse(container, spec, job, frame, cancel)
+            state = container.end(cut=told.cut is not None)
         ended = wire.judge(told, memory=bool(state.get("OOMKilled")))
         if ended is None:
             said = (
@@ -114,22 +111,42 @@ class Docker:
 
     def close(self) -> None:
         with self._lock:
-            if self._version:
+            if self._boxes is None:
+                return
+            boxes, self._boxes = self._boxes, None
+            try:
+                boxes.close()
+            finally:
                 shutil.rmtree(self._home)
-                self._version = ""
 
     # ── making a box ──────────────────────────────────────────────────────────────────────────────
 
-    def _ready(self) -> None:
+    def _ready(self) -> Spares[Container]:
         """Once: the engine answers, can limit what boxes take, and has the image."""
         with self._lock:
-            if self._version:
-                return
-            with Engine() as engine:
-                require_limits(engine.call("info"))
-                self._image = find_image(engine, self._tag)
+            if self._boxes is None:
+                with Engine() as engine:
+                    require_limits(engine.call("info"))
+                    self._image = find_image(engine, self._tag)
+                    self._version = engine.version
                 place_runner(self._home)
-                self._version = engine.version
+                self._boxes = Spares(self._make, Container.destroy, self._home / "doors")
+            return self._boxes
+
+    def _make(self, spec: BoxSpec) -> Container:
+        """Started, and waiting for its job."""
+        engine = Engine(self._version)
+        try:
+            container = Container(engine, self._create(engine, spec))
+        except SandboxError:
+            engine.close()
+            raise
+        try:
+            container.start()
+        except SandboxError:
+            container.destroy()
+            raise
+        return container
 
     def _create(self, engine: Engine, spec: BoxSpec) -> str:
         image = find_image(engine, spec.image) if spec.image else self._image
@@ -190,9 +207,6 @@ class Docker:
         places = {**spec.mounts, RUNNER: self._home / "runner.py"}
         if spec.socket is not None:
             places["/gw"] = spec.socket
-        for place, path in places.items():
-            if not path.exists():
-                raise SandboxError(f"there is no {path} to show at {place}")
         return [
             {"Type": "bind", "Source": str(path.resolve()), "Target": place, "ReadOnly": True}
             for place, path in sorted(places.items())
@@ -286,7 +300,7 @@ class Missing(SandboxError):
 
 
 class Engine:
-    """The SDK's low-level client, for one thread; its errors become ours."""
+    """The SDK's low-level client, for one thread at a time; its errors become ours."""
 
     def __init__(self, version: str = "auto") -> None:
         import docker
@@ -305,6 +319,9 @@ class Engine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._client.close()
 
     def host_config(self, *, mounts: list[dict[str, Any]], **settings: Any) -> dict[str, Any]:
@@ -433,9 +450,13 @@ class Container:
         state: Mapping[str, Any] = self._engine.call("inspect_container", self._identity)["State"]
         return state
 
-    def remove(self) -> None:
+    def destroy(self) -> None:
+        """Whatever it is doing."""
         try:
             if self._attached is not None:
                 self._attached.close()
         finally:
-            self._engine.remove(self._identity)
+            try:
+                self._engine.remove(self._identity)
+            finally:
+                self._engine.close()

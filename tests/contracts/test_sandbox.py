@@ -22,11 +22,12 @@ from typing import Any
 
 import pytest
 
+from sica.cgroups import Cgroups
 from sica.errors import SandboxError, SandboxUnavailable, UsageError
 from sica.model import BoxSpec, Ended, File, Job, Limits
 from sica.sandboxes import open_sandbox
 from sica.sandboxes.bubblewrap import Bubblewrap, own_python
-from sica.sandboxes.docker import Docker, assert_confined, require_limits
+from sica.sandboxes.docker import Docker, Engine, assert_confined, require_limits
 
 ATTACKS = Path(__file__).with_name("box_attacks.py")
 CANARY = ("canary-key-", "4c1f77e0b2")
@@ -550,6 +551,46 @@ def test_the_socket_cannot_be_replaced(box: Sandbox, door: Path) -> None:
     code = "import os\nfor act in (os.unlink, lambda p: open('/gw/x', 'w')):\n  try: act('/gw/gw.sock'); print('worked')\n"
     code += "  except OSError: print('no')"
     assert box.run(spec(socket=door), python(code)).stdout == b"no\nno\n"
+
+
+def test_boxes_of_one_shape_are_new_every_time_and_have_their_own_door(box: Sandbox) -> None:
+    """Some of them were made ahead: nobody can tell."""
+    code = "import os, urllib.request; open('mine', 'x'); request = urllib.request.Request('http://127.0.0.1:8765', "
+    code += "os.environ['WORD'].encode()); print(urllib.request.urlopen(request, timeout=30).read().decode())"
+    for number in range(4):
+        directory = Path(tempfile.mkdtemp(dir=Path.home()))
+        directory.chmod(0o755)
+        with Server(str(directory / "gw.sock"), Reply) as server:
+            (directory / "gw.sock").chmod(0o666)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            job = Job(("python3", "-c", code), env={**ENV, "WORD": f"door {number}"}, collect=("/app",))
+            ended = box.run(spec(socket=directory, seconds=30 + number), job)
+            server.shutdown()
+            thread.join()
+        shutil.rmtree(directory)
+        assert (ended.stdout, list(ended.files)) == (f"door {number}\n".encode(), ["/app/mine"]), ended
+
+
+def test_closing_leaves_nothing_of_the_boxes_that_wait(box: Sandbox, tmp_path: Path) -> None:
+    other = open_sandbox(box.name, store=f"{STORE}c", runtime=tmp_path)
+    for _ in range(3):
+        assert other.run(spec(), Job(("true",), env=ENV)).exit_code == 0
+    other.close()
+    assert list(tmp_path.iterdir()) == []
+    assert left_by(box, f"{STORE}c") == []
+
+
+def left_by(box: Sandbox, store: str) -> list[str]:
+    """Containers or control groups of a store."""
+    if isinstance(box, Docker):
+        with Engine() as engine:
+            return [
+                found["Id"]
+                for found in engine.call("containers", all=True, filters={"label": f"sica.store={store}"})
+            ]
+    groups = Cgroups.find()
+    return [str(path) for path in groups.named(f"box-{store}-")] if groups else []
 
 
 # ── what a killed sica leaves ─────────────────────────────────────────────────────────────────────
