@@ -59,6 +59,10 @@ class Assignment:
     beside: Files = field(default_factory=dict)
     """Further files below /task, absolute."""
     image: str | None = None
+    places: tuple[str, ...] = ()
+    """Box directories that are the deliverable; empty: the workdir and wherever the workspace has files."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What the task adds to the contract's environment."""
     about: Mapping[str, str | int] = field(default_factory=dict)
     """What the trace's first line says this was for."""
 
@@ -145,7 +149,7 @@ def _boxed(
     asks = manifest(place.repo.files(agent.tree))
     spec = BoxSpec(
         mounts={HOME: place.repo.export(agent.tree)},
-        writable=writable(given.workdir, given.workspace),
+        writable=writable(given.workdir, given.workspace, given.places, given.image),
         socket=socket,
         limits=given.limits,
         image=given.image,
@@ -160,10 +164,11 @@ def _boxed(
             deadline=started + given.limits.seconds,
             budget=given.budget,
             extra=asks.run.env,
+            task=given.env,
         ),
         files=start_files(given.workspace, given.instruction, given.beside),
         stdin=given.instruction.encode() if asks.run.stdin == "instruction" else b"",
-        collect=(*kept(given.workdir, given.workspace), LOGS),
+        collect=(*kept(given.workdir, given.workspace, given.places), LOGS),
     )
     return spec, job
 
@@ -186,6 +191,12 @@ def trial(
     place: Workplace, agent: Agent, task: Task, attempt: int, benchmark: Benchmark, *, faults_before: int = 0
 ) -> Trial:
     """One attempt of one agent at one task. The benchmark judges in a box that the agent never saw."""
+    try:
+        task = benchmark.prepare(task, place.sandbox, place.cancel)
+    except SandboxUnavailable:
+        raise
+    except SandboxError as error:
+        return _unprepared(place, agent, task, attempt, error)
     workspace = benchmark.workspace(task)
     made = work(
         place,
@@ -199,6 +210,8 @@ def trial(
             budget=task.budget,
             seed=seeded(task.digest, attempt),
             image=task.image,
+            places=task.places,
+            env=dict(task.env),
             about={"for": "trial", "task": task.id, "attempt": attempt},
         ),
     )
@@ -222,13 +235,41 @@ def trial(
     )
     if made.ended is not None and made.fault is None:
         return _judged(
-            outcome, benchmark.grade(task, made.ended.files, place.sandbox, place.cancel), made.ended
+            outcome,
+            benchmark.grade(task, _delivered(made.ended.files), place.sandbox, place.cancel),
+            made.ended,
         )
     if made.fault == "infra" and made.usage.calls and faults_before >= RETRIES:
         # An agent that wrecks its box on tasks it cannot solve must not raise its mean by it.
         why = f"the box failed {faults_before + 1} times with the agent at work: {made.why}"
         return replace(outcome, score=0.0, fault=None, ending="agent_error", why=why)
     return outcome
+
+
+def _delivered(files: Files) -> Files:
+    """Without the agent's logs, which are evidence and nothing to judge."""
+    return {path: file for path, file in files.items() if not path.startswith(LOGS + "/")}
+
+
+def _unprepared(place: Workplace, agent: Agent, task: Task, attempt: int, error: SandboxError) -> Trial:
+    """The task's own image cannot be had: nothing is known of the agent."""
+    return Trial(
+        agent=agent.commit,
+        tree=agent.tree,
+        task=task.id,
+        digest=task.digest,
+        attempt=attempt,
+        conditions=conditions(task, model=place.model, image=place.sandbox.image()),
+        score=None,
+        fault="infra",
+        ending="infra",
+        grading=task.grading,
+        usage=Usage(),
+        session=secrets.token_hex(8),
+        run=place.run,
+        started=time.time(),
+        why=f"the task could not be prepared: {error}",
+    )
 
 
 def _judged(outcome: Trial, grade: Grade, ended: Ended) -> Trial:

@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 
 from sica import grading, harbor
 from sica.errors import SandboxError, UsageError
-from sica.model import BoxSpec, File, Files, Grade, Job, Task
+from sica.model import File, Files, Grade, Job, Task
 from sica.ports import Sandbox
 
 Rule = Literal["form", "oracle", "nothing", "vandal"]
@@ -52,8 +52,8 @@ class Checkable(Protocol):
 
     def paths(self) -> dict[str, Path]: ...
 
-    def read(self, name: str) -> tuple[harbor.Folder, tuple[str, ...]]:
-        """The folder and why it is unsupported; UsageError when it is broken."""
+    def read(self, name: str, sandbox: str) -> tuple[harbor.Folder, tuple[str, ...]]:
+        """The folder and why it is unsupported in this sandbox; UsageError when it is broken."""
 
     def task(self, name: str) -> Task: ...
 
@@ -63,7 +63,9 @@ class Checkable(Protocol):
 
     def solution(self, task: Task) -> Files: ...
 
-    def build(self, task: Task) -> str: ...
+    def prepare(self, task: Task, sandbox: Sandbox) -> Task: ...
+
+    def pristine(self, task: Task) -> Files: ...
 
     def grade(self, task: Task, left: Files, sandbox: Sandbox) -> Grade: ...
 
@@ -76,35 +78,26 @@ def check(benchmark: Checkable, sandbox: Sandbox, names: Sequence[str] = ()) -> 
 
 def _check_task(benchmark: Checkable, sandbox: Sandbox, name: str) -> Iterator[CheckResult]:
     try:
-        folder, unsupported = benchmark.read(name)
+        folder, unsupported = benchmark.read(name, sandbox.name)
+        if unsupported:
+            yield from (CheckResult(name, "form", "unsupported", why) for why in unsupported)
+            return
         formal = list(_form(benchmark, folder, name))
     except UsageError as e:
         yield CheckResult(name, "form", "failed", f"{e} ({e.hint})" if e.hint else str(e))
         return
-    if sandbox.name != "docker" and folder.needs_image:
-        unsupported += (f"unsupported: {_image_reason(folder)} without Docker",)
-    if unsupported:
-        yield from (CheckResult(name, "form", "unsupported", why) for why in unsupported)
-        return
     yield from formal or [CheckResult(name, "form", "ok")]
     if any(result.verdict == "failed" for result in formal):
         return
-    task = benchmark.task(name)
     try:
-        benchmark.build(task)
+        task = benchmark.prepare(benchmark.task(name), sandbox)
     except SandboxError as e:
         yield CheckResult(name, "form", "fault", str(e))
         return
+    start = benchmark.pristine(task)
     yield _oracle(benchmark, sandbox, task)
-    yield _scored(name, "nothing", 0.0, benchmark.grade(task, benchmark.workspace(task), sandbox))
-    yield _scored(
-        name, "vandal", 0.0, benchmark.grade(task, vandalised(task, benchmark.workspace(task)), sandbox)
-    )
-
-
-def _image_reason(folder: harbor.Folder) -> str:
-    image = folder.table.environment.docker_image
-    return f"docker_image {image}" if image else f"{folder.recipe.needs_build} in the Dockerfile"
+    yield _scored(name, "nothing", 0.0, benchmark.grade(task, start, sandbox))
+    yield _scored(name, "vandal", 0.0, benchmark.grade(task, vandalised(task, start), sandbox))
 
 
 # ── form ──────────────────────────────────────────────────────────────────────────────────────────
@@ -163,7 +156,7 @@ def _leaks(benchmark: Checkable, folder: harbor.Folder, name: str) -> str:
     """
     given = {file.data for file in benchmark.workspace(benchmark.task(name)).values() if len(file.data) > 20}
     for part in ("tests", "solution"):
-        for hidden, path in harbor.task_files(folder.path / part) if (folder.path / part).is_dir() else ():
+        for hidden, path in harbor.files_below(folder.path, part):
             if not hidden.startswith("base/") and path.read_bytes() in given:
                 return f"{part}/{hidden}"
     return ""
@@ -192,18 +185,13 @@ def solve(benchmark: Checkable, sandbox: Sandbox, task: Task) -> tuple[Files, st
     solution = {f"/solution/{name}": file for name, file in benchmark.solution(task).items()}
     case = benchmark.case(task)
     ended = sandbox.run(
-        BoxSpec(
-            writable=(task.workdir, "/tmp", "/solution"),
-            limits=task.limits,
-            image=task.image,
-            profile="compat" if task.image else "strict",
-        ),
+        grading.spec(case, "/solution", workspace=task.image is None, seconds=task.limits.seconds),
         Job(
             ("bash", "/solution/solve.sh"),
             cwd=task.workdir,
             env=grading.environment(case),
             files={**benchmark.workspace(task), **solution},
-            collect=(task.workdir,),
+            collect=task.places or (task.workdir,),
         ),
     )
     said = (ended.stdout + ended.stderr).decode("utf-8", "replace").strip()

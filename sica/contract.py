@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -100,9 +100,17 @@ def argv(command: tuple[str, ...], *, instruction: str, model: str, workdir: str
 
 
 def surroundings(
-    *, model: str, workdir: str, deadline: float, budget: Budget, extra: Mapping[str, str]
+    *,
+    model: str,
+    workdir: str,
+    deadline: float,
+    budget: Budget,
+    extra: Mapping[str, str],
+    task: Mapping[str, str] | None = None,
 ) -> Mapping[str, str]:
-    """The whole environment of an agent's process; the agent's own constants cannot replace the model's door."""
+    """The whole environment of an agent's process; neither the agent's own constants nor the task's can replace
+    the model's door."""
+    task = task or {}
     told = {
         "AGENT_CALL_BUDGET": budget.calls,
         "AGENT_TOKEN_BUDGET": budget.tokens,
@@ -113,7 +121,8 @@ def surroundings(
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/tmp",
-        "PYTHONPATH": HOME,
+        **task,
+        "PYTHONPATH": ":".join(filter(None, (HOME, task.get("PYTHONPATH")))),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "AGENT_HOME": HOME,
@@ -137,16 +146,23 @@ def start_files(workspace: Files, instruction: str, beside: Files) -> Files:
     return {**workspace, **beside, INSTRUCTION: File(instruction.encode())}
 
 
-def kept(workdir: str, workspace: Files) -> tuple[str, ...]:
-    """The box directories that are the agent's deliverable: its working directory and wherever files were given."""
+def kept(workdir: str, workspace: Files, places: Sequence[str] = ()) -> tuple[str, ...]:
+    """The box directories that are the deliverable: those named, or the workdir and wherever files were given."""
+    if places:
+        return tuple(places)
     inside = workdir.rstrip("/") + "/"
     outside = {"/" + path.split("/")[1] for path in workspace if not path.startswith(inside)}
     return workdir, *sorted(outside - {workdir})
 
 
-def writable(workdir: str, workspace: Files) -> tuple[str, ...]:
-    """The box directories that an agent may write."""
-    return tuple(dict.fromkeys((*kept(workdir, workspace), "/task", "/logs", "/tmp")))
+def writable(
+    workdir: str, workspace: Files, places: Sequence[str] = (), image: str | None = None
+) -> tuple[str, ...]:
+    """The box directories that start empty for an agent. In a task's own image it may write everywhere, and
+    the workspace is the image's."""
+    if image is not None:
+        return "/task", "/logs"
+    return tuple(dict.fromkeys((*kept(workdir, workspace, places), workdir, "/task", "/logs", "/tmp")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -52,7 +52,14 @@ class Case:
 
 def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None) -> Grade:
     """The verdict on what an agent left. A judge that could not run gives no score, and never a zero."""
-    files, findings = lay_over(case.pristine, left, case.task.workdir, case.protect)
+    files, findings = lay_over(
+        case.pristine,
+        left,
+        case.task.workdir,
+        case.protect,
+        places=case.task.places,
+        whole=case.task.grading == "script" and case.task.image is not None,
+    )
     judges = {"split": _split, "two-box": _two_box, "script": _script}
     try:
         verdict = judges[case.task.grading](case, files, sandbox, cancel)
@@ -70,7 +77,8 @@ def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | N
 
 # ── what is taken from the agent ──────────────────────────────────────────────────────────────────
 
-_DROPPED = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
+_DROPPED = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
+_HISTORY = ".git"
 _STEERS_PYTHON = ("*.pth", "sitecustomize.py", "usercustomize.py", "pyvenv.cfg")
 _STEERS_PYTEST = ("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini")
 _MIXED = ("setup.cfg", "pyproject.toml")
@@ -80,22 +88,31 @@ _TESTS = ("test_*.py", "*_test.py", "tests.py")
 
 
 def lay_over(
-    pristine: Files, left: Files, workdir: str, protect: tuple[str, ...] = ()
+    pristine: Files,
+    left: Files,
+    workdir: str,
+    protect: tuple[str, ...] = (),
+    *,
+    places: tuple[str, ...] = (),
+    whole: bool = False,
 ) -> tuple[Files, tuple[str, ...]]:
     """The agent's files over the task's own, and what an honest agent would not have left.
 
-    Only paths below the workdir count. Protected files are as the task had them; links never come this far.
+    Only paths below the places (else the workdir) count. Protected files are as the task had them; links never
+    come this far. `whole`: git's own files are part of the deliverable.
     """
+    places = places or (workdir,)
+    dropped = _DROPPED if whole else _DROPPED | {_HISTORY}
     freed = tuple(glob[1:] for glob in protect if glob.startswith("!"))
     guarded = tuple(glob for glob in protect if not glob.startswith("!"))
     laid: dict[str, File] = {}
     findings: list[str] = []
     for path, file in sorted(left.items()):
-        name = _inside(path, workdir)
+        name = _inside(path, workdir, places)
         if name is None:
             findings.append(f"left outside the workspace: {path!a}")
             continue
-        if _DROPPED.intersection(PurePosixPath(name).parts) or name.endswith((".pyc", ".pyo")):
+        if dropped.intersection(PurePosixPath(name).parts) or name.endswith((".pyc", ".pyo")):
             continue
         own = pristine.get(path)
         why = "" if _matches(name, freed) else _protected(name, file, own, guarded)
@@ -107,16 +124,20 @@ def lay_over(
     return laid, tuple(findings)
 
 
-def _inside(path: str, workdir: str) -> str | None:
+def _inside(path: str, workdir: str, places: tuple[str, ...]) -> str | None:
+    """The path's name for rules and reports: below the workdir, or whole. None when it is no deliverable."""
     pure = PurePosixPath(path)
-    if (
-        "\0" in path
-        or ".." in pure.parts
-        or not pure.is_relative_to(workdir)
-        or pure == PurePosixPath(workdir)
-    ):
+    if "\0" in path or ".." in pure.parts or not any(_below(path, place) for place in places):
         return None
-    return pure.relative_to(workdir).as_posix()
+    return _name(path, workdir)
+
+
+def _below(path: str, place: str) -> bool:
+    return path.startswith(place.rstrip("/") + "/")
+
+
+def _name(path: str, workdir: str) -> str:
+    return PurePosixPath(path).relative_to(workdir).as_posix() if _below(path, workdir) else path
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
@@ -148,6 +169,8 @@ def is_test(name: str) -> bool:
 
 def _shadows(name: str) -> bool:
     """A new top-level module that Python or pytest would find before its own."""
+    if name.startswith("/"):
+        return False
     first = PurePosixPath(name.removeprefix("src/")).parts[0]
     module, dot, _ = first.partition(".")
     is_code = name.endswith((".py", ".so")) and (not dot or first.endswith((".py", ".so")))
@@ -175,7 +198,7 @@ def _restore(
 ) -> Iterator[str]:
     """Put the task's protected files back, where nothing of the agent's may stand in the way."""
     for path, own in pristine.items():
-        name = PurePosixPath(path).relative_to(workdir).as_posix()
+        name = _name(path, workdir)
         base = PurePosixPath(name).name
         ours = (
             is_test(name)
@@ -294,23 +317,52 @@ def _credit(case: Case, check: Mapping[str, Any], n: int, answers: Mapping[int, 
 
 
 def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    tests = {f"/tests/{name}": File(f.data, True) for name, f in case.tests.items()}
+    script = ("bash", "/tests/test.sh")
+    argv: tuple[str, ...] = script
+    if case.task.image is not None:
+        files, argv = (
+            _overlay(case.pristine, files),
+            ("python3", "-I", "/judge/lay.py", "/judge/plan.json", *script),
+        )
     ended = sandbox.run(
-        spec(case, "/tests", "/logs/verifier"),
+        spec(case, "/tests", "/logs/verifier", "/judge", workspace=case.task.image is None),
         Job(
-            ("bash", "/tests/test.sh"),
+            argv,
             cwd=case.task.workdir,
             env=environment(case),
-            files={**files, **{f"/tests/{name}": File(f.data, True) for name, f in case.tests.items()}},
+            files={**files, **tests},
             collect=("/logs/verifier",),
         ),
         cancel,
     )
     if ended.limit == "cancelled":
         raise SandboxError("it was cancelled")
+    if ended.exit_code == LAYING_FAILED:
+        raise SandboxError(f"what the agent left could not be laid over the image: {_log(ended)}")
     score, why = reward(ended.files)
     if score is None:
         return Grade(0.0, "script", findings=(f"verifier: {why}",), log=_log(ended))
     return Grade(score, "script", log=_log(ended))
+
+
+LAYING_FAILED = 97
+
+
+def _overlay(pristine: Files, files: Files) -> Files:
+    """What inside/lay.py needs to make the image's workspace into what the agent left: links, modes and empty
+    directories that the image brought stay.
+    """
+    changed = [(path, file) for path, file in sorted(files.items()) if pristine.get(path) != file]
+    plan = {
+        "remove": sorted(path for path in pristine if path not in files),
+        "put": [[f"/judge/left/{n}", path, file.executable] for n, (path, file) in enumerate(changed)],
+    }
+    return {
+        "/judge/lay.py": File((INSIDE / "lay.py").read_bytes()),
+        "/judge/plan.json": File(json.dumps(plan).encode()),
+        **{f"/judge/left/{n}": file for n, (_, file) in enumerate(changed)},
+    }
 
 
 def reward(files: Files) -> tuple[float | None, str]:
@@ -365,14 +417,38 @@ def _two_box(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event
 # ── boxes ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def spec(case: Case, *writable: str, workspace: bool = True) -> BoxSpec:
-    """A judge's box: the task's limits with the verifier's clock, and never a socket to a model."""
-    from dataclasses import replace
+def pristine(task: Task, sandbox: Sandbox, cancel: threading.Event | None = None) -> Files:
+    """The workspace that a task's image brings. Raises SandboxError when the image cannot hold a box, or its
+    workspace is more than can be brought out: judging a part of it would be unjust.
+    """
+    limits = replace(task.limits, seconds=60.0)
+    ended = sandbox.run(
+        BoxSpec(writable=("/task",), limits=limits, image=task.image, profile="compat"),
+        Job(("true",), cwd="/", env={"PATH": PATH}, collect=task.places or (task.workdir,)),
+        cancel,
+    )
+    if ended.limit is not None:
+        raise SandboxError(f"{task.id}: the image {task.image} could not be read: {ended.limit}")
+    cut = [why for why in ended.refused if why.endswith(TOO_MUCH) or ": too large" in why]
+    if cut:
+        raise SandboxError(
+            f"{task.id}: the image's workspace is too large to bring out: {cut[0]}",
+            "name less in metadata.sica.workspace",
+        )
+    return ended.files
 
-    own = (case.task.workdir,) if workspace else ()
+
+TOO_MUCH = ("too many files", "too deep")
+
+
+def spec(case: Case, *writable: str, workspace: bool = True, seconds: float | None = None) -> BoxSpec:
+    """A judge's box: the task's limits with the verifier's clock, and never a socket to a model."""
+    places = case.task.places or (case.task.workdir,)
+    own = tuple(dict.fromkeys((*places, case.task.workdir))) if workspace else ()
+    scratch = () if case.task.image else ("/tmp",)
     return BoxSpec(
-        writable=(*own, "/tmp", *writable),
-        limits=replace(case.task.limits, seconds=case.seconds),
+        writable=(*own, *scratch, *writable),
+        limits=replace(case.task.limits, seconds=seconds or case.seconds),
         image=case.task.image,
         profile="compat" if case.task.image else "strict",
     )

@@ -7,12 +7,13 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
+import reprlib
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,10 +21,39 @@ from sica.errors import UsageError
 from sica.model import File, Files
 
 SCHEMAS = ("1.0", "1.1", "1.2", "1.3", "1.4")
-JUNK_DIRS = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"})
-JUNK_NAMES = ("*.pyc", "*.pyo", ".DS_Store", "*.swp", "*~")
+SINGLE = ("task.toml", "instruction.md", "README.md", "trajectory.json")
+DIRECTORIES = ("environment", "tests", "solution", "steps")
+IGNORED = ("__pycache__/", "*.pyc", ".DS_Store", "*.swp", "*.swo", "*~")
+ROOT: tuple[str | int | None, ...] = (None, "root", "0", 0)
+INSTRUCTION_BYTES = 120_000
+"""Linux takes no argument above 128 KiB, and an agent may ask for its instruction as one."""
+SYSTEM = frozenset(
+    [
+        *(
+            "bin",
+            "boot",
+            "dev",
+            "etc",
+            "lib",
+            "lib32",
+            "lib64",
+            "libx32",
+            "opt",
+            "proc",
+            "run",
+            "sbin",
+            "sys",
+        ),
+        *("tmp", "usr", "var", "agent", "task", "tests", "logs", "gw", "judge", "site", "solution"),
+    ]
+)
+"""Top directories that a box has already: files of a task there need an image of its own."""
 
 Grading = Literal["auto", "split", "two-box", "script"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+Value = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+MOST = 10_000_000
+"""Of seconds and of megabytes: what is larger is a slip of the pen, and engines refuse it with worse words."""
 
 
 class Table(BaseModel):
@@ -64,31 +94,33 @@ class Named(Table):
 
 
 class Agent(Table):
-    timeout_sec: float | None = Field(None, gt=0, allow_inf_nan=False)
+    timeout_sec: float | None = Field(None, gt=0, le=MOST)
+    user: str | int | None = None
     network_mode: str | None = None
 
 
 class Environment(Table):
     network_mode: Literal["public", "no-network", "allowlist"] | None = None
     allow_internet: bool | None = None
-    build_timeout_sec: float = Field(600.0, gt=0)
+    build_timeout_sec: float = Field(600.0, gt=0, le=MOST)
     docker_image: str | None = None
     os: str = "linux"
-    cpus: float | None = Field(None, gt=0)
-    memory_mb: int | None = Field(None, gt=0)
+    cpus: float | None = Field(None, gt=0, le=1024)
+    memory_mb: int | None = Field(None, gt=0, le=MOST)
     memory: str | int | None = None
-    storage_mb: int | None = Field(None, gt=0)
+    storage_mb: int | None = Field(None, gt=0, le=MOST)
     storage: str | int | None = None
     gpus: int | None = None
     tpu: Mapping[str, Any] | None = None
     mcp_servers: tuple[Mapping[str, Any], ...] = ()
-    env: Mapping[str, str] = Field(default_factory=dict)
+    env: Mapping[Name, Value] = Field(default_factory=dict)
     workdir: str | None = None
 
 
 class Verifier(Table):
-    timeout_sec: float = Field(600.0, gt=0, allow_inf_nan=False)
-    env: Mapping[str, str] = Field(default_factory=dict)
+    timeout_sec: float = Field(600.0, gt=0, le=MOST)
+    user: str | int | None = None
+    env: Mapping[Name, Value] = Field(default_factory=dict)
     network_mode: str | None = None
     environment_mode: Literal["shared", "separate"] | None = None
     environment: Mapping[str, Any] | None = None
@@ -116,8 +148,8 @@ KNOWN = {
     # What Harbor defines and we can leave alone without a word.
     "": {"source", "multi_step_reward_strategy", "artifacts"},
     "task": {"version", "authors", "keywords"},
-    "agent": {"user", "allowed_hosts"},
-    "verifier": {"user", "allowed_hosts", "collect"},
+    "agent": {"allowed_hosts"},
+    "verifier": {"allowed_hosts", "collect"},
     "environment": {"allowed_hosts", "gpu_types", "skills_dir", "healthcheck"},
 }
 
@@ -159,11 +191,36 @@ class Folder:
 
     @property
     def workspace(self) -> tuple[str, ...]:
-        return self.sica.workspace or (self.workdir,)
+        """The directories that are the deliverable, none within another."""
+        return places(self.sica.workspace, self.workdir, () if self.needs_image else self._outside)
+
+    @property
+    def _outside(self) -> tuple[str, ...]:
+        tops = {
+            "/" + place.split("/")[1] for _, place in self.recipe.copies if not _within(place, self.workdir)
+        }
+        return tuple(sorted(tops))
 
     @property
     def needs_image(self) -> bool:
-        return bool(self.table.environment.docker_image or self.recipe.needs_build)
+        return bool(self.table.environment.docker_image or self.needs_build)
+
+    @property
+    def needs_build(self) -> str:
+        """What only a real build can give, or ""."""
+        far = [place for _, place in self.recipe.copies if not _within(place, self.workdir)]
+        taken = [place for place in far if place.count("/") < 2 or place.split("/")[1] in SYSTEM]
+        taken += [
+            p
+            for p in (self.workdir, *self.sica.workspace)
+            if SYSTEM.intersection(PurePosixPath(p).parts[1:2])
+        ]
+        return self.recipe.needs_build or (f"files in {taken[0]}" if taken else "")
+
+    @property
+    def states_workdir(self) -> bool:
+        """Whether the folder says where the agent starts; else a built image may."""
+        return bool(self.table.environment.workdir or self.recipe.workdir)
 
     @property
     def grading(self) -> str:
@@ -173,9 +230,19 @@ class Folder:
         return "split" if (self.path / "tests" / "checks.json").is_file() else "script"
 
 
+def places(declared: Sequence[str], workdir: str, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """The declared directories, else the workdir and more; none that lies within another."""
+    wanted = tuple(dict.fromkeys(PurePosixPath(each).as_posix() for each in (declared or (workdir, *more))))
+    return tuple(p for p in wanted if not any(p != other and _within(p, other) for other in wanted))
+
+
+def _within(place: str, directory: str) -> bool:
+    return PurePosixPath(place).is_relative_to(directory)
+
+
 def read(path: Path) -> Folder:
     """Read one task folder. Raises UsageError that names the file, the key, the value and the cure."""
-    raw = _toml(path / "task.toml")
+    raw = toml(path / "task.toml")
     table = _validated(path / "task.toml", raw)
     instruction = _instruction(path / "instruction.md")
     _schema(path / "task.toml", table)
@@ -196,15 +263,16 @@ def read(path: Path) -> Folder:
     return folder
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def toml(path: Path) -> dict[str, Any]:
+    """A file of TOML. Raises UsageError that names the line."""
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file", "a task is a folder with task.toml")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such file", "a task is a folder with task.toml") from None
-    except UnicodeDecodeError as e:
-        raise UsageError(f"{path}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from None
+        return tomllib.loads(_text(path).replace("\r\n", "\n"))
     except tomllib.TOMLDecodeError as e:
         raise UsageError(f"{path}: broken TOML: {e}", "mend the line it names") from None
+    except RecursionError:
+        raise UsageError(f"{path}: broken TOML: nested too deeply", "write it flat") from None
 
 
 def _validated(path: Path, raw: Mapping[str, Any]) -> TaskTable:
@@ -214,29 +282,36 @@ def _validated(path: Path, raw: Mapping[str, Any]) -> TaskTable:
         first = e.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         more = f" (and {e.error_count() - 1} more)" if e.error_count() > 1 else ""
-        raise UsageError(
-            f"{path}: {key} = {first['input']!r}: {first['msg']}{more}", f"change {key}"
-        ) from None
+        value = reprlib.repr(first["input"])
+        raise UsageError(f"{path}: {key} = {value}: {first['msg']}{more}", f"change {key}") from None
 
 
 def _instruction(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such file", "write what the agent is to do in it") from None
-    except UnicodeDecodeError as e:
-        raise UsageError(f"{path}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from None
-    kept = [line for line in text.splitlines(keepends=True) if "canary GUID" not in line.replace("_", " ")]
-    if not "".join(kept).strip():
+    """What the agent is told, byte for byte but for lines with a benchmark's canary."""
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file", "write what the agent is to do in it")
+    text = _text(path)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+    kept = "".join(line for line in lines if "canary GUID" not in line.replace("_", " "))
+    if not kept.strip():
         raise UsageError(f"{path}: empty", "write what the agent is to do in it")
-    return "".join(kept)
+    if "\0" in kept:
+        raise UsageError(
+            f"{path}: a NUL at character {kept.index(chr(0))}", "no argument can hold it: remove it"
+        )
+    if len(kept.encode()) > INSTRUCTION_BYTES:
+        raise UsageError(
+            f"{path}: {len(kept.encode())} bytes; an instruction may have {INSTRUCTION_BYTES}",
+            "put the long part into a file of the workspace",
+        )
+    return kept
 
 
 def _schema(path: Path, table: TaskTable) -> None:
     stated = table.schema_version or table.version
     if stated is not None and stated not in SCHEMAS:
         raise UsageError(
-            f"{path}: schema_version = {stated!r} is not known",
+            f"{path}: schema_version = {reprlib.repr(stated)} is not known",
             f"known are {', '.join(SCHEMAS)}; or update sica",
         )
 
@@ -257,11 +332,14 @@ def _check_places(path: Path, folder: Folder) -> None:
     for key, values in places.items():
         for place in values:
             pure = PurePosixPath(place)
-            if not pure.is_absolute() or ".." in pure.parts or pure == PurePosixPath("/"):
+            plain = pure.is_absolute() and ".." not in pure.parts and place.isprintable() and "," not in place
+            if not plain or pure == PurePosixPath("/") or place.startswith("//") or ":" in place:
                 raise UsageError(
-                    f"{path}: {key} = {place!r} is not an absolute directory below /", "write it like '/app'"
+                    f"{path}: {key} = {reprlib.repr(place)} is not a plain absolute directory below /",
+                    "write it like '/app'",
                 )
     memory_mb(path, folder.table)
+    storage_mb(path, folder.table)
 
 
 def unknown_keys(table: TaskTable) -> Iterator[str]:
@@ -299,9 +377,14 @@ def _megabytes(path: Path, key: str, text: str | int) -> int:
     """Harbor's older sizes: "2G", "512M", "1024K", or plain megabytes."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", str(text), re.IGNORECASE)
     if not found or not float(found[1]):
-        raise UsageError(f"{path}: {key} = {text!r} is not a size", "write it like '2G' or '512M'")
+        raise UsageError(
+            f"{path}: {key} = {reprlib.repr(text)} is not a size", "write it like '2G' or '512M'"
+        )
     factor = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024 * 1024}[found[2].upper()]
-    return max(1, round(float(found[1]) * factor))
+    size = float(found[1]) * factor
+    if size > MOST:
+        raise UsageError(f"{path}: {key} = {reprlib.repr(text)} is too much", f"at most {MOST} megabytes")
+    return max(1, round(size))
 
 
 # ── what we cannot give ───────────────────────────────────────────────────────────────────────────
@@ -316,9 +399,14 @@ def _unsupported(path: Path, table: TaskTable) -> tuple[str, ...]:
         "allowlist networking": "allowlist"
         in (environment.network_mode, table.agent.network_mode, table.verifier.network_mode),
         "mcp_servers": bool(environment.mcp_servers),
+        "agent.user": table.agent.user not in ROOT,
+        "verifier.user": table.verifier.user not in ROOT,
+        "verifier.collect": bool((table.verifier.model_extra or {}).get("collect")),
         "multi-step": bool(table.steps) or (path / "steps").is_dir(),
         "separate verifier image": table.verifier.environment is not None
         or (path / "tests" / "Dockerfile").is_file(),
+        ".harborignore": any(path.glob("tests/**/.harborignore"))
+        or any(path.glob("solution/**/.harborignore")),
         "compose": _composed(path / "environment"),
     }
     return tuple(f"unsupported: {name}" for name, there in facts.items() if there)
@@ -328,32 +416,124 @@ def _composed(environment: Path) -> bool:
     return any((environment / f"docker-compose.{ending}").is_file() for ending in ("yaml", "yml"))
 
 
-# ── digest ────────────────────────────────────────────────────────────────────────────────────────
+# ── what belongs to a task, and its digest ────────────────────────────────────────────────────────
 
 
-def task_files(path: Path) -> Iterator[tuple[str, Path]]:
-    """(POSIX name, file) of everything in the folder that is not junk, sorted by name."""
-    found = []
-    for file in path.rglob("*"):
-        name = file.relative_to(path)
-        if JUNK_DIRS.intersection(name.parts) or any(fnmatch.fnmatch(file.name, glob) for glob in JUNK_NAMES):
+def task_files(root: Path) -> tuple[tuple[str, Path], ...]:
+    """(POSIX name, file) of everything that makes the task, sorted by name: what Harbor hashes.
+
+    A `.gitignore` in the root replaces the default list of junk, as it does for Harbor.
+    """
+    own = root / ".gitignore"
+    lines = _text(own).splitlines() if own.is_file() else IGNORED
+    ignored = gitignore(lines)
+    found = [path for name in SINGLE if (path := root / name).exists() or path.is_symlink()]
+    for name in DIRECTORIES:
+        found += (root / name).rglob("*") if (root / name).is_dir() else ()
+    kept = []
+    for path in found:
+        name = path.relative_to(root).as_posix()
+        if ignored(name):
             continue
-        if file.is_symlink():
-            raise UsageError(f"{file}: a task may not hold links", "put the file itself there")
-        if file.is_file():
-            found.append((name.as_posix(), file))
-    return iter(sorted(found))
+        if path.is_symlink():
+            raise UsageError(f"{path}: a task may not hold links", "put the file itself there")
+        if path.is_file():
+            kept.append((_utf8(path, name), path))
+    return tuple(sorted(kept))
 
 
-def digest(path: Path) -> str:
-    """sha256 over sorted (name, executable or not, sha256 of the bytes): any changed byte, name or mode is
-    another task. As Harbor's content digest, with the mode added, because it decides what a test can run."""
+def files_below(root: Path, part: str) -> Iterator[tuple[str, Path]]:
+    """The task's files in one of its directories, by the name below it."""
+    for name, path in task_files(root):
+        if name.startswith(part + "/"):
+            yield name.removeprefix(part + "/"), path
+
+
+def digest(root: Path) -> str:
+    """Harbor's content digest, hexadecimal: its locks and dataset.toml write it after `sha256:`."""
     outer = hashlib.sha256()
-    for name, file in task_files(path):
-        inner = hashlib.sha256(file.read_bytes()).hexdigest()
-        mode = "x" if file.stat().st_mode & 0o100 else "-"
-        outer.update(f"{name}\0{mode}\0{inner}\n".encode())
+    for name, path in task_files(root):
+        outer.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return outer.hexdigest()
+
+
+def gitignore(lines: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a file's path is ignored: the last line that matches it or a directory above it decides."""
+    rules = [rule for line in lines if (rule := _rule(line)) is not None]
+
+    def ignored(name: str) -> bool:
+        return next((drops for pattern, drops in reversed(rules) if pattern.match(name)), False)
+
+    return ignored
+
+
+def _rule(line: str) -> tuple[re.Pattern[str], bool] | None:
+    body = re.sub(r"(?<!\\)\s+$", "", line.rstrip("\n"))
+    if not body or body.startswith("#"):
+        return None
+    drops = not body.startswith("!")
+    body = body.removeprefix("!")
+    only_directories = body.endswith("/")
+    anchored = "/" in body.rstrip("/")
+    parts = [part for part in body.strip("/").split("/") if part]
+    if not parts:
+        return None
+    if not anchored and parts != ["**"]:
+        parts = ["**", *parts]
+    below = "/.*" if only_directories else "(?:/.*)?"
+    if parts[-1] == "*" and parts[-2:-1] != ["**"] and not only_directories:
+        below = ""  # `a/*` is what lies in a, and not below that: so says the library that Harbor asks
+    return re.compile(_pattern(parts) + below + r"\Z", re.DOTALL), drops
+
+
+def _pattern(parts: list[str]) -> str:
+    """One regular expression for the path's names; `**` stands for any number of them."""
+    text = ""
+    for n, part in enumerate(parts):
+        last = n == len(parts) - 1
+        if part == "**":
+            text += ".+" if last else "(?:[^/]+/)*"
+        else:
+            text += _glob(part) + ("" if last else "/")
+    return text
+
+
+def _glob(part: str) -> str:
+    text, at = "", 0
+    while at < len(part):
+        char, at = part[at], at + 1
+        closing = part.find("]", at + 1 + (part[at : at + 1] in ("!", "^"))) if char == "[" else -1
+        if char == "*":
+            text += "[^/]*"
+        elif char == "?":
+            text += "[^/]"
+        elif closing > 0:
+            inner, at = part[at:closing], closing + 1
+            negated = inner[0] in "!^"
+            text += "[" + "^" * negated + inner[negated:].replace("\\", "\\\\").replace("[", "\\[") + "]"
+        else:
+            if char == "\\" and at < len(part):
+                char, at = part[at], at + 1
+            text += re.escape(char)
+    return text
+
+
+def _text(path: Path) -> str:
+    """A file's text with its own line ends. Raises UsageError when there is none."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise UsageError(f"{path}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from None
+    except OSError as e:
+        raise UsageError(f"{path}: {e.strerror}", "make it a readable file") from None
+
+
+def _utf8(path: Path, name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{path.parent}: the name {path.name!a} is not UTF-8", "rename it") from None
+    return name
 
 
 # ── the Dockerfile ────────────────────────────────────────────────────────────────────────────────
@@ -366,15 +546,15 @@ def _recipe(path: Path) -> Recipe:
     copies: list[tuple[tuple[str, ...], str]] = []
     env: list[tuple[str, str]] = []
     workdir, needs, stages = "", "", 0
-    for word, rest in _instructions(path.read_text(encoding="utf-8")):
+    for word, rest in _instructions(_text(path)):
         match word:
             case "FROM":
                 stages += 1
                 needs = needs or ("a second FROM" if stages > 1 else "")
             case "WORKDIR":
                 workdir = (PurePosixPath(workdir or "/") / rest.strip("\"'")).as_posix()
-            case "ENV":
-                env += _env(rest)
+            case "ENV" if (pairs := _env(rest)) is not None:
+                env += pairs
             case "COPY" if (copy := _copy(rest, workdir or "/")) is not None:
                 copies.append(copy)
             case _:
@@ -391,22 +571,37 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
         yield word.upper(), rest.strip()
 
 
-def _env(rest: str) -> list[tuple[str, str]]:
-    if "=" not in rest.split(None, 1)[0]:
+def _env(rest: str) -> list[tuple[str, str]] | None:
+    """None when it is not plain enough to be read without a build."""
+    words = _words(rest)
+    if not words:
+        return None
+    if "=" not in words[0]:
         name, _, value = rest.partition(" ")
-        return [(name, value.strip())]
-    return [(name, value) for name, _, value in (word.partition("=") for word in shlex.split(rest))]
+        return [(name, value.strip())] if value.strip() else None
+    pairs = [word.partition("=") for word in words]
+    return [(name, value) for name, _, value in pairs] if all(sep for _, sep, _ in pairs) else None
+
+
+def _words(rest: str) -> list[str]:
+    """Empty when a quote is left open."""
+    try:
+        return shlex.split(rest)
+    except ValueError:
+        return []
 
 
 def _copy(rest: str, workdir: str) -> tuple[tuple[str, ...], str] | None:
     """None when only a build can do it: options, URLs, here-documents."""
     if rest.startswith("[") or "<<" in rest:
         return None
-    words = [word for word in shlex.split(rest) if not word.startswith(("--chown=", "--chmod="))]
+    words = [word for word in _words(rest) if not word.startswith(("--chown=", "--chmod="))]
     if len(words) < 2 or any(word.startswith("--") or "://" in word for word in words):
         return None
     *sources, target = words
     place = target if target.startswith("/") else f"{workdir.rstrip('/')}/{target.removeprefix('./')}"
+    if ".." in PurePosixPath(place).parts:
+        return None
     ends_in_directory = target.endswith("/") or target in (".", "./") or len(sources) > 1
     return tuple(sources), place.rstrip("./") + "/" if ends_in_directory else place
 
@@ -415,24 +610,27 @@ def copied(folder: Folder) -> Files:
     """What the Dockerfile's COPY instructions lay down, by absolute box path."""
     context = folder.path / "environment"
     ignored = _dockerignore(context / ".dockerignore")
+    there = {
+        name: path for name, path in files_below(folder.path, "environment") if not _is_ignored(name, ignored)
+    }
     laid: dict[str, File] = {}
     for sources, target in folder.recipe.copies:
         for source in sources:
-            laid |= _laid(context, source, target, ignored)
+            laid |= _laid(context, there, source, target)
     return laid
 
 
 def _dockerignore(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         return ()
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in _text(path).splitlines()]
     globs = tuple(line.strip("/") for line in lines if line and not line.startswith("#"))
     if any(glob.startswith("!") for glob in globs):
         raise UsageError(f"{path}: exceptions (!) are not supported", "list what to leave out instead")
     return globs
 
 
-def _laid(context: Path, source: str, target: str, ignored: tuple[str, ...]) -> dict[str, File]:
+def _laid(context: Path, there: Mapping[str, Path], source: str, target: str) -> dict[str, File]:
     """Docker's rule: a directory's contents are copied, a file keeps its name when the target is a
     directory.
     """
@@ -441,27 +639,22 @@ def _laid(context: Path, source: str, target: str, ignored: tuple[str, ...]) -> 
         raise UsageError(
             f"{context / 'Dockerfile'}: COPY {source!r} leaves the folder", "copy from inside it"
         )
-    matches = sorted(context.glob(pure.as_posix())) if set("*?[") & set(source) else [context / pure]
+    wanted = re.compile("".join(_pattern(list(pure.parts))) + r"(?P<below>/.*)?\Z", re.DOTALL)
     laid: dict[str, File] = {}
-    for match in matches:
-        if not match.exists():
-            raise UsageError(
-                f"{context / 'Dockerfile'}: COPY {source!r}: no such file", "add it or drop the line"
-            )
-        files = [match] if match.is_file() else [file for _, file in _below(match)]
-        for file in files:
-            if _is_ignored(file.relative_to(context).as_posix(), ignored):
-                continue
-            if match.is_file():
-                place = target + file.name if target.endswith("/") else target
-            else:
-                place = f"{target.rstrip('/')}/{file.relative_to(match).as_posix()}"
-            laid[place] = File(file.read_bytes(), bool(file.stat().st_mode & 0o100))
+    for name, path in there.items():
+        found = wanted.match(name) if pure.parts else None
+        if pure.parts and found is None:
+            continue
+        below = (found["below"] or "").lstrip("/") if found else name
+        place = target + path.name if target.endswith("/") else target
+        if below:
+            place = f"{target.rstrip('/')}/{below}"
+        laid[place] = File(path.read_bytes(), bool(path.stat().st_mode & 0o100))
+    if not laid and not (context / pure).is_dir():
+        raise UsageError(
+            f"{context / 'Dockerfile'}: COPY {source!r}: no such file", "add it or drop the line"
+        )
     return laid
-
-
-def _below(directory: Path) -> list[tuple[str, Path]]:
-    return list(task_files(directory))
 
 
 def _is_ignored(name: str, globs: tuple[str, ...]) -> bool:

@@ -173,6 +173,10 @@ class Task:
     """split | two-box | script (docs/tasks.md); script is the weak one, and every score says which it was."""
     image: str | None = None
     """What the task's own Dockerfile builds, when it needs one built."""
+    places: tuple[str, ...] = ()
+    """Directories that are the deliverable: what goes from the agent's box to the judge; empty: the workdir."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Environment that the task brings: of its Dockerfile, its image and its table."""
     folder: str = ""
 
     @property

@@ -154,8 +154,14 @@ class Benchmark(Protocol):
 
     def tasks(self) -> Sequence[Task]: ...
 
+    def prepare(self, task: Task, sandbox: Sandbox, cancel: threading.Event | None = None) -> Task:
+        """Called before every trial: the task as it can be done now, its own image made or fetched.
+
+        A task that needs no image comes back as it is. Raises SandboxError when the image cannot be had.
+        """
+
     def workspace(self, task: Task) -> Files:
-        """What the agent starts from: absolute box paths."""
+        """What is put before the agent, by absolute box path; what an image brings is not among it."""
 
     def grade(
         self, task: Task, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None

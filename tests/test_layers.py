@@ -26,7 +26,7 @@ OUTSIDE = {
         "launcher",
         "cgroups",
     ),
-    *("owner", "gateways", "benchmarks", "harbor", "grading", "twobox", "benchcheck"),
+    *("owner", "gateways", "benchmarks", "harbor", "dataset", "images", "grading", "twobox", "benchcheck"),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}
 SHARED = {
@@ -34,7 +34,9 @@ SHARED = {
     "broker": {"traces"},
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},
-    "benchmarks": {"grading", "harbor", "wire"},
+    "benchmarks": {"grading", "harbor", "dataset", "images", "wire"},
+    "dataset": {"harbor"},
+    "images": {"harbor"},
     "grading": {"twobox", "harbor", "wire"},
     "twobox": {"wire"},
     "benchcheck": {"grading", "harbor"},

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sica import harbor
@@ -211,32 +210,118 @@ def test_anything_else_needs_an_image_of_its_own(task: Path, line: str) -> None:
     assert read.image == f"sica-task:{read.digest[:32]}"
 
 
-def test_a_copy_out_of_the_workdir_is_unsupported(task: Path) -> None:
-    write(task, {"environment/Dockerfile": "FROM x:1\nWORKDIR /app\nCOPY d /data\n", "environment/d": "d"})
-    assert FolderBenchmark(task, "demo").unsupported["hello"] == (
-        "unsupported: COPY to /data outside the workdir",
-    )
+def test_a_copy_to_outside_the_workdir_is_part_of_the_deliverable(task: Path) -> None:
+    dockerfile = "FROM x:1\nWORKDIR /app\nCOPY d /data/in/\nCOPY d .\n"
+    write(task, {"environment/Dockerfile": dockerfile, "environment/d": "d"})
+    benchmark = FolderBenchmark(task, "demo")
+    (read,) = benchmark.tasks()
+    assert sorted(benchmark.workspace(read)) == ["/app/d", "/data/in/d"]
+    assert (read.places, read.image) == (("/app", "/data"), None)
 
 
-def test_any_changed_byte_name_or_mode_is_another_task(task: Path) -> None:
+@pytest.mark.parametrize("place", ["/etc/d", "/usr/share/d", "/d", "/tmp/d"])
+def test_a_copy_into_the_system_needs_an_image(task: Path, place: str) -> None:
+    write(task, {"environment/Dockerfile": f"FROM x:1\nCOPY d {place}\n", "environment/d": "d"})
+    benchmark = FolderBenchmark(task, "demo")
+    assert benchmark.unsupported == {}
+    assert benchmark.unsupported_in("bubblewrap") == {
+        "hello": (f"unsupported: files in {place} in the Dockerfile without Docker",)
+    }
+
+
+def test_several_declared_directories_travel_and_none_twice(task: Path) -> None:
+    (read,) = FolderBenchmark(
+        toml(task, '[metadata.sica]\nworkspace = ["/app/out", "/data", "/app/out/deep"]\n'), "demo"
+    ).tasks()
+    assert read.places == ("/app/out", "/data")
+
+
+# ── the digest ────────────────────────────────────────────────────────────────────────────────────
+
+PACKAGED = {
+    # Computed with Packager.compute_content_hash of harbor 0.25.0.
+    "27a0901928352809714a377eafe3403e887363989de1e49caaf6a251cb0eac43": {
+        "task.toml": "a",
+        "instruction.md": "b",
+        "README.md": "c",
+        "notes.txt": "not hashed",
+        "tests/test.sh": "d",
+        "environment/Dockerfile": "FROM x\n",
+        "solution/solve.sh": "e",
+    },
+    "79788e97a0e49580d8f29869613f29d1ed52836f7afb0fed4297a8d55201d966": {
+        "task.toml": "a",
+        "instruction.md": "b",
+        "tests/__pycache__/x.pyc": "1",
+        "tests/a.pyc": "2",
+        "tests/b.py~": "3",
+        "tests/.x.swp": "4",
+        "tests/.pytest_cache/v": "5",
+        "environment/.git/HEAD": "ref",
+        "tests/test.sh": "d",
+    },
+    "91c72b7c200fd2b93689e80ab70f06806215ba41af689aa85f8a827c2d4b3126": {
+        "task.toml": "a",
+        "instruction.md": "b",
+        ".gitignore": "# c\n*.log\n!keep.log\nbuild/\n/tests/private\nenvironment/**/x.txt\nda?a[0-9]\n\\!odd\n",
+        "tests/a.log": "1",
+        "tests/keep.log": "2",
+        "environment/build/z": "3",
+        "environment/src/build/z": "4",
+        "tests/private/p": "5",
+        "environment/a/b/x.txt": "6",
+        "environment/x.txt": "7",
+        "environment/data1": "8",
+        "environment/datax": "9",
+        "tests/__pycache__/x.pyc": "kept now",
+        "tests/!odd": "10",
+        "environment/build2": "11",
+    },
+    "e1069dae03152cde357ebd9e1de7d30cc1400e6f33e467067e875af68da0e954": {
+        "task.toml": "a",
+        "instruction.md": "b",
+        "tests/ü b/ñ.py": "1",
+        "tests/Z": "2",
+        "tests/a-b": "3",
+        "tests/a/b": "4",
+        "steps/one/tests/test.sh": "5",
+        "trajectory.json": "{}",
+    },
+}
+
+
+@pytest.mark.parametrize("digest", PACKAGED)
+def test_the_digest_is_harbors_own(tmp_path: Path, digest: str) -> None:
+    assert harbor.digest(write(tmp_path, PACKAGED[digest])) == digest
+
+
+def test_any_changed_byte_or_name_is_another_task(task: Path) -> None:
     seen = {harbor.digest(task)}
     (task / "tests/test.sh").write_text("echo 0 > /logs/verifier/reward.txt\n")
     seen.add(harbor.digest(task))
-    (task / "tests/test.sh").chmod(0o755)
-    seen.add(harbor.digest(task))
-    (task / "instruction.md").rename(task / "instructions.md")
+    (task / "tests/test.sh").rename(task / "tests/run.sh")
     seen.add(harbor.digest(task))
     write(task, {"solution/solve.sh": ""})
     seen.add(harbor.digest(task))
-    assert len(seen) == 5
+    assert len(seen) == 4
 
 
-def test_junk_does_not_change_the_digest(task: Path) -> None:
-    before = harbor.digest(task)
+def test_what_the_digest_does_not_know_is_given_to_nobody(task: Path) -> None:
     write(
-        task, {"tests/__pycache__/a.pyc": "x", ".git/HEAD": "ref", "tests/.pytest_cache/v": "1", "x.pyc": "x"}
+        task,
+        {
+            "environment/Dockerfile": "FROM x:1\nWORKDIR /app\nCOPY . .\n",
+            "environment/a.py": "a",
+            "environment/a.pyc": "junk",
+            "environment/__pycache__/b.pyc": "junk",
+            "tests/__pycache__/c.pyc": "junk",
+            "answers.txt": "beside the folders",
+        },
     )
-    assert harbor.digest(task) == before
+    benchmark = FolderBenchmark(task, "demo")
+    (read,) = benchmark.tasks()
+    assert sorted(benchmark.workspace(read)) == ["/app/Dockerfile", "/app/a.py"]
+    assert sorted(benchmark.case(read).tests) == ["test.sh"]
 
 
 @given(st.dictionaries(st.text("ab", min_size=1, max_size=4), st.binary(max_size=4), min_size=1, max_size=4))
@@ -245,13 +330,168 @@ def test_two_folders_share_a_digest_only_when_they_are_equal(
 ) -> None:
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     for root in (one, two):
+        (root / "tests").mkdir()
         for name, data in files.items():
-            (root / name).write_bytes(data)
+            (root / "tests" / name).write_bytes(data)
     assert harbor.digest(one) == harbor.digest(two)
-    victim = two / sorted(files)[0]
+    victim = two / "tests" / sorted(files)[0]
     victim.write_bytes(victim.read_bytes() + b"!")
     assert harbor.digest(one) != harbor.digest(two)
-    assert not stat.S_IMODE(victim.stat().st_mode) & 0o100
+
+
+# ── data sets ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def data_set(task: Path, name: str, digest: str) -> Path:
+    text = f'[dataset]\nname = "demo/set"\n[[tasks]]\nname = "{name}"\ndigest = "{digest}"\n'
+    return write(task.parent, {"dataset.toml": text})
+
+
+@pytest.mark.parametrize("name", ["demo/hello", "other/hello"])
+def test_a_data_set_names_its_tasks(task: Path, name: str) -> None:
+    write(task.parent / "more", {"task.toml": MINIMAL, "instruction.md": "x", "tests/test.sh": ""})
+    root = data_set(task, name, f"sha256:{harbor.digest(task)}")
+    assert [each.name for each in FolderBenchmark(root, "demo").tasks()] == ["hello"]
+    assert [each.name for each in open_benchmark(str(root / "dataset.toml")).tasks()] == ["hello"]
+
+
+def test_a_task_that_is_not_the_one_that_was_meant_is_an_error(task: Path) -> None:
+    root = data_set(task, "demo/hello", "sha256:" + "0" * 64)
+    with pytest.raises(
+        UsageError, match=rf"dataset.toml: demo/hello: digest = sha256:0+ but .*{harbor.digest(task)}"
+    ):
+        FolderBenchmark(root, "demo").tasks()
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "said"),
+    [
+        ("demo/gone", "sha256:" + "0" * 64, "demo/gone: there is no folder of this task"),
+        ("demo/hello", "md5:1", "demo/hello: digest = 'md5:1' is no digest"),
+        ("", "sha256:" + "0" * 64, "tasks.name = '' is no name"),
+    ],
+)
+def test_a_broken_data_set_says_what_is_wrong(task: Path, name: str, digest: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        FolderBenchmark(data_set(task, name, digest), "demo").tasks()
+    assert caught.value.hint
+
+
+def test_a_legacy_registry_says_what_to_do(tmp_path: Path) -> None:
+    write(tmp_path, {"registry.json": "[]"})
+    for place in (tmp_path, tmp_path / "registry.json"):
+        with pytest.raises(
+            UsageError, match=r"registry\.json: a legacy registry lists git addresses"
+        ) as caught:
+            open_benchmark(str(place)).tasks()
+        assert "clone" in caught.value.hint
+
+
+# ── words that break readers ──────────────────────────────────────────────────────────────────────
+
+SECTIONS = (
+    "",
+    "task",
+    "metadata",
+    "metadata.sica",
+    "agent",
+    "verifier",
+    "verifier.env",
+    "environment",
+    "environment.env",
+)
+KEY_WORDS = """
+name split grading workspace weight level calls usd timeout_sec memory memory_mb storage cpus gpus tpu os workdir
+docker_image mcp_servers env user steps network_mode environment_mode schema_version version build_timeout_sec ü
+"""
+KEYS = st.sampled_from(KEY_WORDS.split())
+WORDS = """
+-1 0 1 1e400 nan -inf 99999999999999999999999999 true '' 'x' '/' '/../a' '2G' "a\\u0000b" "/a\\nb" "\\U0001F600"
+[] ['/a','/b'] [[1]] {} {a=1} 1979-05-27 [{}] '${X}' 'linux' 'public' '1.0'
+"""
+VALUES = st.sampled_from([*WORDS.split(), "'" + "k" * 5000 + "'"])
+
+
+@given(st.dictionaries(st.tuples(st.sampled_from(SECTIONS), KEYS), VALUES, min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_a_broken_table_is_a_usage_error_or_a_reason_and_never_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, table: dict[tuple[str, str], str]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzzed"
+    text = ""
+    for section in SECTIONS:
+        lines = [f'"{key}" = {value}\n' for (where, key), value in table.items() if where == section]
+        if lines:
+            text += (f"[{section}]\n" if section else "") + "".join(lines)
+    write(folder, {"task.toml": text, "instruction.md": "Do it.\n", "tests/test.sh": ""})
+    benchmark = FolderBenchmark(folder, "demo")
+    try:
+        tasks = benchmark.tasks()
+    except UsageError as error:
+        assert "task.toml: " in str(error)
+        assert error.hint
+        assert any(key in str(error) for _, key in table) or "broken TOML" in str(error)
+        assert len(str(error)) < 1000
+    else:
+        assert tasks or benchmark.unsupported["fuzzed"]
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200))
+@settings(deadline=None)
+def test_any_dockerfile_is_read_or_needs_an_image(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "dockerfile"
+    write(folder, {"task.toml": MINIMAL, "instruction.md": "Do it.\n", "tests/test.sh": ""})
+    write(folder, {"environment/Dockerfile": f"FROM x\nENV {text}\nCOPY {text}\nWORKDIR {text}\n"})
+    try:
+        FolderBenchmark(folder, "demo").tasks()
+    except UsageError as error:
+        assert "dockerfile" in str(error)
+
+
+@pytest.mark.parametrize("name", ["spaces in it", "größe", "任务", "a[b]*?", "-dash", "quote'\"$(x)"])
+def test_a_task_may_have_any_printable_name(task: Path, name: str) -> None:
+    root = task.parent / "o ü"
+    write(root / name, {"task.toml": MINIMAL, "instruction.md": "x", "tests/test.sh": ""})
+    (read,) = FolderBenchmark(root, "o ü", names=[f"o ü/{name}"]).tasks()
+    assert (read.name, read.benchmark) == (name, "o ü")
+
+
+def test_a_name_with_a_line_end_is_refused(task: Path) -> None:
+    write(task.parent / "a\nb", {"task.toml": MINIMAL, "instruction.md": "x", "tests/test.sh": ""})
+    with pytest.raises(UsageError, match="is no name for a task"):
+        FolderBenchmark(task.parent, "demo").tasks()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cat <<EOF\nEOF\n",
+        "'\"`$(id)\\ {instruction} %s\r\n\tend",
+        "\ufeffmark\x0b\x0c\x1c\u2028\x85 lines",
+        "ü" * 60_000,
+    ],
+)
+def test_an_instruction_is_kept_byte_for_byte(task: Path, text: str) -> None:
+    (task / "instruction.md").write_bytes(text.encode())
+    assert harbor.read(task).instruction.encode() == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"do\0it", "NUL at character 2"),
+        (b"do\xff", "not UTF-8 at byte 2"),
+        (b" \n", "empty"),
+        (b"x" * 120_001, "120001 bytes; an instruction may have 120000"),
+    ],
+)
+def test_an_instruction_that_cannot_arrive_is_refused(task: Path, data: bytes, said: str) -> None:
+    (task / "instruction.md").write_bytes(data)
+    with pytest.raises(UsageError, match=f"instruction.md: .*{said}") as caught:
+        harbor.read(task)
+    assert caught.value.hint
 
 
 def test_a_link_in_a_task_is_refused(task: Path) -> None:

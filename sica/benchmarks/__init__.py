@@ -43,6 +43,8 @@ def open_benchmark(
         chosen = (*names, *([task] if task else []))
         return FolderBenchmark(known[name], name, names=chosen, runtime=runtime)
     path = Path(name_or_path).expanduser()
+    if path.name in ("dataset.toml", "registry.json") and path.is_file():
+        path = path.parent
     if path.is_dir():
         real = path.resolve()
         own = real.parent.name if (real / "task.toml").is_file() else real.name

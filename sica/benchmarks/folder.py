@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from os import getuid
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from sica import grading, harbor
-from sica.errors import UsageError, no_such
+from sica import dataset, grading, harbor, images
+from sica.errors import SandboxError, SandboxUnavailable, UsageError, no_such
 from sica.harbor import Folder
+from sica.images import Image
 from sica.model import Budget, File, Files, Grade, Limits, Task
 from sica.ports import Sandbox
 
@@ -32,6 +33,10 @@ class FolderBenchmark:
         self.name = name
         self.names = tuple(names)
         self._read: dict[str, Folder] = {}
+        self._lock = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
+        self._images: dict[str, tuple[Image, Files]] = {}
+        """By digest: the image, and the workspace that it brings."""
         self.runtime = runtime or Path(tempfile.gettempdir()) / f"box-{getuid()}" / "judge"
 
     @cached_property
@@ -52,17 +57,22 @@ class FolderBenchmark:
             raise UsageError(f"{self.root}: there is no such directory", "name a directory of task folders")
         if (self.root / "task.toml").is_file():
             return {self.root.name: self.root}
-        return {path.parent.name: path.parent for path in sorted(self.root.glob("*/task.toml"))}
+        there = {path.parent.name: path.parent for path in sorted(self.root.glob("*/task.toml"))}
+        return dataset.listed(self.root, there)
 
-    def read(self, name: str) -> tuple[Folder, tuple[str, ...]]:
-        """One folder and why this sica cannot run it. Raises UsageError when it is broken."""
+    def read(self, name: str, sandbox: str = "docker") -> tuple[Folder, tuple[str, ...]]:
+        """One folder and why this sandbox cannot run it. Raises UsageError when it is broken."""
         folder = self._named(name)
-        return folder, unsupported(folder)
+        return folder, unsupported(folder, sandbox)
 
     @property
     def unsupported(self) -> dict[str, tuple[str, ...]]:
-        """Tasks that are left out and why, by name."""
-        found = {name: unsupported(folder) for name, folder in self.folders.items()}
+        """Tasks that are left out in every sandbox and why, by name."""
+        return self.unsupported_in("docker")
+
+    def unsupported_in(self, sandbox: str) -> dict[str, tuple[str, ...]]:
+        """Tasks that cannot be run in this sandbox and why, by name. They are never scored."""
+        found = {name: unsupported(folder, sandbox) for name, folder in self.folders.items()}
         return {name: why for name, why in found.items() if why}
 
     def tasks(self) -> Sequence[Task]:
@@ -85,43 +95,66 @@ class FolderBenchmark:
             budget=Budget(usd=ours.usd, tokens=ours.tokens, calls=ours.calls),
             grading=folder.grading,
             image=_image(folder),
+            places=folder.workspace,
+            env=_environment(folder),
             folder=str(folder.path),
         )
 
     def workspace(self, task: Task) -> Files:
-        return harbor.copied(self._folder(task))
+        return {} if task.image else harbor.copied(self._folder(task))
+
+    def prepare(self, task: Task, sandbox: Sandbox, cancel: threading.Event | None = None) -> Task:
+        """The task with its image built or fetched, and what the image says of itself.
+
+        Nothing is built twice: the image's name is the task's digest. Raises SandboxError when it fails.
+        """
+        if task.image is None:
+            return task
+        folder = self._folder(task)
+        if sandbox.name != "docker":
+            raise SandboxError(f"{folder.path}: {unsupported(folder, sandbox.name)[-1]}")
+        with self._lock:
+            turn = self._turns.setdefault(folder.digest, threading.Lock())
+        with turn:
+            if folder.digest not in self._images:
+                image = images.ready(folder, _image(folder) or "")
+                ready = _in_image(task, folder, image)
+                self._images[folder.digest] = image, grading.pristine(ready, sandbox, cancel)
+        return _in_image(task, folder, self._images[folder.digest][0])
+
+    def pristine(self, task: Task) -> Files:
+        """The workspace before the agent came. Of a task with an image, after `prepare`."""
+        if task.image is None:
+            return self.workspace(task)
+        return self._images[task.digest][1]
 
     def grade(
         self, task: Task, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None
     ) -> Grade:
-        return grading.grade(self.case(task), left, sandbox, cancel)
+        try:
+            ready = self.prepare(task, sandbox, cancel)
+        except SandboxUnavailable:
+            raise
+        except SandboxError as error:
+            return Grade(None, task.grading, fault=str(error))
+        return grading.grade(self.case(ready), left, sandbox, cancel)
 
     def case(self, task: Task) -> grading.Case:
         folder = self._folder(task)
         return grading.Case(
             task=task,
-            pristine=self.workspace(task),
-            tests=below(folder.path / "tests"),
+            pristine=self.pristine(task),
+            tests=below(folder, "tests"),
             protect=folder.sica.protect,
             guards=folder.sica.guards,
             seconds=folder.table.verifier.timeout_sec,
-            env={**dict(folder.recipe.env), **folder.table.verifier.env},
+            env={**dict(task.env), **folder.table.verifier.env},
             runtime=self.runtime,
         )
 
     def solution(self, task: Task) -> Files:
         """The reference solution, by relative path. For checking the task, never for an agent."""
-        return below(self._folder(task).path / "solution")
-
-    def build(self, task: Task) -> str:
-        """Make the image that the task's Dockerfile describes, with network at this moment only; its name.
-
-        Nothing is built twice: the image's name is the task's digest. Raises SandboxError when it fails.
-        """
-        folder = self._folder(task)
-        if task.image is None or folder.table.environment.docker_image:
-            return task.image or ""
-        return _build(folder, task.image)
+        return below(self._folder(task), "solution")
 
     def _folder(self, task: Task) -> Folder:
         return self._named(task.name)
@@ -131,6 +164,8 @@ class FolderBenchmark:
         if name not in self._read:
             if name not in (paths := self.paths()):
                 raise no_such("task", f"{self.name}/{name}", [f"{self.name}/{each}" for each in paths])
+            if not name.isprintable():
+                raise UsageError(f"{paths[name]}: {name!a} is no name for a task", "rename the folder")
             self._read[name] = harbor.read(paths[name])
         return self._read[name]
 
@@ -141,38 +176,31 @@ def _chosen(there: list[str], names: tuple[str, ...], benchmark: str) -> list[st
     chosen: list[str] = []
     for name in names:
         wanted = name.removeprefix(f"{benchmark}/")
-        found = fnmatch.filter(there, wanted)
+        found = [wanted] if wanted in there else fnmatch.filter(there, wanted)
         if not found:
             raise no_such("task", name, there)
         chosen += [each for each in found if each not in chosen]
     return chosen
 
 
-def unsupported(folder: Folder) -> tuple[str, ...]:
-    """The reader's list, and what the seams cannot carry yet."""
+def unsupported(folder: Folder, sandbox: str = "docker") -> tuple[str, ...]:
+    """Why a task cannot be run in this sandbox: the reader's list, and what only an image can give."""
     reasons = list(folder.unsupported)
-    if not folder.needs_image:
-        outside = [place for _, place in folder.recipe.copies if not _within(place, folder.workdir)]
-        reasons += [f"unsupported: COPY to {place} outside the workdir" for place in outside]
-    far = [place for place in folder.workspace if not _within(place, folder.workdir)]
-    reasons += [f"unsupported: workspace {place} outside the workdir" for place in far]
     host = {**folder.table.environment.env, **folder.table.verifier.env}
     reasons += [
         f"unsupported: {key} takes a variable of the host" for key, value in host.items() if "${" in value
     ]
+    if folder.needs_image and sandbox != "docker":
+        image = folder.table.environment.docker_image
+        what = f"docker_image {image}" if image else f"{folder.needs_build} in the Dockerfile"
+        reasons.append(f"unsupported: {what} without Docker")
     return tuple(reasons)
 
 
-def _within(place: str, workdir: str) -> bool:
-    return PurePosixPath(place).is_relative_to(workdir)
-
-
-def below(directory: Path) -> dict[str, File]:
-    if not directory.is_dir():
-        return {}
+def below(folder: Folder, part: str) -> dict[str, File]:
     return {
         name: File(path.read_bytes(), bool(path.stat().st_mode & 0o100))
-        for name, path in harbor.task_files(directory)
+        for name, path in harbor.files_below(folder.path, part)
     }
 
 
@@ -192,31 +220,22 @@ def _limits(folder: Folder) -> Limits:
 def _image(folder: Folder) -> str | None:
     if folder.table.environment.docker_image:
         return folder.table.environment.docker_image
-    return f"sica-task:{folder.digest[:32]}" if folder.recipe.needs_build else None
+    return f"sica-task:{folder.digest[:32]}" if folder.needs_build else None
 
 
-def _build(folder: Folder, image: str) -> str:
-    import docker
+def _environment(folder: Folder) -> tuple[tuple[str, str], ...]:
+    own = {} if folder.needs_image else dict(folder.recipe.env)
+    return tuple(sorted({**own, **folder.table.environment.env}.items()))
 
-    from sica.errors import SandboxError, SandboxUnavailable
 
-    try:
-        client = docker.from_env()
-    except docker.errors.DockerException as e:
-        raise SandboxUnavailable(f"{folder.path.name} needs Docker to build its image: {e}") from e
-    try:
-        client.images.get(image)
-    except docker.errors.ImageNotFound:
-        try:
-            client.images.build(
-                path=str(folder.path / "environment"),
-                tag=image,
-                rm=True,
-                forcerm=True,
-                timeout=int(folder.table.environment.build_timeout_sec),
-            )
-        except (docker.errors.BuildError, docker.errors.APIError) as e:
-            raise SandboxError(f"{folder.path / 'environment' / 'Dockerfile'}: the build failed: {e}") from e
-    finally:
-        client.close()
-    return image
+def _in_image(task: Task, folder: Folder, image: Image) -> Task:
+    """The image's own words for what the folder left open."""
+    workdir = task.workdir if folder.states_workdir else image.workdir or task.workdir
+    env = {"HOME": "/root", **image.env, **dict(task.env)}
+    return replace(
+        task,
+        image=image.name,
+        workdir=workdir,
+        places=harbor.places(folder.sica.workspace, workdir),
+        env=tuple(sorted(env.items())),
+    )

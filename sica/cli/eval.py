@@ -104,6 +104,7 @@ def _measure(
     every = benchmark.tasks()
     tasks = [parts.capped(t, config) for t in parts.chosen(every, asked.task, asked.split, config.bench)]
     with parts.working(call, config, kind="eval", cancel=threading.Event()) as shop:
+        tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         ledger = shop.store.ledger
         ledger.see_tasks(every)
         known = tuple(ledger.agents())

@@ -76,6 +76,7 @@ def command(
     every = benchmark.tasks()
     tasks = [parts.capped(t, config) for t in parts.chosen(every, task, "", config.bench)]
     with parts.working(call, config, kind="evolve", task=task, cancel=threading.Event()) as shop:
+        tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         shop.store.ledger.see_tasks(every)
         archive = shop.archive(tasks, config.attempts)
         if not archive.agents:

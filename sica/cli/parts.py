@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SMOKE = "smoke"
 """The gate's benchmark: what every agent that works at all can do."""
 
+SAID = 5
+"""Tasks that cannot be run here and are named one by one."""
+
 _NOT_THE_EXPERIMENT = frozenset(
     ("max_cost", "max_tokens", "max_calls", "max_hours", "confirm_above", "workers", "children")
 )
@@ -141,6 +144,23 @@ def chosen(tasks: Sequence[Task], glob: str, split: str, benchmark: str) -> tupl
             f"{benchmark} has no task to run in split {split!r}", f"sica tasks --bench {benchmark}"
         )
     return tuple(wanted)
+
+
+def runnable(
+    call: Invocation, benchmark: FolderBenchmark, tasks: Sequence[Task], sandbox: Sandbox
+) -> list[Task]:
+    """The tasks that this sandbox can give; says which are left out and why. They are never scored."""
+    left_out = benchmark.unsupported_in(sandbox.name)
+    for name, why in list(left_out.items())[:SAID]:
+        call.say(f"left out {benchmark.name}/{report.clean(name)}: {report.clean('; '.join(why))}")
+    if len(left_out) > SAID:
+        call.say(f"left out {len(left_out) - SAID} more: sica tasks --bench {benchmark.name}")
+    kept = [task for task in tasks if task.name not in left_out]
+    if not kept:
+        raise UsageError(
+            f"{benchmark.name} has no task that can be run in {sandbox.name}", "sica doctor; sica tasks"
+        )
+    return kept
 
 
 def _splits(split: str) -> tuple[str, ...]:

@@ -26,10 +26,10 @@ def command(
     from sica.cli.parts import open_benchmark
 
     call: Invocation = ctx.obj
-    name = bench or call.settings().config.bench
-    found = open_benchmark(call, name)
-    tasks = found.tasks()
-    left_out = found.unsupported
+    config = call.settings().config
+    found = open_benchmark(call, bench or config.bench)
+    left_out = found.unsupported_in("bubblewrap" if config.sandbox == "bubblewrap" else "docker")
+    tasks = [task for task in found.tasks() if task.name not in left_out]
     if as_json:
         records = [
             {
