@@ -44,6 +44,18 @@ def run_lock(path: Path, command: Sequence[str] | None = None) -> Iterator[None]
         os.close(fd)
 
 
+def is_held(path: Path) -> bool:
+    """Whether a run is going. The kernel's list is read and no lock is tried: that could refuse a run that starts."""
+    try:
+        inode = path.stat().st_ino
+        locks = Path("/proc/locks").read_text()
+    except OSError:
+        return False  # no run was ever here, or the kernel does not tell
+    # 1: FLOCK  ADVISORY  WRITE 1234 00:2f:5678 0 EOF
+    held = (line.split() for line in locks.splitlines() if "->" not in line)
+    return any(f[1] == "FLOCK" and f[5].rpartition(":")[2] == str(inode) for f in held if len(f) > 5)
+
+
 def _open(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
