@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from sica.broker import HttpBroker
     from sica.traces import Traces
 
-SMOKE = "smoke"
-"""The gate's benchmark: what every agent that works at all can do."""
-
 _NOT_THE_EXPERIMENT = frozenset(
     ("max_cost", "max_tokens", "max_calls", "max_hours", "confirm_above", "workers", "children")
 )
@@ -115,7 +112,45 @@ def open_gateway(config: RunConfig, traces: Traces) -> Gateway:
 
     gateway = gateways.open_gateway(config.model, api_base=config.api_base or None, traces=traces)
     gateway.check(config.model)
+    if gateway.name == "litellm" and config.api_base:
+        require_answer(config.api_base)
     return gateway
+
+
+def require_answer(api_base: str) -> None:
+    """Raise UsageError unless something listens at the address; nothing is sent. A proxy is left to answer for it."""
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    try:
+        parts = urlsplit(api_base)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        port = 0
+    if not port or not parts.hostname:
+        raise UsageError(
+            f"api_base {api_base!r} is not an address", "such as http://127.0.0.1:8080/v1"
+        ) from None
+    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname):
+        return
+    try:
+        socket.create_connection((parts.hostname, port), timeout=10.0).close()
+    except OSError as error:
+        raise UsageError(
+            f"nothing answers at {api_base}: {error.strerror or error}",
+            "is the server running? see --api-base",
+        ) from error
+
+
+def open_smoke(call: Invocation, config: RunConfig) -> FolderBenchmark:
+    """The gate's benchmark; one without a task would let every agent pass."""
+    smoke = open_benchmark(call, config.smoke)
+    if not smoke.tasks():
+        raise UsageError(
+            f"the gate's benchmark {config.smoke} has no task that can be run here", "sica tasks"
+        )
+    return smoke
 
 
 @contextmanager
