@@ -140,11 +140,14 @@ class SqliteLedger:
         commit says, so that nothing is made twice and what it cost is known. Not beside a run that is going: it
         may be about to write that very row.
         """
-        known = {commit for (commit,) in self._rows("SELECT hash FROM agents")}
+        known: dict[str, int] = dict(self._rows("SELECT hash, number FROM agents"))
         told = {c for (c,) in self._rows("SELECT a.hash FROM improvements i JOIN agents a ON a.id = i.child")}
         every = list(agents)
         fresh = [a for a in every if a.commit not in known]
         untold = [a for a in every if a.operator == "self-edit" and a.parents and a.commit not in told]
+        for agent in every:
+            if known.get(agent.commit, agent.number) != agent.number:
+                raise _moved(agent, {number: commit for commit, number in known.items()}[agent.number])
         if not fresh and not untold:
             return ()
         with self._transaction() as run:
@@ -801,10 +804,7 @@ def _insert_agent(run: sqlite3.Connection, agent: Agent) -> bool:
         "SELECT hash FROM agents WHERE number = ? AND hash <> ?", (agent.number, agent.commit)
     ).fetchone()
     if other is not None:
-        raise StoreError(
-            f"{agent.name} is {agent.commit[:12]} in git and {other[0][:12]} in the ledger",
-            "sica db rebuild makes the ledger again from git",
-        )
+        raise _moved(agent, other[0])
     done = run.execute(
         "INSERT INTO agents (number, hash, tree, subject, body, operator, run, model, cost_usd, trace, created)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (hash) DO NOTHING",
@@ -829,6 +829,14 @@ def _insert_agent(run: sqlite3.Connection, agent: Agent) -> bool:
         [(done.lastrowid, n, _agent_id(run, p)) for n, p in enumerate(agent.parents)],
     )
     return True
+
+
+def _moved(agent: Agent, was: str) -> StoreError:
+    return StoreError(
+        f"{agent.name} is {agent.commit[:12]} in git and {was[:12]} in the ledger",
+        f"a branch moved by hand goes back: sica git update-ref refs/heads/{agent.name} {was}\n"
+        "else: sica db rebuild makes the ledger again from git",
+    )
 
 
 def _insert_task(run: sqlite3.Connection, name: str, digest: str, split: str = "train") -> int:

@@ -155,7 +155,9 @@ def ago(seconds: float) -> str:
 def plural(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
-    return f"{number:,} {noun[:-1] + 'ies' if noun.endswith(('ry', 'ty')) else noun + 's'}"
+    if noun.endswith(("ry", "ty")):
+        return f"{number:,} {noun[:-1]}ies"
+    return f"{number:,} {noun}{'es' if noun.endswith('x') else 's'}"
 
 
 # ── lineage lanes ─────────────────────────────────────────────────────────────────────────────────
