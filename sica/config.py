@@ -90,6 +90,11 @@ class RunConfig(_Part):
     api_base: str = Field(default="", description="address of an OpenAI-compatible server")
     policy: str = Field(default="greedy", min_length=1, description="which agent to improve or measure next")
     bench: str = Field(default="core", min_length=1, description="benchmark: a name or a folder of tasks")
+    smoke: str = Field(
+        default="smoke",
+        min_length=1,
+        description="the gate's benchmark: what every agent that works at all can do",
+    )
     sandbox: str = Field(default="auto", min_length=1, description="how agents are confined")
     workers: int = Field(default_factory=_workers, ge=1, le=256, description="boxes at work at once")
     attempts: int = Field(default=1, ge=1, le=1000, description="trials of each agent at each task")
@@ -188,7 +193,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, tuple[Any, Origin]]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """SICA_* variables that set nothing: most likely misspelt."""
-    known = {variable(key) for key in KEYS} | {"SICA_DEBUG"}
+    known = {variable(key) for key in KEYS} | {"SICA_DEBUG", "SICA_PAGER"}
     return sorted(name for name in environ if name.startswith("SICA_") and name not in known)
 
 

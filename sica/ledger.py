@@ -8,8 +8,8 @@ and what git does not know yet is known, so that the whole ledger can be made ag
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
-import math
 import os
 import sqlite3
 import threading
@@ -36,6 +36,7 @@ from sica.model import (
     Usage,
     Verdict,
 )
+from sica.stats import wilson
 
 SCHEMA = 1
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
@@ -53,6 +54,8 @@ _TRIAL_JOINS = """
   JOIN conditions c ON c.id = t.conditions LEFT JOIN runs r ON r.id = t.run LEFT JOIN evidence e ON e.trial = t.id"""
 
 Row = tuple[Any, ...]
+Attempted = tuple[str, str, str, int]
+"""Task, digest, conditions, attempt: what two scores have in common that can be compared."""
 T = TypeVar("T")
 
 
@@ -131,13 +134,27 @@ class SqliteLedger:
             return _insert(run, outcome)
 
     def reconcile(self, agents: Iterable[Agent]) -> Sequence[Agent]:
-        """Add rows for agents that git has and the ledger has not; returns those added."""
-        known = {commit for (commit,) in self._rows("SELECT hash FROM agents")}
-        fresh = [a for a in agents if a.commit not in known]
-        if not fresh:
+        """Add rows for agents that git has and the ledger has not; returns those added.
+
+        A self-edit whose outcome was never written (a kill between the commit and the row) gets it from what its
+        commit says, so that nothing is made twice and what it cost is known. Not beside a run that is going: it
+        may be about to write that very row.
+        """
+        known: dict[str, int] = dict(self._rows("SELECT hash, number FROM agents"))
+        told = {c for (c,) in self._rows("SELECT a.hash FROM improvements i JOIN agents a ON a.id = i.child")}
+        every = list(agents)
+        fresh = [a for a in every if a.commit not in known]
+        untold = [a for a in every if a.operator == "self-edit" and a.parents and a.commit not in told]
+        for agent in every:
+            if known.get(agent.commit, agent.number) != agent.number:
+                raise _moved(agent, {number: commit for commit, number in known.items()}[agent.number])
+        if not fresh and not untold:
             return ()
         with self._transaction() as run:
-            return tuple(a for a in fresh if _insert_agent(run, a))
+            added = tuple(a for a in fresh if _insert_agent(run, a))
+            for agent in untold:
+                _insert_improvement(run, _from_commit(agent))
+        return added
 
     def see_tasks(self, tasks: Iterable[Task]) -> None:
         """Remember what tasks are called and how they are split; an edited task retires its older digest.
@@ -218,7 +235,8 @@ class SqliteLedger:
                 settled=self._settled(),
             )
 
-        return self._at_one_moment(read)
+        with _no_collector():
+            return self._at_one_moment(read)
 
     def agents(self) -> tuple[Agent, ...]:
         """Every agent, by number, with the gate's last word."""
@@ -236,17 +254,52 @@ class SqliteLedger:
             for id_, number, commit, tree, *rest in rows
         )
 
-    def trials_of(self, agent: str) -> tuple[Trial, ...]:
-        """Every trial of the agent's tree, whoever of its twins ran it, with the details; in order of arrival."""
+    def trials_of(self, agent: str, benchmark: str | None = None) -> tuple[Trial, ...]:
+        """Every trial of the agent's tree, whoever of its twins ran it, with the details; in order of arrival.
+
+        With a benchmark, those that `summaries` counts: of its digests in use.
+        """
         # the two unique indexes cover scored and faulted rows apart, so they are asked apart
         rows = self._rows(
             f"SELECT {_TRIAL}, e.detail FROM {_TRIAL_JOINS}"
             " WHERE t.id IN (SELECT id FROM trials WHERE tree = (SELECT tree FROM agents WHERE hash = ?1)"
             " AND score IS NOT NULL UNION ALL SELECT id FROM trials"
-            " WHERE tree = (SELECT tree FROM agents WHERE hash = ?1) AND score IS NULL) ORDER BY t.id",
-            (agent,),
+            " WHERE tree = (SELECT tree FROM agents WHERE hash = ?1) AND score IS NULL)"
+            " AND (?2 IS NULL OR k.benchmark = ?2 AND k.current) ORDER BY t.id",
+            (agent, benchmark),
         )
         return tuple(_trial(row, json.loads(row[21]) if row[21] else {}) for row in rows)
+
+    def scores(self, benchmark: str, agents: Iterable[str]) -> Mapping[str, Mapping[Attempted, float]]:
+        """Single scores by agent, of the benchmark's digests in use: what paired comparisons need, and no more."""
+        found: dict[str, dict[Attempted, float]] = {}
+        rows = self._rows(
+            "SELECT a.hash, k.name, k.digest, c.hash, t.attempt, t.score FROM json_each(?) j"
+            " JOIN agents a ON a.hash = j.value JOIN trials t ON t.tree = a.tree AND t.score IS NOT NULL"
+            " JOIN tasks k ON k.id = t.task AND k.benchmark = ? AND k.current"
+            " JOIN conditions c ON c.id = t.conditions",
+            (json.dumps(list(agents)), benchmark),
+        )
+        for agent, task, digest, conditions, attempt, score in rows:
+            found.setdefault(agent, {})[task, digest, conditions, attempt] = score
+        return found
+
+    def wanted(self, benchmark: str) -> tuple[str, ...]:
+        """Names of the benchmark's tasks in use that are run unasked: all but the held-out ones."""
+        rows = self._rows(
+            "SELECT name FROM tasks WHERE benchmark = ? AND current AND split <> 'heldout' ORDER BY name",
+            (benchmark,),
+        )
+        return tuple(name for (name,) in rows)
+
+    def seen_in(self, run: str) -> frozenset[str]:
+        """The agents that a run made or has tried."""
+        rows = self._rows(
+            "SELECT hash FROM agents WHERE run = (SELECT id FROM runs WHERE name = ?1) UNION SELECT a.hash"
+            " FROM trials t JOIN agents a ON a.id = t.agent WHERE t.run = (SELECT id FROM runs WHERE name = ?1)",
+            (run,),
+        )
+        return frozenset(commit for (commit,) in rows)
 
     def improvements(self) -> tuple[Improvement, ...]:
         return self._at_one_moment(lambda: tuple(self._improvements({a.commit: a for a in self.agents()})))
@@ -558,9 +611,10 @@ class SqliteLedger:
 
 def score_line(summary: Summary) -> str:
     """56.0% ±6.5  core  n=48  $13.92: ± is half of Wilson's 95 % interval."""
-    n, mean, z = summary.n, summary.total / summary.n, 1.959964
-    half = z / (1 + z * z / n) * math.sqrt(max(mean * (1 - mean), 0.0) / n + z * z / (4 * n * n))
-    return f"{mean:.1%} ±{half * 100:.1f}  {summary.benchmark}  n={n}  ${summary.usage.usd:.2f}"
+    mean = summary.total / summary.n
+    low, high = wilson(mean, summary.n)
+    half = 50 * (high - low)
+    return f"{mean:.1%} ±{half:.1f}  {summary.benchmark}  n={summary.n}  ${summary.usage.usd:.2f}"
 
 
 def rebuild(
@@ -684,6 +738,19 @@ def _insert_improvement(run: sqlite3.Connection, made: Improvement) -> bool:
     return done.rowcount == 1
 
 
+def _from_commit(agent: Agent) -> Improvement:
+    return Improvement(
+        agent.parents[0],
+        agent,
+        "child",
+        Usage(usd=agent.cost_usd),
+        agent.trace,
+        run=agent.run,
+        started=agent.created,
+        why="taken from its commit: the row was not written",
+    )
+
+
 def _insert_verdict(run: sqlite3.Connection, verdict: Verdict) -> bool:
     done = run.execute(
         f"INSERT INTO verdicts (agent, passed, reason, fault, run, trace, session, started, {_USAGE})"
@@ -737,10 +804,7 @@ def _insert_agent(run: sqlite3.Connection, agent: Agent) -> bool:
         "SELECT hash FROM agents WHERE number = ? AND hash <> ?", (agent.number, agent.commit)
     ).fetchone()
     if other is not None:
-        raise StoreError(
-            f"{agent.name} is {agent.commit[:12]} in git and {other[0][:12]} in the ledger",
-            "sica db rebuild makes the ledger again from git",
-        )
+        raise _moved(agent, other[0])
     done = run.execute(
         "INSERT INTO agents (number, hash, tree, subject, body, operator, run, model, cost_usd, trace, created)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (hash) DO NOTHING",
@@ -765,6 +829,14 @@ def _insert_agent(run: sqlite3.Connection, agent: Agent) -> bool:
         [(done.lastrowid, n, _agent_id(run, p)) for n, p in enumerate(agent.parents)],
     )
     return True
+
+
+def _moved(agent: Agent, was: str) -> StoreError:
+    return StoreError(
+        f"{agent.name} is {agent.commit[:12]} in git and {was[:12]} in the ledger",
+        f"a branch moved by hand goes back: sica git update-ref refs/heads/{agent.name} {was}\n"
+        "else: sica db rebuild makes the ledger again from git",
+    )
 
 
 def _insert_task(run: sqlite3.Connection, name: str, digest: str, split: str = "train") -> int:
@@ -973,6 +1045,19 @@ def _bring_up_to_date(path: Path, connection: sqlite3.Connection) -> None:
     migrate(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Thousands of new records that all stay make Python's cycle collector look at them again and again: no cycle
+    is among them, and without it the archive is read in half the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextmanager

@@ -155,7 +155,9 @@ def ago(seconds: float) -> str:
 def plural(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
-    return f"{number:,} {noun[:-1] + 'ies' if noun.endswith(('ry', 'ty')) else noun + 's'}"
+    if noun.endswith(("ry", "ty")):
+        return f"{number:,} {noun[:-1]}ies"
+    return f"{number:,} {noun}{'es' if noun.endswith('x') else 's'}"
 
 
 # ── lineage lanes ─────────────────────────────────────────────────────────────────────────────────
@@ -257,10 +259,13 @@ class Glyphs:
     running: str
     hidden: str
     more: str
+    now: str
 
     def mark(self, row: Row) -> str:
         if row.best:
             return self.best
+        if row.doing:
+            return self.running
         if row.status == "rejected":
             return self.rejected
         return self.evaluated if row.status == "evaluated" else self.running
@@ -287,6 +292,7 @@ UNICODE = Glyphs(
     running="◌",
     hidden="~",
     more="…",
+    now="▸",
 )
 ASCII = Glyphs(
     {
@@ -307,6 +313,7 @@ ASCII = Glyphs(
     running=".",
     hidden="~",
     more="...",
+    now=">",
 )
 
 
@@ -386,6 +393,14 @@ def condense(
 # ── the rows of `sica log` ────────────────────────────────────────────────────────────────────────
 
 
+STATUSES: Mapping[str, str] = {
+    "evaluated": "has a score",
+    "ready": "passed the gate, has no score yet",
+    "unchecked": "has not been through the gate yet",
+    "rejected": "the gate turned it down; `reason` says why",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What is known of one agent, as one record for every surface."""
@@ -395,7 +410,7 @@ class Row:
     tree: str
     parents: tuple[int, ...]
     status: str
-    """evaluated | rejected | ready (passed the gate, no score yet) | unchecked."""
+    """One of STATUSES."""
     best: bool
     score: float | None
     low: float | None
@@ -403,9 +418,9 @@ class Row:
     n: int
     faults: int
     change: float | None
-    """Against the first parent, on the same benchmark."""
+    """Against the first parent, on the attempts that both have; None where there are none, or nobody compared."""
     separable: bool | None
-    """Whether the intervals of the agent and its first parent are apart; None where one is unknown."""
+    """Whether that change is more than noise."""
     cost_usd: float
     """Of making the agent and of measuring it."""
     subject: str
@@ -414,6 +429,8 @@ class Row:
     run: str
     model: str
     created: float
+    doing: str = ""
+    """What a run is at with this agent right now: checking, or evaluating 3/14."""
 
     @property
     def name(self) -> str:
@@ -441,9 +458,8 @@ def rows(
     result = []
     for agent in everyone:
         known = [by_commit[p] for p in agent.parents if p in by_commit]
-        first = known[0].commit if known else ""
         summary, span = found[agent.commit], spans[agent.commit]
-        score, before = _mean(summary), _mean(found.get(first))
+        score = summary.mean if summary else None
         paid = summary if summary and payers[agent.tree] == agent.number else None
         result.append(
             Row(
@@ -458,8 +474,8 @@ def rows(
                 high=span[1] if span else None,
                 n=summary.n if summary else 0,
                 faults=summary.faults if summary else 0,
-                change=None if score is None or before is None else score - before,
-                separable=_apart(span, spans.get(first)),
+                change=None,
+                separable=None,
                 cost_usd=agent.cost_usd + (paid.usage.usd if paid else 0.0),
                 subject=clean(agent.subject),
                 reason=clean(agent.reason),
@@ -472,20 +488,10 @@ def rows(
     return tuple(result)
 
 
-def _mean(summary: Summary | None) -> float | None:
-    return summary.mean if summary else None
-
-
 def _status(agent: Agent, score: float | None) -> str:
     if agent.standing == "rejected":
         return "rejected"
     return "evaluated" if score is not None else agent.standing
-
-
-def _apart(one: Interval | None, other: Interval | None) -> bool | None:
-    if one is None or other is None:
-        return None
-    return one[0] > other[1] or other[0] > one[1]
 
 
 def best_path(everyone: Sequence[Row]) -> set[int]:
@@ -502,12 +508,17 @@ def best_path(everyone: Sequence[Row]) -> set[int]:
 def frontier(everyone: Sequence[Row], most: int = 5) -> set[int]:
     """The best agents that nothing has grown from yet and that are no worse than their parents."""
     with_children = {p for row in everyone for p in row.parents}
+    scores = {row.agent: row.score for row in everyone}
     leaves = [
         row
         for row in everyone
-        if row.agent not in with_children and row.score is not None and (row.change or 0.0) >= 0.0
+        if row.agent not in with_children and row.score is not None and row.score >= _before(row, scores)
     ]
     return {row.agent for row in sorted(leaves, key=lambda r: (-(r.score or 0.0), r.agent))[:most]}
+
+
+def _before(row: Row, scores: Mapping[int, float | None]) -> float:
+    return (scores.get(row.parents[0]) if row.parents else None) or 0.0
 
 
 def interesting(everyone: Sequence[Row], last: int = 10) -> set[int]:
@@ -540,11 +551,11 @@ class Look:
     paint: Paint = plain
 
 
-def log(everyone: Sequence[Row], shown: set[int], look: Look, hint: str = "--all") -> Iterator[str]:
+def log(everyone: Sequence[Row], visible: Sequence[Row], look: Look, hint: str = "--all") -> Iterator[str]:
     """The lines of `sica log`: lanes at the left, one agent a line, what is hidden said in its place."""
     order = [str(row.agent) for row in everyone]
     parents = {str(row.agent): [str(p) for p in row.parents] for row in everyone}
-    visible = [row for row in everyone if row.agent in shown]
+    shown = {row.agent for row in visible}
     thinned = condense(order, parents, {str(n) for n in shown})
     by_key = {str(row.agent): row for row in visible}
     gaps = _gaps(everyone, shown)
@@ -621,6 +632,8 @@ class _Facts:
     def _words(self, row: Row, room: int) -> str:
         tag = "  [best]" if row.best else ""
         words = row.reason if row.status == "rejected" and row.reason else row.subject
+        if row.doing:
+            words = f"{self.look.glyphs.now} {row.doing}"
         style = "bad" if row.status == "rejected" else ""
         shown = cut(words, room - len(tag), self.look.glyphs.more)
         return (self.look.paint(style, shown) if style else shown) + self.look.paint("best", tag)

@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,8 +33,7 @@ def run_lock(path: Path, command: Sequence[str] | None = None) -> Iterator[None]
             "command": shlex.join(command if command is not None else sys.argv),
             "started": time.time(),
         }
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(facts).encode() + b"\n", 0)
+        _write(fd, path, facts)
         try:
             yield
         finally:
@@ -42,6 +41,28 @@ def run_lock(path: Path, command: Sequence[str] | None = None) -> Iterator[None]
             fcntl.flock(fd, fcntl.LOCK_UN)  # a child that is just being started may still hold a copy of fd
     finally:
         os.close(fd)
+
+
+def _write(fd: int, path: Path, facts: Mapping[str, object]) -> None:
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps(facts).encode() + b"\n", 0)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror}", "make room and run the command again, nothing is lost"
+        ) from error
+
+
+def is_held(path: Path) -> bool:
+    """Whether a run is going. The kernel's list is read and no lock is tried: that could refuse a run that starts."""
+    try:
+        inode = path.stat().st_ino
+        locks = Path("/proc/locks").read_text()
+    except OSError:
+        return False  # no run was ever here, or the kernel does not tell
+    # 1: FLOCK  ADVISORY  WRITE 1234 00:2f:5678 0 EOF
+    held = (line.split() for line in locks.splitlines() if "->" not in line)
+    return any(f[1] == "FLOCK" and f[5].rpartition(":")[2] == str(inode) for f in held if len(f) > 5)
 
 
 def _open(path: Path) -> int:

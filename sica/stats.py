@@ -28,18 +28,6 @@ def wilson(mean: float, n: int, z: float = Z95) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def cluster_bootstrap(
-    by_task: Mapping[str, Sequence[float]], *, draws: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % percentile interval of the mean over tasks; a task is resampled with all its repeats."""
-    means = [fmean(scores) for scores in by_task.values() if scores]
-    if not means:
-        return 0.0, 1.0
-    rng = Random(seed)
-    found = sorted(fmean(rng.choices(means, k=len(means))) for _ in range(draws))
-    return found[int(0.025 * draws)], found[min(draws - 1, int(0.975 * draws))]
-
-
 def mcnemar(gained: int, lost: int) -> float:
     """Exact two-sided p that gains and losses are equally likely."""
     n, k = gained + lost, min(gained, lost)
@@ -50,19 +38,35 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def sign_flip(differences: Sequence[float], *, draws: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p of a zero mean under random signs; exact for up to 12 non-zero differences."""
+    """Two-sided p of a zero mean under random signs.
+
+    Exact as long as the sums are few, which they are for up to 12 differences and for scores on a grid; else by
+    `draws` random signs.
+    """
     moved = [d for d in differences if d]
     if not moved:
         return 1.0
-    observed = abs(sum(moved)) - 1e-12
-    if len(moved) <= 12:
-        sums = [0.0]
-        for d in moved:
-            sums = [s + sign * d for s in sums for sign in (1, -1)]
-        return sum(abs(s) >= observed for s in sums) / len(sums)
+    observed = abs(sum(moved)) - 1e-9
+    sums = _signed_sums(moved)
+    if sums is not None:
+        return sum(n for s, n in sums.items() if abs(s) >= observed) / (1 << len(moved))
     rng = Random(seed)
     hits = sum(abs(sum(d if rng.random() < 0.5 else -d for d in moved)) >= observed for _ in range(draws))
     return (hits + 1) / (draws + 1)
+
+
+def _signed_sums(moved: Sequence[float], most: int = 5_000) -> Mapping[float, int] | None:
+    """How many choices of signs give each sum; None when there are too many sums to count."""
+    sums = {0.0: 1}
+    for d in moved:
+        grown: dict[float, int] = {}
+        for s, n in sums.items():
+            for t in (round(s + d, 10), round(s - d, 10)):
+                grown[t] = grown.get(t, 0) + n
+        if len(grown) > most:
+            return None
+        sums = grown
+    return sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def test_a_wrong_name_says_what_there_is(project: Project, name: str, words: str
 def test_show_tells_everything(project: Project) -> None:
     out = sica(project.folder, "show", "3", "--tasks").out
     assert "87.5%" in out
-    assert "7/8 core" in out
+    assert "n=8 core, 7 solved" in out
     assert "best" in out
     assert "agent/1  +71.4 (5 gained, 0 lost, p 0.062: not separable)" in out
     assert "agent/0" in out or "since 0    +75.0 (6 gained, 0 lost, p 0.031: separable)" in out

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import World, skilled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +127,7 @@ def test_the_same_outcome_counts_once(ledger: SqliteLedger) -> None:
     assert not ledger.record(trial(score=0.0, started=99.0)), "a scored trial is settled"
     assert ledger.record(replace(broken, started=4.0)), "a second fault is another outcome"
     assert ledger.record(trial(attempt=1)), "a score may follow faults"
-    assert ledger.archive(TASKS, UNDER, 2).settled == 8
+    assert ledger.archive(TASKS, UNDER, 2).settled == 9, "these and the fixture's own improvement"
 
 
 def test_commits_with_equal_trees_share_their_results(ledger: SqliteLedger) -> None:
@@ -160,7 +161,7 @@ def test_an_outcome_of_an_unknown_agent_is_refused_whole(ledger: SqliteLedger) -
         with pytest.raises(StoreError, match="knows no agent"):
             ledger.record(outcome)
     assert [a.number for a in ledger.agents()] == [0, 1, 2]
-    assert ledger.archive(TASKS, UNDER, 1).settled == 0
+    assert ledger.archive(TASKS, UNDER, 1).settled == 1, "the fixture's own improvement"
 
 
 def test_reconciling_adds_what_git_has_and_only_that(ledger: SqliteLedger) -> None:
@@ -168,6 +169,37 @@ def test_reconciling_adds_what_git_has_and_only_that(ledger: SqliteLedger) -> No
     assert ledger.reconcile([SEED, CHILD, TWIN, late]) == (late,)
     assert ledger.reconcile([late]) == ()
     assert ledger.agents()[3] == late
+
+
+def test_a_child_whose_outcome_was_never_written_gets_it_from_its_commit(ledger: SqliteLedger) -> None:
+    child = Agent(3, "d" * 40, "3" * 40, (CHILD.commit,), "x", run="r1", cost_usd=0.5, trace="t", created=4.0)
+    assert ledger.reconcile([child]) == (child,)
+    assert ledger.reconcile([child]) == ()
+    (made,) = [i for i in ledger.improvements() if i.child == child]
+    assert (made.parent, made.ending, made.run, made.usage.usd, made.trace) == (
+        CHILD.commit,
+        "child",
+        "r1",
+        0.5,
+        "t",
+    )
+    assert ledger.archive(TASKS, UNDER, 1).improve(CHILD.commit).nth == 1
+    assert [i.child for i in ledger.improvements() if i.parent == SEED.commit] == [CHILD]
+    assert not [i for i in ledger.improvements() if i.child and i.child.operator != "self-edit"]
+
+
+def test_a_kill_between_the_commit_and_its_row_makes_nothing_twice(world: World) -> None:
+    seed = world.seed(skilled(SKILL=1))
+    world.evolve(children=0)
+    words = Message("made and not told of", operator="self-edit", run=world.run, model="offline")
+    child = world.repo.add(skilled(SKILL=2), [seed], words)  # and here the power went
+    assert world.ledger.reconcile(world.repo.agents()) == (child,)
+    world.evolve(children=1)
+    assert [a.number for a in world.ledger.agents()] == [0, 1]
+    (made,) = world.ledger.improvements()
+    assert made.child is not None
+    assert made.child.commit == child.commit
+    assert len(world.ledger.trials_of(child.commit)) == 6, "three tasks, and three fresh attempts"
 
 
 def test_a_number_that_means_another_commit_in_git_is_named(ledger: SqliteLedger) -> None:
@@ -421,7 +453,7 @@ def test_reading_a_ledger_at_rest_makes_no_file_and_notices_a_writer(tmp_path: P
         assert reader.archive(TASKS, UNDER, 1).settled == 0
         assert [p.name for p in tmp_path.iterdir()] == ["sica.db"]
         with SqliteLedger.open(path) as writer:
-            writer.reconcile([CHILD])
+            writer.reconcile([replace(CHILD, operator="human")])
             assert [a.number for a in reader.agents()] == [0, 1]
             writer.record(trial())
             assert reader.archive(TASKS, UNDER, 1).settled == 1

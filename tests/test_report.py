@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -249,12 +250,20 @@ def archive() -> tuple[report.Row, ...]:
         agent(4, 3, 1, subject="crossover"),
     ]
     summaries = [summary(0, 0.40), summary(1, 0.45), summary(3, 0.75), summary(4, 0.70)]
-    return report.rows(agents, summaries, f"{3:040x}", interval)
+    changes = {1: 0.05, 3: 0.3, 4: -0.05}
+    found = report.rows(agents, summaries, f"{3:040x}", interval)
+    return tuple(replace(row, change=changes.get(row.agent)) for row in found)
+
+
+def test_what_a_run_is_at_stands_in_the_log() -> None:
+    rows = [replace(row, doing="evaluating 3/14") if row.agent == 4 else row for row in archive()]
+    first = next(report.log(rows, rows, Look(80)))
+    assert first == "◌    agent/4  70.0% ±8.8   -5.0  $1.50  ▸ evaluating 3/14"
 
 
 def test_a_log_in_eighty_columns() -> None:
     everyone = archive()
-    lines = list(report.log(everyone, {r.agent for r in everyone}, Look(80)))
+    lines = list(report.log(everyone, everyone, Look(80)))
     assert lines == [
         "○    agent/4  70.0% ±8.8   -5.0  $1.50  crossover",
         "├─╮",
@@ -275,7 +284,9 @@ def test_no_line_of_the_log_is_wider_than_the_terminal(
 ) -> None:
     agents = [agent(int(k), *map(int, ps), subject="a rather long subject " * 5) for k, ps in parents.items()]
     everyone = report.rows(agents, [summary(0, 0.5)], agents[0].commit, interval)
-    for line in report.log(everyone, report.interesting(everyone, 3), Look(max(width, 70), glyphs)):
+    shown = report.interesting(everyone, 3)
+    visible = [r for r in everyone if r.agent in shown]
+    for line in report.log(everyone, visible, Look(max(width, 70), glyphs)):
         assert report.cells(line) <= max(width, 70)
         assert glyphs is UNICODE or line.isascii()
 
@@ -283,7 +294,8 @@ def test_no_line_of_the_log_is_wider_than_the_terminal(
 def test_what_is_hidden_is_counted_in_its_place() -> None:
     agents = [agent(0), *(agent(n, n - 1) for n in range(1, 40))]
     everyone = report.rows(agents, [summary(0, 0.4)], agents[0].commit, interval)
-    lines = list(report.log(everyone, report.interesting(everyone, 3), Look(60)))
+    shown = report.interesting(everyone, 3)
+    lines = list(report.log(everyone, [r for r in everyone if r.agent in shown], Look(60)))
     assert lines == [
         "◌  agent/39  …              $0  change 39",
         "◌  agent/38  …              $0  change 38",

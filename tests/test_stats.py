@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sica.stats import cluster_bootstrap, compare, mcnemar, pass_at_k, sign_flip, wilson
+from sica.stats import compare, mcnemar, pass_at_k, sign_flip, wilson
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,6 @@ def test_wilson_gives_the_published_intervals(right: int, n: int, low: float, hi
 
 def test_nothing_measured_means_nothing_known() -> None:
     assert wilson(0.0, 0) == (0.0, 1.0)
-    assert cluster_bootstrap({}) == (0.0, 1.0)
 
 
 @given(st.floats(0, 1), st.integers(1, 10_000))
@@ -55,10 +54,16 @@ def test_sign_flip_equals_brute_force(differences: list[float]) -> None:
     assert sign_flip(differences) == pytest.approx(expected)
 
 
-def test_many_differences_are_sampled_and_stay_deterministic() -> None:
-    differences = [1.0] * 10 + [-1.0] * 10
-    assert sign_flip(differences) == sign_flip(differences) == pytest.approx(1.0, abs=0.05)
-    assert sign_flip([1.0] * 20) < 0.001
+def test_many_differences_on_a_grid_are_counted_exactly() -> None:
+    assert sign_flip([1.0] * 20) == pytest.approx(2 / 2**20)
+    assert sign_flip([0.3] * 30 + [-0.3] * 30) == pytest.approx(1.0)
+    assert sign_flip([0.5] * 12 + [-0.5] * 3) == pytest.approx(mcnemar(12, 3))
+
+
+def test_many_odd_differences_are_sampled_and_stay_deterministic() -> None:
+    differences = [(-1) ** i / (i + 1.7) for i in range(20)]
+    assert sign_flip(differences) == sign_flip(differences)
+    assert sign_flip([1 / (i + 1.7) for i in range(20)]) < 0.001
 
 
 def test_compare_uses_only_tasks_that_both_have() -> None:
@@ -74,11 +79,6 @@ def test_graded_scores_use_the_sign_flip_test() -> None:
     assert found.test == "sign-flip"
     assert found.difference == pytest.approx(0.5)
     assert found.separable
-
-
-def test_the_bootstrap_resamples_tasks_not_repeats() -> None:
-    few = cluster_bootstrap({"a": [0.0] * 50, "b": [1.0] * 50})
-    assert few == (0.0, 1.0)  # two tasks stay two tasks, however often each is repeated
 
 
 @given(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))

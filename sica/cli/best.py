@@ -42,6 +42,8 @@ def command(
     if found is None:
         raise UsageError("nothing is measured yet", "sica evolve")
     if as_json:
-        call.json("sica.best/1", benchmark=name, **report.fields(found))
+        (row,) = reading.compared([found], name)
+        call.json("sica.best/1", benchmark=name, **report.fields(row))
     else:
-        print(f"{found.name}  {report.with_interval(found.score, found.interval)}  {found.subject}")
+        score = report.with_interval(found.score, found.interval)
+        print(f"{found.name}  {score}  n={found.n}  {found.subject}")

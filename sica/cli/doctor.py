@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -143,7 +143,7 @@ def _model(places: where.Places, config: RunConfig) -> Iterator[Finding]:
 
 
 def _benchmark(call: Invocation, config: RunConfig) -> Iterator[Finding]:
-    from sica.cli.parts import SMOKE, open_benchmark
+    from sica.cli.parts import open_benchmark, open_smoke
 
     found = open_benchmark(call, config.bench)
     tasks, left_out = found.tasks(), found.unsupported
@@ -157,7 +157,7 @@ def _benchmark(call: Invocation, config: RunConfig) -> Iterator[Finding]:
         yield Finding("benchmark", "warning", f"{words}, {len(left_out)} cannot be run here", "sica tasks")
     else:
         yield Finding("benchmark", "ok", words)
-    open_benchmark(call, SMOKE).tasks()
+    open_smoke(call, config)
 
 
 def _disk(places: where.Places) -> Iterator[Finding]:
@@ -173,9 +173,13 @@ def _disk(places: where.Places) -> Iterator[Finding]:
 def _database(places: where.Places, fix: bool) -> Iterator[Finding]:
     from sica.ledger import SqliteLedger
     from sica.repo import GitRepo
+    from sica.runlock import run_lock
 
     repo = GitRepo.open(places.repo, places.runtime)
-    with closing(SqliteLedger.open(places.db, readonly=not fix)) as ledger:
+    with (
+        run_lock(places.lock) if fix else nullcontext(),
+        closing(SqliteLedger.open(places.db, readonly=not fix)) as ledger,
+    ):
         for line in ledger.check():
             yield Finding("database", "failed", report.clean(line), "sica db rebuild")
         if fix:

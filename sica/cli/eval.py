@@ -28,10 +28,16 @@ def command(
     ctx: typer.Context,
     agents: list[str] = typer.Argument(..., help="Agents to measure.", autocompletion=complete_agents),
     bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
+    smoke: str = typer.Option(None, "--smoke", help="The gate's benchmark: a name or a folder of tasks."),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
     split: str = typer.Option("", "--split", help="train, dev, heldout or all; default: all but heldout."),
     reps: int = typer.Option(None, "--reps", min=1, help="Attempts at each task."),
     fresh: bool = typer.Option(False, "--fresh", help="New attempts, whatever is known already."),
+    replay: bool = typer.Option(
+        False,
+        "--replay",
+        help="Run the recorded trials again, answered from their own traces: exit 1 unless the scores are the same.",
+    ),
     fail_under: str = typer.Option(
         "", "--fail-under", metavar="X", help="Exit 5 below this score: 0.5 or 50%."
     ),
@@ -46,10 +52,21 @@ def command(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
-    """Measure agents on a benchmark. What is known already is not run again, unless --fresh."""
+    """Measure agents on a benchmark. What is known already is not run again, unless --fresh.
+
+    --replay proves what is known: it costs nothing, records nothing and needs no key. --model replay/TRACE does
+    so for the one trial of that trace; sica trace names it.
+    """
     call: Invocation = ctx.obj
+    replay = replay or (model or "").startswith("replay/")
+    if replay and (fresh or bisect or fail_under or reps):
+        raise UsageError(
+            "a replay takes the recorded trials as they are",
+            "leave out --reps, --fresh, --bisect and --fail-under",
+        )
     flags = {
         "bench": bench,
+        "smoke": smoke,
         "model": model,
         "sandbox": sandbox,
         "workers": workers,
@@ -57,6 +74,8 @@ def command(
         "attempts": reps,
     }
     asked = Asked(agents, task, split, fresh, yes, quiet or as_json)
+    if replay:
+        raise typer.Exit(_replay(call, flags, asked, as_json))
     try:
         floor = _share(fail_under) if fail_under else 0.5 if bisect else None
         code = _measure(call, flags, asked, floor, as_json)
@@ -129,6 +148,16 @@ def _measure(
     return _verdict(call, chosen, results, stopped.archive, floor)
 
 
+def _replay(call: Invocation, flags: Mapping[str, object], asked: Asked, as_json: bool) -> int:
+    from sica.cli import parts
+    from sica.cli.replay import replay
+
+    config = call.settings(**flags).config
+    benchmark = parts.open_benchmark(call, config.bench)
+    every = parts.chosen(benchmark.tasks(), asked.task, asked.split or "all", config.bench)
+    return replay(call, config, asked.agents, benchmark, [parts.capped(t, config) for t in every], as_json)
+
+
 def _attempts(archive: Archive, chosen: Sequence[Agent], reps: int, fresh: bool) -> range:
     if not fresh:
         return range(reps)
@@ -149,7 +178,7 @@ def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Ta
         policy=policy,
         benchmark=benchmark,
         tasks=tasks,
-        smoke=parts.open_benchmark(call, parts.SMOKE),
+        smoke=parts.open_smoke(call, shop.config),
         read_trace=shop.traces.read,
         workers=shop.config.workers,
         children=0,

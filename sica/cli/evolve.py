@@ -9,8 +9,10 @@ import time
 
 import typer
 
+from sica import report
 from sica.cli.invocation import Invocation
-from sica.errors import UsageError
+from sica.errors import SicaError, UsageError
+from sica.model import Archive
 
 
 def _policies() -> list[str]:
@@ -27,6 +29,7 @@ def command(
     ),
     bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+    smoke: str = typer.Option(None, "--smoke", help="The gate's benchmark: a name or a folder of tasks."),
     model: str = typer.Option(None, "--model", help="The model that agents talk to."),
     api_base: str = typer.Option(None, "--api-base", help="Address of an OpenAI-compatible server."),
     sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
@@ -57,6 +60,7 @@ def command(
         children=children,
         policy=policy,
         bench=bench,
+        smoke=smoke,
         model=model,
         api_base=api_base,
         sandbox=sandbox,
@@ -73,6 +77,7 @@ def command(
     config = settings.config
     chosen_policy = parts.open_policy(config.policy)
     benchmark = parts.open_benchmark(call, config.bench)
+    smoke_tasks = parts.open_smoke(call, config)
     every = benchmark.tasks()
     tasks = [parts.capped(t, config) for t in parts.chosen(every, task, "", config.bench)]
     with parts.working(call, config, kind="evolve", task=task, cancel=threading.Event()) as shop:
@@ -87,7 +92,7 @@ def command(
             policy=chosen_policy,
             benchmark=benchmark,
             tasks=tasks,
-            smoke=parts.open_benchmark(call, parts.SMOKE),
+            smoke=smoke_tasks,
             read_trace=shop.traces.read,
             workers=config.workers,
             children=config.children,
@@ -99,6 +104,8 @@ def command(
             until=time.time() + config.max_hours * 3600 if config.max_hours else float("inf"),
         )
         stopped, state = running.drive(call, shop, plan, archive, as_json=as_json, quiet=quiet)
+    if stopped.reason == "done" and not stopped.archive.ready():
+        raise _nobody(stopped.archive)
     if not quiet:
         best = stopped.archive.agents.get(stopped.archive.champion)
         number = best.number if best else 0
@@ -106,3 +113,16 @@ def command(
         for line in progress.summary(state, stopped.reason, f"sica {shlex.join(sys.argv[1:])}", inspect):
             call.say(line)
     raise typer.Exit(running.EXIT[stopped.reason])
+
+
+def _nobody(archive: Archive) -> SicaError:
+    """What to say when the gate let no agent through: there was nothing to measure and nothing to improve."""
+    rejected = [a for a in archive.agents.values() if a.standing == "rejected"]
+    if not rejected:
+        return SicaError("the gate could not judge any agent, so there is none to start from", "sica doctor")
+    last = rejected[-1]
+    more = f", and {len(rejected) - 1} more" if len(rejected) > 1 else ""
+    return SicaError(
+        f"there is no agent to start from: {last.name} was rejected{more}: {report.clean(last.reason)}",
+        "mend the agent and start it in a fresh folder: sica init --agent FOLDER; sica show 0 says more",
+    )

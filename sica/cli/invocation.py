@@ -53,8 +53,10 @@ class Invocation:
 
     def settings(self, **flags: Any) -> Settings:
         """The RunConfig with these flags on top; None is a flag that was not given. Loads pydantic."""
-        from sica.config import resolve
+        from sica.config import resolve, unknown_variables
 
+        for name in unknown_variables(self.environ):
+            self.warn(f"{name} is set and is no setting of sica; sica config list names them all")
         found = places.find(self.folder, self.environ)
         own = found.settings if found else self.folder / "sica.toml"
         return resolve({k.replace("__", "."): v for k, v in flags.items()}, self.environ, own)

@@ -38,6 +38,9 @@ def command(
     """Show the lineage with scores.
 
     Unasked: the way from the seed to the best, the frontier and the ten newest; --all shows every agent.
+
+    An agent's status is evaluated, ready (passed the gate, no score yet), unchecked or rejected. The change is
+    against the first parent, on the attempts that both have, as in show and diff; a dim one is not more than noise.
     """
     call: Invocation = ctx.obj
     reading = Reading.of(call)
@@ -47,7 +50,8 @@ def command(
     everyone = reading.rows(name)
     whole = as_json or plain or bool(template)
     shown = _chosen(reading, everyone, everything or whole, best_path, of, failed, last)
-    rows = sorted((r for r in everyone if r.agent in shown), key=SORTS[sort])  # type: ignore[arg-type]
+    visible = reading.at_work(reading.compared((r for r in everyone if r.agent in shown), name), name)
+    rows = sorted(visible, key=SORTS[sort])  # type: ignore[arg-type]
     if as_json:
         best = next((r.agent for r in everyone if r.best), None)
         call.json("sica.log/1", benchmark=name, best=best, agents=[report.fields(r) for r in rows])
@@ -61,7 +65,7 @@ def command(
         call.page([*_flat(rows, call.look()), _footer(name, rows)])
     else:
         hint = "--all" if not (best_path or of or failed or last) else "not asked for"
-        call.page([*report.log(everyone, shown, call.look(), hint), _footer(name, rows)])
+        call.page([*report.log(everyone, visible, call.look(), hint), _footer(name, rows)])
 
 
 def _chosen(

@@ -5,6 +5,7 @@ What a help text does not need is imported where it is used: --help and completi
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -151,8 +152,28 @@ def _guarded(args: list[str]) -> int:
         return error.exit_code
     except SicaError as error:
         return _told(error, debug)
+    except OSError as error:
+        return _told(_of_the_machine(error), debug) if error.errno in MACHINE else _unforeseen(error, debug)
     except Exception as error:  # noqa: BLE001 - the boundary: what nobody foresaw becomes a line and a log
         return _unforeseen(error, debug)
+
+
+MACHINE: Mapping[int, str] = {
+    errno.ENOSPC: "make room and run the command again, nothing is lost",
+    errno.EDQUOT: "make room and run the command again, nothing is lost",
+    errno.EROFS: "the disk cannot be written: mount it for writing, or copy the project elsewhere",
+    errno.EACCES: "may you write there? sica runs as whoever started it",
+    errno.EPERM: "may you write there? sica runs as whoever started it",
+    errno.EIO: "the disk is failing: look at the system's log",
+    errno.EMFILE: "too many files are open: raise ulimit -n, or use fewer --workers",
+    errno.ENFILE: "the system has too many files open",
+}
+"""What an error of the machine says, and what cures it: none of these is a fault of sica."""
+
+
+def _of_the_machine(error: OSError) -> SicaError:
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return SicaError(f"{where}{error.strerror}", MACHINE[error.errno or 0])
 
 
 def _told(error: SicaError, debug: bool) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -17,9 +18,9 @@ from sica import report
 from sica.attempt import Workplace
 from sica.cli.invocation import Invocation
 from sica.config import RunConfig
-from sica.errors import UsageError, no_such
+from sica.errors import StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
-from sica.model import Archive, Budget, Run, Task, conditions
+from sica.model import Agent, Archive, Budget, Promotion, Run, Task, conditions
 from sica.places import Places
 from sica.ports import Gateway, Policy, Sandbox
 from sica.repo import GitRepo
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from sica.benchmarks.folder import FolderBenchmark
     from sica.broker import HttpBroker
     from sica.traces import Traces
-
-SMOKE = "smoke"
-"""The gate's benchmark: what every agent that works at all can do."""
 
 SAID = 5
 """Tasks that cannot be run here and are named one by one."""
@@ -67,8 +65,36 @@ def opened(call: Invocation) -> Iterator[Store]:
     runtime = where.make_runtime(places)
     repo = GitRepo.open(places.repo, runtime)
     with SqliteLedger.open(places.db) as ledger:
-        ledger.reconcile(repo.agents())
+        found = tuple(repo.agents())
+        ledger.reconcile(found)
+        _require_branches(ledger.agents(), {a.commit for a in found})
+        _follow_main(ledger, repo.champion())
         yield Store(places, repo, ledger)
+
+
+def _require_branches(known: Sequence[Agent], in_git: Set[str]) -> None:
+    """An agent without a branch would be lost to git, and its number given away."""
+    lost = [a for a in known if a.commit not in in_git]
+    if lost:
+        raise StoreError(
+            f"{', '.join(a.name for a in lost[:5])} has lost its branch",
+            "\n".join(f"sica git branch {a.name} {a.commit}" for a in lost[:5]),
+        )
+
+
+def _follow_main(ledger: SqliteLedger, champion: str) -> None:
+    """Whoever moves main by hand, or is killed between main and its row, has chosen the champion."""
+    known = {a.commit: a for a in ledger.agents()}
+    told = ledger.promotions()
+    now = told[-1].agent if told else next(iter(known), "")
+    if champion == now or not champion:
+        return
+    if champion not in known:
+        raise StoreError(
+            f"main points at {champion[:12]}, which is no agent",
+            f"sica git update-ref refs/heads/main refs/heads/{known[now].name}",
+        )
+    ledger.record(Promotion(champion, "main points at it", at=time.time()))
 
 
 def open_traces(places: Places) -> Traces:
@@ -118,7 +144,45 @@ def open_gateway(config: RunConfig, traces: Traces) -> Gateway:
 
     gateway = gateways.open_gateway(config.model, api_base=config.api_base or None, traces=traces)
     gateway.check(config.model)
+    if gateway.name == "litellm" and config.api_base:
+        require_answer(config.api_base)
     return gateway
+
+
+def require_answer(api_base: str) -> None:
+    """Raise UsageError unless something listens at the address; nothing is sent. A proxy is left to answer for it."""
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    try:
+        parts = urlsplit(api_base)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        port = 0
+    if not port or not parts.hostname:
+        raise UsageError(
+            f"api_base {api_base!r} is not an address", "such as http://127.0.0.1:8080/v1"
+        ) from None
+    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname):
+        return
+    try:
+        socket.create_connection((parts.hostname, port), timeout=10.0).close()
+    except OSError as error:
+        raise UsageError(
+            f"nothing answers at {api_base}: {error.strerror or error}",
+            "is the server running? see --api-base",
+        ) from error
+
+
+def open_smoke(call: Invocation, config: RunConfig) -> FolderBenchmark:
+    """The gate's benchmark; one without a task would let every agent pass."""
+    smoke = open_benchmark(call, config.smoke)
+    if not smoke.tasks():
+        raise UsageError(
+            f"the gate's benchmark {config.smoke} has no task that can be run here", "sica tasks"
+        )
+    return smoke
 
 
 @contextmanager
@@ -260,8 +324,11 @@ def working(
         ) as broker:
             try:
                 yield Shop(store, config, sandbox, gateway, broker, traces, run, cancel)
-            finally:
-                store.sync()
+            except BaseException:
+                with suppress(StoreError):  # the error on its way says more, and the next run tells git
+                    store.sync()
+                raise
+            store.sync()
 
 
 def _sweep(call: Invocation, places: Places, sandbox: Sandbox, traces: Traces) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,11 @@ import typer
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
-from sica.ledger import SqliteLedger
+from sica.ledger import Attempted, SqliteLedger
 from sica.model import Agent, Summary, Trial
 from sica.places import Places
 from sica.report import Row
-from sica.stats import Comparison, cluster_bootstrap, compare, wilson
+from sica.stats import Comparison, compare, wilson
 
 if TYPE_CHECKING:
     from sica.repo import GitRepo
@@ -69,18 +70,59 @@ class Reading:
         return wanted if wanted in measured or not measured else max(measured, key=lambda b: measured[b])
 
     def rows(self, benchmark: str) -> tuple[Row, ...]:
+        """A row for every agent; `compared` adds what the changes are worth."""
         return report.rows(self.agents, self.ledger.summaries(benchmark), self.champion, interval)
 
-    def trials(self, agent: Agent, benchmark: str = "") -> Sequence[Trial]:
-        """Every trial of the agent's tree, those of other commits with the same tree included."""
-        return [
-            t
-            for t in self.ledger.trials_of(agent.commit)
-            if not benchmark or t.task.rpartition("/")[0] == benchmark
-        ]
+    def compared(self, rows: Iterable[Row], benchmark: str) -> list[Row]:
+        """The rows with each agent's change against its first parent, paired as show and diff do it."""
+        rows = list(rows)
+        commits = {a.number: a.commit for a in self.agents}
+        family = {r.commit for r in rows} | {commits[r.parents[0]] for r in rows if r.parents}
+        scores = self.ledger.scores(benchmark, sorted(family))
+
+        def against_parent(row: Row) -> Row:
+            old, new = scores.get(commits[row.parents[0]], {}), scores.get(row.commit, {})
+            found = paired(old, new)
+            if not found.tasks:
+                return row
+            return replace(row, change=found.difference, separable=found.separable)
+
+        return [against_parent(row) if row.parents else row for row in rows]
+
+    def at_work(self, rows: Iterable[Row], benchmark: str) -> list[Row]:
+        """The rows, those that a run is working on right now with how far it is."""
+        from sica.runlock import is_held
+
+        rows, runs = list(rows), self.ledger.runs()
+        if not runs or runs[-1].ended is not None or not is_held(self.places.lock):
+            return rows
+        run, glob = runs[-1], str(runs[-1].config.get("task") or "*")
+        attempts = int(runs[-1].config.get("attempts", 1))
+        tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
+        here = self.ledger.seen_in(run.id)
+        scores = self.ledger.scores(benchmark, sorted(here))
+
+        def doing(row: Row) -> str:
+            done = {(t, n) for t, _, _, n in scores.get(row.commit, {}) if t in tasks and n < attempts}
+            wanted = len(tasks) * attempts
+            if row.commit not in here or row.status == "rejected" or len(done) >= wanted:
+                return ""
+            return f"evaluating {len(done)}/{wanted}" if row.status != "unchecked" else "checking"
+
+        return [replace(row, doing=doing(row)) for row in rows]
+
+    def trials(self, agent: Agent, benchmark: str | None = None) -> Sequence[Trial]:
+        """Every trial of the agent's tree, those of other commits with the same tree included; with a benchmark,
+        those that its score counts."""
+        return self.ledger.trials_of(agent.commit, benchmark)
+
+
+def _meant(task: str, glob: str) -> bool:
+    return fnmatchcase(task.rpartition("/")[2], glob) or fnmatchcase(task, glob)
 
 
 def interval(summary: Summary) -> report.Interval | None:
+    """The one interval of a score, everywhere: Wilson's on the mean of n trials."""
     return None if summary.mean is None else wilson(summary.mean, summary.n)
 
 
@@ -93,27 +135,30 @@ def by_task(trials: Sequence[Trial]) -> Mapping[str, Sequence[float]]:
     return scores
 
 
-ENOUGH_TASKS = 10
-"""Below, a bootstrap over tasks is narrower than what it stands for."""
-
-
 def measured(trials: Sequence[Trial]) -> tuple[float | None, report.Interval | None]:
-    """Mean over trials; Wilson's interval, or the bootstrap over tasks where tasks were tried more than once.
-
-    Repeats of a task are not new tasks: with few tasks the interval is that of so many single trials.
-    """
-    scores = by_task(trials)
-    every = [s for task in scores.values() for s in task]
-    if not every:
+    """Mean over trials and its interval, as `interval` has it."""
+    scores = [t.score for t in trials if t.score is not None]
+    if not scores:
         return None, None
-    mean = sum(every) / len(every)
-    if len(every) > len(scores) >= ENOUGH_TASKS:
-        return mean, cluster_bootstrap(scores)
+    mean = sum(scores) / len(scores)
     return mean, wilson(mean, len(scores))
 
 
 def versus(old: Sequence[Trial], new: Sequence[Trial]) -> Comparison:
-    return compare(by_task(old), by_task(new))
+    return paired(_singles(old), _singles(new))
+
+
+def _singles(trials: Sequence[Trial]) -> Mapping[Attempted, float]:
+    return {(t.task, t.digest, t.conditions, t.attempt): t.score for t in trials if t.score is not None}
+
+
+def paired(old: Mapping[Attempted, float], new: Mapping[Attempted, float]) -> Comparison:
+    """The comparison on what both have: the same attempts at the same tasks under the same conditions."""
+    sides: tuple[dict[str, list[float]], ...] = (defaultdict(list), defaultdict(list))
+    for key in sorted(old.keys() & new.keys()):
+        for side, scores in zip(sides, (old, new), strict=True):
+            side[key[0]].append(scores[key])
+    return compare(*sides)
 
 
 def in_words(found: Comparison) -> str:

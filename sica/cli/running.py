@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sica import loop, report
@@ -12,7 +13,7 @@ from sica.cli import progress
 from sica.cli.invocation import Invocation
 from sica.cli.parts import Shop
 from sica.cli.signals import stopping
-from sica.errors import SicaError
+from sica.errors import StoreError
 from sica.model import (
     Archive,
     Event,
@@ -48,12 +49,10 @@ def drive(
                     print(json.dumps(record(event, shop)), flush=True)
                 if isinstance(event, Stopped):
                     last = event
-        except SicaError:
-            shop.store.ledger.end_run(shop.run.id, "failed")
-            shop.raise_fatal()
-            raise
         except BaseException:
-            shop.store.ledger.end_run(shop.run.id, "failed")
+            with suppress(StoreError):  # a run without an end is continued as a failed one is
+                shop.store.ledger.end_run(shop.run.id, "failed")
+            shop.raise_fatal()
             raise
     if last is None:
         raise AssertionError("the loop ended without saying why")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import typer
 
 from sica import report
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, by_task, complete_agents, in_words, measured, versus
+from sica.cli.reading import Reading, complete_agents, in_words, measured, versus
 from sica.model import Agent, Trial, Usage
 
 
@@ -30,7 +30,7 @@ def command(
     name = reading.benchmark(bench or call.setting("bench", "core"))
     trials = reading.trials(found, name)
     if as_json:
-        row = next(r for r in reading.rows(name) if r.agent == found.number)
+        (row,) = reading.compared([r for r in reading.rows(name) if r.agent == found.number], name)
         body = report.clean_block(found.body)
         usage = sum((t.usage for t in trials), Usage())
         call.json(
@@ -70,7 +70,7 @@ def _facts(
     scored = [t for t in trials if t.score is not None]
     solved = sum((t.score or 0) >= 1 for t in scored)
     best = look.paint("best", "   best") if agent.commit == reading.champion else ""
-    count = f"  {solved}/{len(scored)} {bench}" if scored else "  not measured yet"
+    count = f"  n={len(scored)} {bench}, {solved} solved" if scored else "  not measured yet"
     yield f"{look.paint('name', agent.name):<10} {report.with_interval(score, interval)}{count}{best}"
     when = report.ago(time.time() - agent.created) if agent.created else ""
     run = f"  {agent.run}" if agent.run else ""
@@ -119,9 +119,6 @@ def _relatives(reading: Reading, agent: Agent, bench: str, trials: Sequence[Tria
 def _kinds(trials: Sequence[Trial]) -> Iterator[str]:
     faults = Counter(t.fault for t in trials if t.fault)
     endings = Counter(t.ending for t in trials if t.score is not None and t.ending != "done")
-    groups: dict[int, list[float]] = defaultdict(list)
-    for scores in by_task(trials).values():
-        groups[len(scores)].extend(scores)
     if endings:
         yield "endings    " + "   ".join(f"{n} {report.clean(e)}" for e, n in endings.most_common())
     if faults:

@@ -48,7 +48,12 @@ def command(
             print(json.dumps(event))
         return
     look = report.Look(call.width()) if plain else call.look()
-    lines = [look.paint("bold", title), "", *readable(events, look, SHORT if not full else 1 << 30)]
+    lines = [
+        look.paint("bold", title),
+        look.paint("dim", name),
+        "",
+        *readable(events, look, SHORT if not full else 1 << 30),
+    ]
     if plain:
         print("\n".join(lines))
     else:
