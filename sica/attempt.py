@@ -138,13 +138,13 @@ def work(place: Workplace, agent: Agent, given: Assignment) -> Attempt:
                 raise
             except SandboxError as error:
                 failed = str(error)
-        facts = Facts(ended, failed, session.reached(), session.failure(), session.usage().calls)
+        usage = replace(session.usage(), seconds=ended.seconds if ended else 0.0)
+        facts = Facts(ended, failed, session.reached(), session.failure(), usage.calls, session.waited())
         how, fault = ending(facts)
         why = explain(how, facts, given.limits, given.budget)
         _remember(trace, ended, how, why)
     finally:
         name = trace.close()
-    usage = replace(session.usage(), seconds=ended.seconds if ended else 0.0)
     return Attempt(ended, how, fault, why, usage, name, session_id, started)
 
 
