@@ -60,11 +60,10 @@ def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | N
         places=case.task.places,
         whole=case.task.grading == "script" and case.task.image is not None,
     )
-    judges = {"split": _split, "two-box": _two_box, "script": _script}
     try:
-        verdict = judges[case.task.grading](case, files, sandbox, cancel)
+        verdict = _judge(case, files, sandbox, cancel)
     except SandboxError as e:
-        return Grade(None, case.task.grading, (), findings, fault=f"the judge could not run: {e}")
+        verdict = _whose_fault(case, files, sandbox, cancel, e)
     return Grade(
         verdict.score,
         verdict.mode,
@@ -73,6 +72,38 @@ def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | N
         verdict.fault,
         verdict.log,
     )
+
+
+def _judge(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    judges = {"split": _split, "two-box": _two_box, "script": _script}
+    return judges[case.task.grading](case, files, sandbox, cancel)
+
+
+def _whose_fault(
+    case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None, first: SandboxError
+) -> Grade:
+    """The harness's when its judge fails on the task's own files too; else the agent is judged once more.
+
+    A judge that fails on nothing but what the agent left was stopped by the agent: a fault would leave that
+    failure out of its mean.
+    """
+    mode = case.task.grading
+
+    def fault(error: SandboxError) -> Grade:
+        return Grade(None, mode, fault=f"the judge could not run: {error}")
+
+    if cancel is not None and cancel.is_set():
+        return fault(first)
+    try:
+        _judge(case, case.pristine, sandbox, cancel)
+    except SandboxError as error:
+        return fault(error)
+    try:
+        return _judge(case, files, sandbox, cancel)
+    except SandboxError as error:
+        if cancel is not None and cancel.is_set():
+            return fault(error)
+        return Grade(0.0, mode, findings=(f"verifier: what was left cannot be judged: {str(error)!a}",))
 
 
 # ── what is taken from the agent ──────────────────────────────────────────────────────────────────
@@ -320,9 +351,10 @@ def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event 
     tests = {f"/tests/{name}": File(f.data, True) for name, f in case.tests.items()}
     script = ("bash", "/tests/test.sh")
     argv: tuple[str, ...] = script
+    token = secrets.token_hex(16)
     if case.task.image is not None:
         files, argv = (
-            _overlay(case.pristine, files),
+            _overlay(case, files, token),
             ("python3", "-I", "/judge/lay.py", "/judge/plan.json", *script),
         )
     ended = sandbox.run(
@@ -338,7 +370,7 @@ def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event 
     )
     if ended.limit == "cancelled":
         raise SandboxError("it was cancelled")
-    if ended.exit_code == LAYING_FAILED:
+    if case.task.image is not None and token.encode() in ended.stderr:
         raise SandboxError(f"what the agent left could not be laid over the image: {_log(ended)}")
     score, why = reward(ended.files)
     if score is None:
@@ -346,16 +378,15 @@ def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event 
     return Grade(score, "script", log=_log(ended))
 
 
-LAYING_FAILED = 97
-
-
-def _overlay(pristine: Files, files: Files) -> Files:
+def _overlay(case: Case, files: Files, token: str) -> Files:
     """What inside/lay.py needs to make the image's workspace into what the agent left: links, modes and empty
-    directories that the image brought stay.
+    directories that the image brought stay. The token is how it says that it failed: no exit code is its own.
     """
-    changed = [(path, file) for path, file in sorted(files.items()) if pristine.get(path) != file]
+    changed = [(path, file) for path, file in sorted(files.items()) if case.pristine.get(path) != file]
     plan = {
-        "remove": sorted(path for path in pristine if path not in files),
+        "token": token,
+        "keep": [*case.task.places, case.task.workdir],
+        "remove": sorted(path for path in case.pristine if path not in files),
         "put": [[f"/judge/left/{n}", path, file.executable] for n, (path, file) in enumerate(changed)],
     }
     return {
