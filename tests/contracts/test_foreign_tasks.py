@@ -169,7 +169,7 @@ def test_an_emptied_workspace_is_judged(world: Any, docker: Sandbox, tmp_path: P
         tmp_path / "built",
         **{
             "instruction.md": "find . -mindepth 1 -delete",
-            "tests/test.sh": '[ ! -e a.txt ] && [ ! -e deep ] && [ "$PWD" = /srv/work ] && echo 1 > /logs/verifier/reward.txt',
+            "tests/test.sh": "[ -e a.txt ] || [ -e deep ] || echo 1 > /logs/verifier/reward.txt",
         },
     )
     assert tried(world, docker, folder).score == 1.0
