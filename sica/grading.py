@@ -250,25 +250,36 @@ def _restore(
 # ── split ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_checks(case: Case) -> list[dict[str, Any]]:
-    where = f"{case.task.folder}/tests/checks.json"
-    file = case.tests.get("checks.json")
+def judgeable(mode: str, folder: str, tests: Files) -> None:
+    """Raises UsageError when the judge would find that it has nothing to judge by."""
+    if mode == "split":
+        read_checks(folder, tests)
+    elif mode == "two-box":
+        twobox.expected_ids(tests, folder)
+
+
+def read_checks(folder: str, tests: Files) -> list[dict[str, Any]]:
+    where = f"{folder}/tests/checks.json"
+    file = tests.get("checks.json")
     if file is None:
         raise UsageError(f"{where}: there is no such file", "the split judge needs it")
     try:
         checks = rules.parse_checks(file.data.decode())
+    except UnicodeDecodeError as e:
+        raise UsageError(f"{where}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from None
     except ValueError as e:
         raise UsageError(f"{where}: {e}", "docs/tasks.md shows every kind of check") from None
     for check in checks:
-        if "expected" in check and check["expected"] not in case.tests:
+        if "expected" in check and check["expected"] not in tests:
             raise UsageError(
-                f"{where}: check {check['id']!r}: expected = {check['expected']!r}: no such file below tests/"
+                f"{where}: check {check['id']!r}: expected = {check['expected']!r}: no such file below tests/",
+                "add the file",
             )
     return checks
 
 
 def _split(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
-    checks = read_checks(case)
+    checks = read_checks(case.task.folder, case.tests)
     asked = rules.questions(checks)
     answers: Mapping[int, Any] = {}
     log = ""
@@ -427,7 +438,7 @@ def _within(value: float) -> tuple[float | None, str]:
 def _two_box(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
     if case.runtime is None:
         raise UsageError("the two-box judge needs a runtime directory")
-    expected = twobox.expected_ids(case.tests)
+    expected = twobox.expected_ids(case.tests, case.task.folder)
     report = twobox.run(
         sandbox,
         tests_spec=spec(case, "/judge", workspace=False),
