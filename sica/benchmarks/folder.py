@@ -44,12 +44,16 @@ class FolderBenchmark:
         """Every selected task by name, the unsupported ones too. Raises UsageError for the first
         broken folder.
         """
+        return {name: self._named(name) for name in self.selected()}
+
+    def selected(self) -> list[str]:
+        """Names of the tasks that are meant, read or not."""
         paths = self.paths()
         if not paths:
             raise UsageError(
                 f"{self.root}: holds no task", "a task is a folder with task.toml and instruction.md"
             )
-        return {name: self._named(name) for name in _chosen(sorted(paths), self.names, self.name)}
+        return _chosen(sorted(paths), self.names, self.name)
 
     def paths(self) -> dict[str, Path]:
         """Where the tasks are, by name, read or not."""
@@ -76,7 +80,14 @@ class FolderBenchmark:
         return {name: why for name, why in found.items() if why}
 
     def tasks(self) -> Sequence[Task]:
+        """Those that can be had at all. Raises UsageError when each one that is meant is left out."""
         left_out = self.unsupported
+        if len(left_out) == len(self.folders):
+            name, why = next(iter(left_out.items()))
+            more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+            raise UsageError(
+                f"{self.name}/{name} cannot be run: {'; '.join(why)}{more}", "docs/tasks.md says what can"
+            )
         return tuple(self.task(name) for name in self.folders if name not in left_out)
 
     def task(self, name: str) -> Task:
