@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import environment, sica
+from commands import ROOT, environment, sica
 from conftest import write_task
 
 from sica.benchmarks import open_benchmark
@@ -89,6 +89,18 @@ def test_ctrl_c_says_how_far_it_came(mine: Path) -> None:
     assert running.returncode == 130
     assert err == "sica: interrupted after 1 of 2 tasks\n"
     assert out == ""
+
+
+def test_the_first_task_of_the_document_is_fit(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    script = text.partition("```sh\n")[2].partition("```")[0]
+    done = subprocess.run(
+        ["bash", "-ec", f'sica() {{ {sys.executable} -m sica "$@"; }}\n{script}'],
+        cwd=tmp_path, env=environment(tmp_path, **BOXES), text=True, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mine: 1 task, 3 of 3 checks ok" in done.stdout
+    assert "count-words  train" in done.stdout
 
 
 INNOCENT = {
