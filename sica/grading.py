@@ -28,6 +28,9 @@ from sica.ports import Sandbox
 INSIDE = Path(__file__).parent / "inside"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOG_CHARS = 20_000
+SETTINGS_BYTES = 100_000
+ANSWER_BYTES = 1_100_000
+"""Of one answer or reward: a worker sends a million at most, and what is read here takes room here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,9 @@ def _shadows(name: str) -> bool:
 
 
 def _pytest_part(base: str, data: bytes) -> object:
+    """What of these settings is pytest's. All of a file that no person wrote: reading it here could take an hour."""
+    if len(data) > SETTINGS_BYTES:
+        return data
     text = data.decode("utf-8", "replace")
     if base == "setup.cfg":
         return [line for line in text.splitlines() if "pytest" in line]
@@ -286,7 +292,7 @@ def _split(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event |
     if asked:
         nonce = secrets.token_hex(16)
         ended = _work(case, files, asked, nonce, sandbox, cancel)
-        answers, log = _answers(ended, nonce), _log(ended)
+        answers, log = _answers(ended, asked, nonce), _log(ended)
     credits = {check["id"]: _credit(case, check, n, answers, files) for n, check in enumerate(checks)}
     return Grade(rules.total(checks, credits), "split", tuple(credits.items()), log=log)
 
@@ -322,14 +328,17 @@ def _work(
     return ended
 
 
-def _answers(ended: Ended, nonce: str) -> dict[int, Any]:
-    """By number. Lines without the nonce are nothing; two answers to one question are none."""
+def _answers(ended: Ended, asked: list[dict[str, Any]], nonce: str) -> dict[int, Any]:
+    """By number, of what was asked. Lines without the nonce are nothing; two answers to one question are none."""
     file = ended.files.get("/judge/answers")
     found: dict[int, Any] = {}
+    wanted = {question["n"] for question in asked}
     twice: set[int] = set()
     for line in file.data.split(b"\n") if file else ():
         answer = _plain_json(line)
         if not isinstance(answer, dict) or answer.get("nonce") != nonce or type(answer.get("n")) is not int:
+            continue
+        if answer["n"] not in wanted:
             continue
         if answer["n"] in found:
             twice.add(answer["n"])
@@ -338,8 +347,9 @@ def _answers(ended: Ended, nonce: str) -> dict[int, Any]:
 
 
 def _plain_json(data: bytes) -> Any:
+    """None when it is no JSON, or more than any honest side says."""
     try:
-        return json.loads(data)
+        return json.loads(data) if len(data) <= ANSWER_BYTES else None
     except (ValueError, RecursionError):
         return None
 
@@ -417,7 +427,7 @@ def reward(files: Files) -> tuple[float | None, str]:
         return _within(float(value))
     if file := files.get("/logs/verifier/reward.txt"):
         try:
-            number = float(file.data.decode("ascii").strip())
+            number = float(file.data[:100].decode("ascii").strip())
         except ValueError:
             return None, "reward.txt is not a number"
         return _within(number) if math.isfinite(number) else (None, "reward.txt is not finite")

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -420,6 +422,37 @@ def test_a_box_without_python_is_a_fault(box: Sandbox) -> None:
     """The sandbox says 127 of a program that is not there."""
     poor = case("split", JUDGES["split"], START, env={"PATH": "/nowhere"})
     assert "python3 does not start" in grading.grade(poor, START, box).fault
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg"])
+def test_settings_that_nobody_could_read_are_not_read(name: str) -> None:
+    """The judge's own process reads them, and nothing stops it there."""
+    left = files(**{name: "a.b.c.d.e = [" + "1," * 10_000_000 + "]\n"})
+    start = time.monotonic()
+    laid, findings = lay_over({}, left, "/app")
+    assert (laid, len(findings)) == ({}, 1)
+    assert time.monotonic() - start < 2.0
+
+
+FLOODS_THE_ANSWERS = """
+import json
+def f():
+    nonce = json.load(open("/judge/questions.json"))["nonce"]
+    with open("/judge/answers", "a") as out:
+        out.write(json.dumps({"n": 0, "nonce": nonce, "value": 1}) + "\\n")
+        out.write('{"n": 0, "nonce": "%s", "value": [%s]}\\n' % (nonce, ",".join(["{}"] * 10_000_000)))
+        for n in range(100_000): out.write(json.dumps({"n": n + 5, "nonce": nonce, "value": 1}) + "\\n")
+    return 0
+"""
+
+
+def test_answers_that_flood_the_judge_take_no_room_and_earn_nothing(box: Sandbox) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    grade = grading.grade(case("split", JUDGES["split"], START), files(**{"a.py": FLOODS_THE_ANSWERS}), box)
+    assert (grade.score, grade.fault) == (0.0, ""), grade
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
+    )  # kilobytes; parsed it is 1.4 million
 
 
 KILLS_THE_SUPERVISOR = "import os, signal\ndef f(): os.kill(os.getppid(), signal.SIGKILL)\n"
