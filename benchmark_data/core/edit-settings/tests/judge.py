@@ -245,7 +245,9 @@ def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
         return 1.0
     if result is None or result == base or base == expected:
         return 0.0
-    if len(result) > 10 * (len(base) + len(expected)) + 100_000:  # its lines would fill the judge's own memory
+    if (
+        len(result) > 10 * (len(base) + len(expected)) + 100_000
+    ):  # its lines would fill the judge's own memory
         return 0.0
     before, after, now = _lines(base), _lines(expected), _lines(result)
     hunks = _hunks(before, after)
