@@ -121,7 +121,7 @@ def _measure(
     config = call.settings(**flags).config
     benchmark = parts.open_benchmark(call, config.bench)
     every = benchmark.tasks()
-    tasks = [parts.capped(t, config) for t in parts.chosen(every, asked.task, asked.split, config.bench)]
+    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, asked.task, asked.split, config.bench)]
     with parts.working(call, config, kind="eval", cancel=threading.Event()) as shop:
         tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         ledger = shop.store.ledger
@@ -154,7 +154,7 @@ def _replay(call: Invocation, flags: Mapping[str, object], asked: Asked, as_json
 
     config = call.settings(**flags).config
     benchmark = parts.open_benchmark(call, config.bench)
-    every = parts.chosen(benchmark.tasks(), asked.task, asked.split or "all", config.bench)
+    every = parts.chosen(benchmark, asked.task, asked.split or "all", config.bench)
     return replay(call, config, asked.agents, benchmark, [parts.capped(t, config) for t in every], as_json)
 
 

@@ -79,7 +79,7 @@ def command(
     benchmark = parts.open_benchmark(call, config.bench)
     smoke_tasks = parts.open_smoke(call, config)
     every = benchmark.tasks()
-    tasks = [parts.capped(t, config) for t in parts.chosen(every, task, "", config.bench)]
+    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, task, "", config.bench)]
     with parts.working(call, config, kind="evolve", task=task, cancel=threading.Event()) as shop:
         tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         shop.store.ledger.see_tasks(every)

@@ -196,18 +196,18 @@ def sandbox_for(name: str, places: Places) -> Iterator[Sandbox]:
         sandbox.close()
 
 
-def chosen(tasks: Sequence[Task], glob: str, split: str, benchmark: str) -> tuple[Task, ...]:
+def chosen(benchmark: FolderBenchmark, glob: str, split: str, called: str) -> tuple[Task, ...]:
     """The tasks that are meant. Held-out ones only when they are asked for by name."""
-    wanted = [t for t in tasks if t.split in _splits(split)]
+    there = [t for t in benchmark.tasks() if t.split in _splits(split)]
+    wanted = [t for t in there if not glob or fnmatchcase(t.name, glob) or fnmatchcase(t.id, glob)]
+    if wanted:
+        return tuple(wanted)
+    for name, why in benchmark.unsupported.items():
+        if glob and fnmatchcase(name, glob):
+            raise UsageError(f"{benchmark.name}/{name} cannot be run: {'; '.join(why)}", "sica tasks")
     if glob:
-        wanted = [t for t in wanted if fnmatchcase(t.name, glob) or fnmatchcase(t.id, glob)]
-    if not wanted:
-        if glob:
-            raise no_such("task", glob, [t.name for t in tasks if t.split in _splits(split)])
-        raise UsageError(
-            f"{benchmark} has no task to run in split {split!r}", f"sica tasks --bench {benchmark}"
-        )
-    return tuple(wanted)
+        raise no_such("task", glob, [t.name for t in there])
+    raise UsageError(f"{called} has no task to run in split {split!r}", f"sica tasks --bench {called}")
 
 
 def runnable(

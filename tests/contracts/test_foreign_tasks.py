@@ -155,6 +155,26 @@ def test_what_the_agent_left_outside_the_workspace_does_not_reach_the_judge(
     assert (done.score, done.fault) == (0.0, None), done
 
 
+def test_no_exit_code_of_the_script_is_taken_for_a_failure_to_lay_out_the_files(
+    world: Any, docker: Sandbox, tmp_path: Path
+) -> None:
+    """The agent's code has a say in it, and a fault would be tried again for nothing."""
+    script = "[ -e work ] || echo 0.5 > /logs/verifier/reward.txt; exit 97"
+    done = tried(world, docker, write(tmp_path / "built", **{"tests/test.sh": script}))
+    assert (done.score, done.fault) == (0.5, None), done
+
+
+def test_an_emptied_workspace_is_judged(world: Any, docker: Sandbox, tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "built",
+        **{
+            "instruction.md": "find . -mindepth 1 -delete",
+            "tests/test.sh": "[ -e a.txt ] || [ -e deep ] || echo 1 > /logs/verifier/reward.txt",
+        },
+    )
+    assert tried(world, docker, folder).score == 1.0
+
+
 def test_a_repository_of_the_image_is_part_of_the_deliverable(
     world: Any, docker: Sandbox, tmp_path: Path
 ) -> None:
