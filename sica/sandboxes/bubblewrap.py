@@ -191,7 +191,7 @@ class Bubblewrap:
                     raise
                 self._launcher = launcher
                 self._boxes = Spares(
-                    lambda spec: self._make(launcher, spec), Box.destroy, self._home / "doors"
+                    lambda spec: self._make(launcher, spec), Box.destroy, Box.alive, self._home / "doors"
                 )
             return self._boxes
 
@@ -371,6 +371,12 @@ class Box:
         """The launcher ends the box when our side of the leash is shut."""
         with suppress(OSError):  # it ended by itself
             self._leash.shutdown(socket.SHUT_WR)
+
+    def alive(self) -> bool:
+        """Nothing comes down the leash before the box has ended, or the launcher has."""
+        ended = select.poll()
+        ended.register(self._leash, select.POLLIN)
+        return not ended.poll(0)
 
     def memory_kills(self) -> int:
         return self._group.memory_kills() if self._group else 0

@@ -130,7 +130,7 @@ class Docker:
                     self._image = find_image(engine, self._tag)
                     self._version = engine.version
                 place_runner(self._home)
-                self._boxes = Spares(self._make, Container.destroy, self._home / "doors")
+                self._boxes = Spares(self._make, Container.destroy, Container.alive, self._home / "doors")
             return self._boxes
 
     def _make(self, spec: BoxSpec) -> Container:
@@ -399,6 +399,12 @@ class Container:
 
     def wait(self, seconds: float) -> bool:
         return bool(self._poll.poll(seconds * 1000))
+
+    def alive(self) -> bool:
+        """The engine hangs up when a container has ended, or when it ends itself."""
+        hung = select.poll()
+        hung.register(self.line, select.POLLRDHUP)
+        return not hung.poll(0)
 
     def read(self, size: int, /) -> bytes:
         """Of stdout; stderr is kept for the message of an error."""
