@@ -306,9 +306,17 @@ class Engine:
         import docker
         from docker.utils import kwargs_from_env
 
+        where = kwargs_from_env()
         try:
-            self._client = docker.APIClient(version=version, timeout=TIMEOUT, **kwargs_from_env())
-        except docker.errors.DockerException as error:
+            if version == "auto":
+                knock(where.get("base_url") or docker.constants.DEFAULT_UNIX_SOCKET)
+            self._client = docker.APIClient(version=version, timeout=TIMEOUT, **where)
+        except PermissionError as error:
+            raise SandboxUnavailable(
+                f"this user may not speak to the Docker engine: {error}",
+                "join the group that owns the socket, or use the bubblewrap sandbox",
+            ) from error
+        except (OSError, docker.errors.DockerException) as error:
             raise SandboxUnavailable(
                 f"no Docker engine answers: {_reason(error)}",
                 "start it, or install one with bin/docker-engine; or use the bubblewrap sandbox",
@@ -350,6 +358,15 @@ class Engine:
         except Missing:
             return 0
         return 1
+
+
+def knock(url: str) -> None:
+    """Raise OSError when nobody listens: the SDK leaves its socket open then."""
+    scheme, _, path = url.partition("://")
+    if scheme in ("unix", "http+unix"):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(TIMEOUT)
+            line.connect("/" + path.lstrip("/"))
 
 
 def _reason(error: Exception) -> str:
