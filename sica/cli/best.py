@@ -6,7 +6,7 @@ import typer
 
 from sica import report
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading
+from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError, no_such
 
 KEYS = ("champion", "score", "low", "cheap")
@@ -16,6 +16,7 @@ def command(
     ctx: typer.Context,
     by: str = typer.Option("champion", "--by", help="champion, score, low (end of the interval) or cheap."),
     bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    under: str = typer.Option("", "--under", help=UNDER),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Name the best agent.
@@ -23,7 +24,7 @@ def command(
     The champion was confirmed on fresh attempts; the highest score alone is a winner's curse.
     """
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     if by not in KEYS:
         raise no_such("measure", by, list(KEYS))
     name = reading.benchmark(bench or call.setting("bench", "core"))
@@ -43,7 +44,7 @@ def command(
         raise UsageError("nothing is measured yet", "sica evolve")
     if as_json:
         (row,) = reading.compared([found], name)
-        call.json("sica.best/1", benchmark=name, **report.fields(row))
+        call.json("sica.best/1", **reading.measured_on(name), **report.fields(row))
     else:
         score = report.with_interval(found.score, found.interval)
         print(f"{found.name}  {score}  n={found.n}  {found.subject}")

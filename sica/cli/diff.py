@@ -9,7 +9,7 @@ import typer
 
 from sica import report
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents, measured, p_value, versus
+from sica.cli.reading import UNDER, Reading, complete_agents, measured, p_value, versus
 from sica.errors import UsageError
 from sica.model import Agent, Trial
 from sica.stats import Comparison
@@ -25,11 +25,12 @@ def command(
     tasks: bool = typer.Option(False, "--tasks", help="Only the tasks that changed, all of them."),
     code: bool = typer.Option(False, "--code", help="Only the code, as git says it."),
     bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    under: str = typer.Option("", "--under", help=UNDER),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Show what changed between two agents: score, tasks gained and lost, code."""
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     before, after = _pair(reading, old, new)
     name = reading.benchmark(bench or call.setting("bench", "core"))
     sides = reading.trials(before, name), reading.trials(after, name)
@@ -37,7 +38,7 @@ def command(
     if as_json:
         call.json(
             "sica.diff/1",
-            benchmark=name,
+            **reading.measured_on(name),
             old=before.number,
             new=after.number,
             tasks=found.tasks,

@@ -10,7 +10,7 @@ import typer
 
 from sica import report
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents, in_words, measured, versus
+from sica.cli.reading import UNDER, Reading, complete_agents, in_words, measured, versus
 from sica.model import Agent, Trial, Usage
 
 
@@ -20,12 +20,13 @@ def command(
         "best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=complete_agents
     ),
     bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    under: str = typer.Option("", "--under", help=UNDER),
     tasks: bool = typer.Option(False, "--tasks", help="List every trial."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Show all that is known of one agent: score, parents, cost, what changed and why."""
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     found = reading.find(agent)
     name = reading.benchmark(bench or call.setting("bench", "core"))
     trials = reading.trials(found, name)
@@ -35,7 +36,7 @@ def command(
         usage = sum((t.usage for t in trials), Usage())
         call.json(
             "sica.show/1",
-            benchmark=name,
+            **reading.measured_on(name),
             **report.fields(row),
             body=body,
             tokens=usage.tokens,
