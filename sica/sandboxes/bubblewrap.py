@@ -146,7 +146,7 @@ class Bubblewrap:
         return {
             "program": self._bwrap or str(find_bwrap()[0]),
             "host user": str(os.getuid() if self._uid is None else self._uid),
-            "limits": groups or "rlimits only: this user has no control groups",
+            "limits": groups or "rlimits, memory watched by the runner: this user has no control groups",
             "python": str(facts["python"]),
             "network": "none",
             "seccomp": "filter",
@@ -214,7 +214,7 @@ class Bubblewrap:
         raise SandboxUnavailable(f"bubblewrap cannot confine here: {'; '.join(reasons)}", cure(str(reasons)))
 
     def _rlimits(self, limits: Limits) -> dict[str, int]:
-        """Where there are no control groups; then a box's memory is limited for each process, not for all."""
+        """Where there are no control groups. The kernel limits each process's memory then, the runner all of it."""
         return {} if self._cgroups else {"AS": limits.memory_mb << 20, "NPROC": limits.processes}
 
     def _make(self, launcher: Launcher, spec: BoxSpec) -> Box:
