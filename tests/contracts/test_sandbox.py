@@ -573,6 +573,7 @@ def test_boxes_of_one_shape_are_new_every_time_and_have_their_own_door(box: Sand
 
 
 def test_closing_leaves_nothing_of_the_boxes_that_wait(box: Sandbox, tmp_path: Path) -> None:
+    assert left_by(box, f"{STORE}c") == []
     other = open_sandbox(box.name, store=f"{STORE}c", runtime=tmp_path)
     for _ in range(3):
         assert other.run(spec(), Job(("true",), env=ENV)).exit_code == 0
@@ -583,6 +584,7 @@ def test_closing_leaves_nothing_of_the_boxes_that_wait(box: Sandbox, tmp_path: P
 
 def test_a_box_that_died_while_it_waited_is_not_used(box: Sandbox, tmp_path: Path) -> None:
     store = f"{STORE}d"
+    assert left_by(box, store) == []
     other = open_sandbox(box.name, store=store, runtime=tmp_path)
     for _ in range(2):
         assert other.run(spec(), Job(("true",), env=ENV)).exit_code == 0
@@ -640,6 +642,7 @@ sandbox.run(BoxSpec(limits=Limits(seconds=600)), Job(("python3", "-c", code, mar
 def test_a_killed_sica_leaves_no_process_and_sweep_removes_the_rest(box: Sandbox, tmp_path: Path) -> None:
     store, inside = f"{STORE}k", f"left-{box.name}-{os.getpid()}"
     root = Path(__file__).parents[2]
+    assert left_by(box, store) == []
     victim = subprocess.Popen(
         [sys.executable, "-c", VICTIM, box.name, store, str(tmp_path), inside], cwd=root
     )
