@@ -146,7 +146,7 @@ class Bubblewrap:
         return {
             "program": self._bwrap or str(find_bwrap()[0]),
             "host user": str(os.getuid() if self._uid is None else self._uid),
-            "limits": groups or "rlimits only: this user has no control groups",
+            "limits": groups or "rlimits, memory watched by the runner: this user has no control groups",
             "python": str(facts["python"]),
             "network": "none",
             "seccomp": "filter",
@@ -191,7 +191,7 @@ class Bubblewrap:
                     raise
                 self._launcher = launcher
                 self._boxes = Spares(
-                    lambda spec: self._make(launcher, spec), Box.destroy, self._home / "doors"
+                    lambda spec: self._make(launcher, spec), Box.destroy, Box.alive, self._home / "doors"
                 )
             return self._boxes
 
@@ -214,7 +214,7 @@ class Bubblewrap:
         raise SandboxUnavailable(f"bubblewrap cannot confine here: {'; '.join(reasons)}", cure(str(reasons)))
 
     def _rlimits(self, limits: Limits) -> dict[str, int]:
-        """Where there are no control groups; then a box's memory is limited for each process, not for all."""
+        """Where there are no control groups. The kernel limits each process's memory then, the runner all of it."""
         return {} if self._cgroups else {"AS": limits.memory_mb << 20, "NPROC": limits.processes}
 
     def _make(self, launcher: Launcher, spec: BoxSpec) -> Box:
@@ -371,6 +371,12 @@ class Box:
         """The launcher ends the box when our side of the leash is shut."""
         with suppress(OSError):  # it ended by itself
             self._leash.shutdown(socket.SHUT_WR)
+
+    def alive(self) -> bool:
+        """Nothing comes down the leash before the box has ended, or the launcher has."""
+        ended = select.poll()
+        ended.register(self._leash, select.POLLIN)
+        return not ended.poll(0)
 
     def memory_kills(self) -> int:
         return self._group.memory_kills() if self._group else 0

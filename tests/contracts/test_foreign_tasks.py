@@ -93,23 +93,19 @@ def write(folder: Path, **changes: str) -> Path:
 
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Its images are removed after it was closed: a box that waits uses one."""
     runtime = tmp_path_factory.mktemp("rt")
     sandbox = open_sandbox("docker", store="foreign", runtime=runtime)
     try:
         sandbox.image()
     except SandboxUnavailable as error:
         pytest.skip(str(error))
-    yield sandbox
-    sandbox.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_image_stays(docker: Sandbox) -> Iterator[None]:
     import docker as engine
 
     client = engine.from_env()
     before = {tag for image in client.images.list() for tag in image.tags}
-    yield
+    yield sandbox
+    sandbox.close()
     for image in client.images.list(filters={"label": "sica.task"}):
         for tag in set(image.tags) - before:
             client.images.remove(tag)

@@ -324,13 +324,26 @@ def total(checks: Sequence[Mapping[str, Any]], credits: Mapping[str, float]) -> 
     return share if kept else min(share, GUARD_CAP)
 
 
+# ruff: noqa: PTH123
+
+
+
+TYPE_CHECKING = False  # typing, pathlib and what only `_run` needs would cost every judgement 30 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 ANSWER_BYTES = 1_000_000
 
 
 def main(argv: list[str]) -> int:
     adopt_orphans()
-    job = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
-    with Path(argv[2]).open("w", encoding="utf-8") as out:
+    with open(argv[1], encoding="utf-8") as file:
+        job = json.load(file)
+    if any("run" in question for question in job["questions"]):
+        for name in ("subprocess", "tempfile"):  # before the agent's directory is on the path
+            importlib.import_module(name)
+    with open(argv[2], "w", encoding="utf-8") as out:
         out.write(json.dumps({"nonce": job["nonce"]}) + "\n")
         out.flush()
         for question in job["questions"]:
@@ -393,11 +406,16 @@ def adopt_orphans() -> None:
 
 def end_children() -> None:
     """Kill until there are none: the orphans of the killed become children of this process."""
-    while children := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+    while children := _children():
         for child in children:
-            os.kill(int(child), signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
         for child in children:
-            os.waitpid(int(child), 0)
+            os.waitpid(child, 0)
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
 
 
 # ── in the child ──────────────────────────────────────────────────────────────────────────────────
@@ -467,6 +485,9 @@ def _answer(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
 
 def _run(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
     """The program's own output, exit code and end. It shares this child's deadline and its end."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryFile() as stdin:
         stdin.write(question.get("stdin", "").encode())
         stdin.seek(0)
