@@ -12,7 +12,10 @@ from sica.cli.invocation import Invocation
 from sica.errors import no_such
 
 app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Benchmarks: list them, check their tasks."
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Benchmarks: list them, check their tasks.",
 )
 
 

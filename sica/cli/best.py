@@ -26,7 +26,7 @@ def command(
     reading = Reading.of(call)
     if by not in KEYS:
         raise no_such("measure", by, list(KEYS))
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     rows = reading.rows(name)
     measured = [r for r in rows if r.score is not None and r.status != "rejected"]
     if by == "champion":

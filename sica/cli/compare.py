@@ -32,7 +32,7 @@ def command(
     if len(agents) < 2:
         raise UsageError("compare needs at least two agents", "sica compare 0 best")
     chosen = [reading.find(name) for name in agents]
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     sides = _on_common_tasks([reading.trials(agent, name) for agent in chosen])
     against = [versus(sides[0], side) for side in sides]
     better = against[-1].separable and against[-1].difference > 0
@@ -101,7 +101,7 @@ def _table(
     tasks = len(by_task(sides[0]))
     header = (
         "",
-        f"{name}, {report.plural(tasks, 'task')}",
+        "subject",
         "score",
         f"vs {chosen[0].name}",
         "cost",
@@ -109,6 +109,7 @@ def _table(
         "tokens",
     )
     yield from report.table(lines, "<<<<>>>", look, header=header, flexible=1)
+    yield look.paint("dim", f"{name}, {report.plural(tasks, 'task')} that all of them have")
 
 
 def _pairs(chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]]) -> Iterator[str]:

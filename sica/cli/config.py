@@ -12,7 +12,9 @@ from sica import report
 from sica.cli.invocation import Invocation
 from sica.errors import UsageError
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Read and change settings.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Read and change settings."
+)
 
 
 def _keys() -> list[tuple[str, str]]:
@@ -67,14 +69,30 @@ def change(
 ) -> None:
     """Write one setting into sica.toml; comments and order stay."""
     from sica.config import written
+    from sica.places import write_whole
 
     call: Invocation = ctx.obj
+    _require_known(call, key, value)
     place = _file(call, user)
     before = place.read_text("utf-8") if place.exists() else ""
     text = written(before, key, value)
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(text, "utf-8")
+    write_whole(place, text)
     print(f"{key} = {value}   in {place}")
+
+
+def _require_known(call: Invocation, key: str, value: str) -> None:
+    """What every later command would refuse is refused here, where it is typed."""
+    from sica import sandboxes
+    from sica.cli import parts
+    from sica.errors import no_such
+
+    if key == "sandbox" and value not in sandboxes.NAMES:
+        raise no_such("sandbox", value, list(sandboxes.NAMES))
+    if key == "policy":
+        parts.open_policy(value)
+    if key in ("bench", "smoke"):
+        parts.open_benchmark(call, value)
 
 
 @app.command()

@@ -13,7 +13,9 @@ from sica.cli.invocation import Invocation
 if TYPE_CHECKING:
     from sica.repo import GitRepo
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The database of outcomes.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The database of outcomes."
+)
 
 
 @app.command()

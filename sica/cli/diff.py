@@ -31,7 +31,7 @@ def command(
     call: Invocation = ctx.obj
     reading = Reading.of(call)
     before, after = _pair(reading, old, new)
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     sides = reading.trials(before, name), reading.trials(after, name)
     found = versus(*sides)
     if as_json:
@@ -97,7 +97,8 @@ def _flips(found: Comparison, look: report.Look, *, whole: bool) -> Iterator[str
             yield label
             yield from (f"  {name}" for name in names)
         else:
-            yield f"{label}  " + report.cut("  ".join(names), look.width - len(word) - 8, look.glyphs.more)
+            shown = report.cut("  ".join(names), look.width - len(word) - 8, look.glyphs.more)
+            yield f"{label}  {shown}".rstrip()
 
 
 def _coloured(text: str, look: report.Look) -> Iterator[str]:

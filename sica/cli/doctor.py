@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
@@ -88,8 +89,10 @@ def _guarded(what: str, check: Check) -> Iterator[Finding]:
 
 def _line(finding: Finding, look: report.Look) -> str:
     style = {"ok": "good", "warning": "warn", "failed": "bad"}[finding.state]
-    cure = f"   {finding.cure}" if finding.cure else ""
-    return f"{finding.what:<11} {look.paint(style, f'{finding.state:<8}')} {finding.words}{cure}"
+    words = f"{finding.words}   {finding.cure}".rstrip()
+    first, *rest = textwrap.wrap(words, max(20, look.width - 21), break_on_hyphens=False) or [""]
+    head = f"{finding.what:<11} {look.paint(style, f'{finding.state:<8}')} {first}"
+    return "\n".join([head, *(" " * 21 + line for line in rest)])
 
 
 def _git(places: where.Places) -> Iterator[Finding]:

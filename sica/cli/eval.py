@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sica.cli.parts import Shop
     from sica.loop import Plan
     from sica.ports import Benchmark
+    from sica.repo import GitRepo
 
 NOT_MET, SKIP, INTERRUPTED = 5, 125, 130
 
@@ -145,7 +146,7 @@ def _measure(
     _tell(call, chosen, results, benchmark.name, as_json, spent, len(tasks) * len(attempts))
     if stopped.reason != "done":
         return running.EXIT[stopped.reason]
-    return _verdict(call, chosen, results, stopped.archive, floor)
+    return _verdict(call, chosen, results, stopped.archive, shop.store.repo, floor)
 
 
 def _replay(call: Invocation, flags: Mapping[str, object], asked: Asked, as_json: bool) -> int:
@@ -246,14 +247,18 @@ def _verdict(
     chosen: Sequence[Agent],
     results: Sequence[Sequence[Trial]],
     archive: Archive,
+    repo: GitRepo,
     floor: float | None,
 ) -> int:
+    from sica.cli.parts import starts_as
+
     code = 0
     for agent, trials in zip(chosen, results, strict=True):
         scores = [t.score for t in trials if t.score is not None]
         now = archive.agents[agent.commit]
         if now.standing == "rejected":
             call.say(f"{agent.name} was rejected: {report.clean(now.reason)}")
+            call.say(f"      it is started as: {starts_as(repo, agent)}")
         if not scores:
             code = NOT_MET if floor is not None and now.standing == "rejected" else code or 1
         elif floor is not None and sum(scores) / len(scores) < floor:

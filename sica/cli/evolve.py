@@ -6,6 +6,7 @@ import shlex
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,6 +14,9 @@ from sica import report
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError, UsageError
 from sica.model import Archive
+
+if TYPE_CHECKING:
+    from sica.repo import GitRepo
 
 
 def _policies() -> list[str]:
@@ -105,7 +109,7 @@ def command(
         )
         stopped, state = running.drive(call, shop, plan, archive, as_json=as_json, quiet=quiet)
     if stopped.reason == "done" and not stopped.archive.ready():
-        raise _nobody(stopped.archive)
+        raise _nobody(stopped.archive, shop.store.repo)
     if not quiet:
         best = stopped.archive.agents.get(stopped.archive.champion)
         number = best.number if best else 0
@@ -115,8 +119,10 @@ def command(
     raise typer.Exit(running.EXIT[stopped.reason])
 
 
-def _nobody(archive: Archive) -> SicaError:
+def _nobody(archive: Archive, repo: GitRepo) -> SicaError:
     """What to say when the gate let no agent through: there was nothing to measure and nothing to improve."""
+    from sica.cli.parts import starts_as
+
     rejected = [a for a in archive.agents.values() if a.standing == "rejected"]
     if not rejected:
         return SicaError("the gate could not judge any agent, so there is none to start from", "sica doctor")
@@ -124,5 +130,6 @@ def _nobody(archive: Archive) -> SicaError:
     more = f", and {len(rejected) - 1} more" if len(rejected) > 1 else ""
     return SicaError(
         f"there is no agent to start from: {last.name} was rejected{more}: {report.clean(last.reason)}",
-        "mend the agent and start it in a fresh folder: sica init --agent FOLDER; sica show 0 says more",
+        f"{last.name} is started as: {starts_as(repo, last)}\n"
+        "mend the agent and start it in a fresh folder: sica init --agent FOLDER",
     )

@@ -71,7 +71,7 @@ def command(
     elif topic in TOPICS:
         call.page(TOPICS[topic].splitlines())
     elif topic in COMMANDS:
-        call.page(_usage(topic, call.width()))
+        call.page(_usage(topic, min(call.width(), 100)))
     elif topic:
         raise no_such("help topic", topic, [*TOPICS, *COMMANDS])
     elif ctx.parent:

@@ -46,7 +46,7 @@ def command(
     reading = Reading.of(call)
     if sort not in SORTS:
         raise no_such("order", sort, list(SORTS))
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     everyone = reading.rows(name)
     whole = as_json or plain or bool(template)
     shown = _chosen(reading, everyone, everything or whole, best_path, of, failed, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import threading
 import time
@@ -101,6 +102,16 @@ def open_traces(places: Places) -> Traces:
     from sica.traces import Traces
 
     return Traces(places.traces)
+
+
+def starts_as(repo: GitRepo, agent: Agent) -> str:
+    """The command of the agent's manifest, for people."""
+    from sica.contract import manifest
+
+    try:
+        return report.clean(shlex.join(manifest(repo.files(agent.tree)).run.argv))
+    except UsageError as error:
+        return f"nothing, as {report.clean(str(error))}"
 
 
 # ── single parts ──────────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,6 +15,7 @@ import typer
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
+from sica.errors import UsageError
 from sica.ledger import Attempted, SqliteLedger
 from sica.model import Agent, Summary, Trial
 from sica.places import Places
@@ -62,12 +64,23 @@ class Reading:
 
     # ── scores ────────────────────────────────────────────────────────────────────────────────────
 
-    def benchmark(self, wanted: str) -> str:
-        """The benchmark to show: the wanted one when anything was measured on it, else the most measured one."""
+    def benchmark(self, asked: str, configured: str = "core") -> str:
+        """The benchmark to show: the one that is asked for; else the configured one, or the most measured one when
+        nothing was measured on that.
+
+        Raises UsageError when nothing was measured on the one that is asked for.
+        """
         measured: dict[str, int] = defaultdict(int)
         for summary in self.ledger.summaries():
             measured[summary.benchmark] += summary.n
-        return wanted if wanted in measured or not measured else max(measured, key=lambda b: measured[b])
+        found = next((name for name in _names(asked or configured) if name in measured), None)
+        if asked and not found:
+            there = ", ".join(sorted(measured)) or "nothing"
+            raise UsageError(
+                f"nothing is measured on {report.clean(asked)!r}; measured is: {there}",
+                f"sica eval best --bench {report.clean(asked)}",
+            )
+        return found or max(measured, key=lambda b: measured[b], default=configured)
 
     def rows(self, benchmark: str) -> tuple[Row, ...]:
         """A row for every agent; `compared` adds what the changes are worth."""
@@ -115,6 +128,12 @@ class Reading:
         """Every trial of the agent's tree, those of other commits with the same tree included; with a benchmark,
         those that its score counts."""
         return self.ledger.trials_of(agent.commit, benchmark)
+
+
+def _names(bench: str) -> tuple[str, ...]:
+    """What a benchmark's scores may be kept under: core, core/fix-*, a folder of tasks, or one task's folder."""
+    place = PurePath(bench)
+    return bench, bench.partition("/")[0], place.name, place.parent.name
 
 
 def _meant(task: str, glob: str) -> bool:
@@ -186,7 +205,7 @@ def complete_agents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
     del ctx
     try:
         reading = Reading.of(Invocation(Path.cwd(), dict(os.environ)))
-        rows = reading.rows(reading.benchmark("core"))
+        rows = reading.rows(reading.benchmark(""))
     except SicaError:
         return []  # completion has no place to put an error
     return [

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WORKDIR = "/app"
 LEFT_BEHIND = frozenset(("__pycache__", ".git"))
+NO_WORKDIR = "--workdir takes the folder to work on a copy of; without it the agent starts in an empty one"
 
 
 def command(
@@ -59,7 +60,7 @@ def command(
     if not words.strip():
         raise UsageError("the prompt is empty", "sica run -p 'what to do'")
     base = (call.folder / workdir).resolve() if workdir else None
-    before = dict(folders.read(base).files) if base else {}
+    before = dict(folders.read(base, cure=NO_WORKDIR).files) if base else {}
     config = call.settings(model=model, sandbox=sandbox, max_cost=max_cost).config
     with parts.working(call, config, kind="run", cancel=threading.Event()) as shop:
         known = tuple(shop.store.ledger.agents())

@@ -39,7 +39,9 @@ def drive(
     say = _nothing if quiet or as_json else call.say
     last: Stopped | None = None
     with (
-        progress.shown(state, live=live, look=call.look(sys.stderr), width=call.width, say=say) as shown,
+        progress.shown(
+            state, live=live, look=call.look(sys.stderr), width=lambda: call.width(sys.stderr), say=say
+        ) as shown,
         stopping(shop.cancel, shown.interrupted, shop.sandbox.sweep),
     ):
         try:
