@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
 from sica.cli.reading import Reading
 from sica.errors import UsageError, no_such
@@ -12,10 +13,26 @@ from sica.errors import UsageError, no_such
 KEYS = ("champion", "score", "low", "cheap")
 
 
+EXAMPLES = (
+    "sica best --by low",
+    'sica git archive "agent/$(sica best --json | jq .agent)" | tar x -C agent',
+)
+
+
 def command(
     ctx: typer.Context,
-    by: str = typer.Option("champion", "--by", help="champion, score, low (end of the interval) or cheap."),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    by: str = typer.Option(
+        "champion",
+        "--by",
+        help="champion, score, low (end of the interval) or cheap.",
+        autocompletion=completion.one_of("champion", "score", "low", "cheap"),
+    ),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Name the best agent.

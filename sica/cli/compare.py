@@ -9,18 +9,29 @@ from itertools import combinations
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, by_task, complete_agents, in_words, measured, p_value, versus
+from sica.cli.reading import Reading, by_task, in_words, measured, p_value, versus
 from sica.errors import UsageError
 from sica.model import Agent, Trial
+
+EXAMPLES = (
+    "sica compare 0 7 best",
+    "sica compare 0 best --exit-code && echo better",
+)
 
 
 def command(
     ctx: typer.Context,
     agents: list[str] = typer.Argument(
-        ..., help="Two or more agents; the first is the yardstick.", autocompletion=complete_agents
+        ..., help="Two or more agents; the first is the yardstick.", autocompletion=completion.agents
     ),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
     exit_code: bool = typer.Option(
         False, "--exit-code", help="Exit 5 unless the last is better than the first by more than noise."
     ),
@@ -40,7 +51,7 @@ def command(
         call.json(
             "sica.compare/1",
             benchmark=name,
-            tasks=against[0].tasks,
+            n_tasks=against[0].tasks,
             agents=[_record(a, s, c) for a, s, c in zip(chosen, sides, against, strict=True)],
             better=better,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from sica import report
-from sica.cli.invocation import Invocation
+from sica.cli.invocation import Invocation, examples
 from sica.errors import UsageError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ def _keys() -> list[tuple[str, str]]:
     return list(KEYS.items())
 
 
-@app.command("list")
+@app.command("list", epilog=examples("sica config list --show-origin"))
 def show_all(
     ctx: typer.Context,
     show_origin: bool = typer.Option(False, "--show-origin", help="Where each value comes from."),
@@ -50,7 +50,7 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@app.command()
+@app.command(epilog=examples("sica config get model"))
 def get(ctx: typer.Context, key: str = typer.Argument(..., autocompletion=_keys)) -> None:
     """Print one setting's value."""
     from sica.config import check_key
@@ -60,7 +60,14 @@ def get(ctx: typer.Context, key: str = typer.Argument(..., autocompletion=_keys)
     print(_plain(next(value for name, value, _ in call.settings().rows() if name == key)))
 
 
-@app.command("set")
+@app.command(
+    "set",
+    epilog=examples(
+        "sica config set model anthropic/claude-sonnet-4-5",
+        "sica config set trial.seconds 300    seconds",
+        "sica config set prices.my/model.prompt 2.5    dollars for a million tokens",
+    ),
+)
 def change(
     ctx: typer.Context,
     key: str = typer.Argument(..., autocompletion=_keys),
@@ -95,7 +102,7 @@ def _require_known(call: Invocation, key: str, value: str) -> None:
         parts.open_benchmark(call, value)
 
 
-@app.command()
+@app.command(epilog=examples('$EDITOR "$(sica config path)"'))
 def path(ctx: typer.Context, user: bool = typer.Option(False, "--user", help="The user's own file.")) -> None:
     """Print where the settings are."""
     call: Invocation = ctx.obj

@@ -8,23 +8,34 @@ from collections.abc import Iterator, Sequence
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents, measured, p_value, versus
+from sica.cli.reading import Reading, measured, p_value, versus
 from sica.errors import UsageError
 from sica.model import Agent, Trial
 from sica.stats import Comparison
+
+EXAMPLES = (
+    "sica diff 0 best",
+    "sica diff 7 --code    what its parent did not have",
+)
 
 
 def command(
     ctx: typer.Context,
     old: str = typer.Argument(
-        ..., help="An agent; alone, it is compared with its parent.", autocompletion=complete_agents
+        ..., help="An agent; alone, it is compared with its parent.", autocompletion=completion.agents
     ),
-    new: str = typer.Argument("", help="The agent to compare it with.", autocompletion=complete_agents),
+    new: str = typer.Argument("", help="The agent to compare it with.", autocompletion=completion.agents),
     stat: bool = typer.Option(False, "--stat", help="Files and counts instead of the code."),
     tasks: bool = typer.Option(False, "--tasks", help="Only the tasks that changed, all of them."),
     code: bool = typer.Option(False, "--code", help="Only the code, as git says it."),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Show what changed between two agents: score, tasks gained and lost, code."""
@@ -40,7 +51,7 @@ def command(
             benchmark=name,
             old=before.number,
             new=after.number,
-            tasks=found.tasks,
+            n_tasks=found.tasks,
             difference=found.difference if found.tasks else None,
             gained=found.gained,
             lost=found.lost,

@@ -14,6 +14,7 @@ import typer
 
 from sica import places as where
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError
 
@@ -33,11 +34,21 @@ class Finding:
     cure: str = ""
 
 
+EXAMPLES = (
+    "sica doctor",
+    "sica doctor --model anthropic/claude-sonnet-4-5",
+)
+
+
 def command(
     ctx: typer.Context,
     model: str = typer.Option(None, "--model", help="The model to check."),
-    sandbox: str = typer.Option(None, "--sandbox", help="The sandbox to check."),
-    bench: str = typer.Option(None, "--bench", help="The benchmark to check."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="The sandbox to check.", autocompletion=completion.sandboxes
+    ),
+    bench: str = typer.Option(
+        None, "--bench", help="The benchmark to check.", autocompletion=completion.benchmarks
+    ),
     fix: bool = typer.Option(False, "--fix", help="Do what can be done: give agents in git their rows."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import complete_agents
 from sica.errors import SicaError, UsageError
 from sica.model import Agent, Archive, Step, Task, Trial
 
@@ -25,13 +25,32 @@ if TYPE_CHECKING:
 NOT_MET, SKIP, INTERRUPTED = 5, 125, 130
 
 
+EXAMPLES = (
+    "sica eval best                      what is known costs nothing",
+    "sica eval 7 --reps 3 --fresh        three new attempts at each task",
+    "sica eval 7 --fail-under 50%        for scripts: exit 5 when it is worse",
+)
+
+
 def command(
     ctx: typer.Context,
-    agents: list[str] = typer.Argument(..., help="Agents to measure.", autocompletion=complete_agents),
-    bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
-    smoke: str = typer.Option(None, "--smoke", help="The gate's benchmark: a name or a folder of tasks."),
+    agents: list[str] = typer.Argument(..., help="Agents to measure.", autocompletion=completion.agents),
+    bench: str = typer.Option(
+        None, "--bench", help="Benchmark: a name or a folder of tasks.", autocompletion=completion.benchmarks
+    ),
+    smoke: str = typer.Option(
+        None,
+        "--smoke",
+        help="The gate's benchmark: a name or a folder of tasks.",
+        autocompletion=completion.benchmarks,
+    ),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-    split: str = typer.Option("", "--split", help="train, dev, heldout or all; default: all but heldout."),
+    split: str = typer.Option(
+        "",
+        "--split",
+        help="train, dev, heldout or all; default: all but heldout.",
+        autocompletion=completion.one_of("train", "dev", "heldout", "all"),
+    ),
     reps: int = typer.Option(None, "--reps", min=1, help="Attempts at each task."),
     fresh: bool = typer.Option(False, "--fresh", help="New attempts, whatever is known already."),
     replay: bool = typer.Option(
@@ -46,7 +65,9 @@ def command(
         False, "--bisect", help="For git bisect run: exit 0 good, 1 bad, 125 cannot judge."
     ),
     model: str = typer.Option(None, "--model", help="The model that agents talk to."),
-    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
+    ),
     workers: int = typer.Option(None, "--workers", help="Boxes at work at once."),
     max_cost: float = typer.Option(None, "--max-cost", help="Dollars; nothing is spent above it."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError, UsageError
 from sica.model import Archive
@@ -19,31 +20,43 @@ if TYPE_CHECKING:
     from sica.repo import GitRepo
 
 
-def _policies() -> list[str]:
-    from sica.cli.parts import policy_names
-
-    return policy_names()
+EXAMPLES = (
+    "sica evolve                        go on as sica.toml says",
+    "sica evolve -n 10 --max-cost 50    ten improvements for at most $50",
+    "sica evolve -n 0 --task 'fix-*'    only measure, on some tasks",
+)
 
 
 def command(
     ctx: typer.Context,
     children: int = typer.Option(None, "-n", "--children", help="Improvements to make; 0 only measures."),
     policy: str = typer.Option(
-        None, "--policy", help="Which agent to improve next.", autocompletion=_policies
+        None, "--policy", help="Which agent to improve next.", autocompletion=completion.policies
     ),
-    bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
+    bench: str = typer.Option(
+        None, "--bench", help="Benchmark: a name or a folder of tasks.", autocompletion=completion.benchmarks
+    ),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-    smoke: str = typer.Option(None, "--smoke", help="The gate's benchmark: a name or a folder of tasks."),
+    smoke: str = typer.Option(
+        None,
+        "--smoke",
+        help="The gate's benchmark: a name or a folder of tasks.",
+        autocompletion=completion.benchmarks,
+    ),
     model: str = typer.Option(None, "--model", help="The model that agents talk to."),
     api_base: str = typer.Option(None, "--api-base", help="Address of an OpenAI-compatible server."),
-    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
+    ),
     workers: int = typer.Option(None, "--workers", help="Boxes at work at once."),
     attempts: int = typer.Option(None, "--attempts", help="Trials of each agent at each task."),
     seed: int = typer.Option(None, "--seed", help="Seeds every choice of the policy."),
     confirm: int = typer.Option(None, "--confirm", help="Fresh attempts that decide on a champion."),
-    promote: str = typer.Option(None, "--promote", help="mean or separable."),
+    promote: str = typer.Option(
+        None, "--promote", help="mean or separable.", autocompletion=completion.one_of("mean", "separable")
+    ),
     max_cost: float = typer.Option(
-        None, "--max-cost", help="Dollars for the run; nothing is spent above it."
+        None, "--max-cost", help="Dollars for the whole run, all continuations; nothing is spent above it."
     ),
     max_tokens: int = typer.Option(None, "--max-tokens", help="Tokens for the run."),
     max_calls: int = typer.Option(None, "--max-calls", help="Model calls for the run."),

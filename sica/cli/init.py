@@ -10,7 +10,7 @@ import typer
 import sica
 from sica import places as where
 from sica import report
-from sica.cli import folders
+from sica.cli import completion, folders
 from sica.cli.invocation import Invocation
 from sica.errors import StoreError, UsageError
 from sica.model import Agent, Files, Message
@@ -36,13 +36,22 @@ policy = "greedy"   # which agent to improve next
 """
 
 
+EXAMPLES = (
+    "sica init                                    the agent that comes with sica",
+    "sica init --agent ./my_agent --bench ./tasks  your own agent and tasks",
+)
+
+
 def command(
     ctx: typer.Context,
     agent: Path = typer.Option(
         None, "--agent", help="Folder with agent.toml; default: the agent that comes with sica."
     ),
     bench: str = typer.Option(
-        "", "--bench", help="Benchmark to write into sica.toml: a name or a folder of tasks."
+        "",
+        "--bench",
+        help="Benchmark to write into sica.toml: a name or a folder of tasks.",
+        autocompletion=completion.benchmarks,
     ),
 ) -> None:
     """Make .sica/ here and seed agent/0 from a folder. Running it again completes what is missing.

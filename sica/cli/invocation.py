@@ -143,6 +143,11 @@ class Invocation:
             raise UsageError("not done: the answer was no")
 
 
+def examples(*lines: str) -> str | None:
+    """The end of a help text. The \b keeps the lines as they are."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)]) if lines else None
+
+
 def _sendable(text: str, stream: IO[str]) -> str:
     """The text in what the stream can carry: a Latin-1 terminal gets question marks and no traceback."""
     encoding = getattr(stream, "encoding", None) or "ascii"

@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "config": "Read and change settings",
     "db": "The database: rebuild it from git, check it",
     "git": "Run git on the store of agents",
-    "help": "More help: exit-codes, agents, environment",
+    "help": "More help: exit-codes, agents, json, environment",
 }
 """Name and summary of every command; `sica/cli/<name>.py` holds it and is imported when it is called."""
 
@@ -47,7 +47,10 @@ def load(name: str) -> Any:
     app: typer.Typer | None = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name, context_settings=getattr(module, "CONTEXT", None))(module.command)
+        from sica.cli.invocation import examples
+
+        epilog = examples(*getattr(module, "EXAMPLES", ()))
+        app.command(name, context_settings=getattr(module, "CONTEXT", None), epilog=epilog)(module.command)
     command = typer.main.get_command(app)
     command.name = name
     return command

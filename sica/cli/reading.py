@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-import typer
-
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
@@ -193,24 +191,3 @@ def in_words(found: Comparison) -> str:
 
 def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p {p:.2f}" if p >= 0.095 else f"p {p:.3f}"
-
-
-def complete_agents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Agent names for the shell, with score and summary; silent where there is nothing to read."""
-    import os
-    from pathlib import Path
-
-    from sica.errors import SicaError
-
-    del ctx
-    try:
-        reading = Reading.of(Invocation(Path.cwd(), dict(os.environ)))
-        rows = reading.rows(reading.benchmark(""))
-    except SicaError:
-        return []  # completion has no place to put an error
-    return [
-        (name, f"{report.percent(row.score)}  {row.subject}")
-        for row in rows
-        for name in (str(row.agent), row.name)
-        if name.startswith(incomplete)
-    ]

@@ -9,17 +9,25 @@ from collections.abc import Iterator, Sequence
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents, in_words, measured, versus
+from sica.cli.reading import Reading, in_words, measured, versus
 from sica.model import Agent, Trial, Usage
+
+EXAMPLES = ("sica show 7 --tasks",)
 
 
 def command(
     ctx: typer.Context,
     agent: str = typer.Argument(
-        "best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=complete_agents
+        "best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=completion.agents
     ),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
     tasks: bool = typer.Option(False, "--tasks", help="List every trial."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents
+from sica.cli.reading import Reading
 from sica.errors import UsageError, no_such
 from sica.model import Agent, Trial
 
@@ -20,10 +21,19 @@ SHORT = 4000
 """Characters of one message that are shown unasked."""
 
 
+EXAMPLES = (
+    "sica trace 7 fix-ledger",
+    "sica trace 7           how it was made",
+    "sica trace 7 fix-ledger --json | jq -r .type",
+)
+
+
 def command(
     ctx: typer.Context,
-    agent: str = typer.Argument(..., help="Which agent.", autocompletion=complete_agents),
-    task: str = typer.Argument("", help="Which task; without one: how the agent was made."),
+    agent: str = typer.Argument(..., help="Which agent.", autocompletion=completion.agents),
+    task: str = typer.Argument(
+        "", help="Which task; without one: how the agent was made.", autocompletion=completion.tried
+    ),
     attempt: int = typer.Option(-1, "--attempt", help="Which attempt; default: the last one."),
     full: bool = typer.Option(False, "--full", help="Long messages whole."),
     plain: bool = typer.Option(False, "--plain", help="No colour and no pager."),
