@@ -56,8 +56,18 @@ def load(name: str) -> Any:
     return command
 
 
+class ReaderGone(Exception):
+    """Nobody reads our output any more. Not an OSError: typer would make exit code 1 of it, without a word."""
+
+
 class Lazy(TyperGroup):
     """Commands by name; their own files are read only when one is called."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
@@ -131,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         code = _guarded(args)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         # The reader has gone, as in `sica log | head`: nothing is left to be said, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
@@ -142,7 +152,7 @@ def _guarded(args: list[str]) -> int:
     debug = "--debug" in args or bool(os.environ.get("SICA_DEBUG"))
     try:
         return int(app(args, prog_name="sica", standalone_mode=False) or 0)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         raise
     except KeyboardInterrupt:
         _say("sica: interrupted")
