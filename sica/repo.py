@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ class GitRepo:
         """Make the store, or complete one whose making was cut short; an existing one keeps what it holds."""
         repo = cls(path.absolute(), (runtime or path.absolute().parent / "runtime").absolute())
         with _plainly(repo.path):
+            made = [folder for folder in (repo.path, *repo.path.parents) if not folder.exists()]
             repo.path.mkdir(parents=True, exist_ok=True)
             fresh = not _looks_like_git(repo.path)
             if fresh:
@@ -107,6 +109,8 @@ class GitRepo:
             (info / "attributes").write_text(_ATTRIBUTES)
             if fresh:
                 _sync_all(repo.path)
+                for folder in made:
+                    _sync_folder(folder.parent)
         return repo
 
     @classmethod
@@ -172,13 +176,21 @@ class GitRepo:
             stream = self._notes_commit(SCORES, {c: [_visible(line)] for c, line in scores.items()})
             stream += self._notes_commit(EVALUATIONS, lines)
             self._git("fast-import", "--quiet", "--date-format=raw", stdin=stream, turn=turn)
+            self._sync_folders()  # git syncs files, never the folders that name them
 
     def pack(self) -> None:
-        """Pack objects and refs and write the commit graph; nothing is ever pruned."""
+        """Pack objects and refs and write the commit graph; nothing is ever pruned.
+
+        What is loose goes after the folder that names its pack was synced: git alone does both in one breath.
+        """
         with _plainly(self.path), self._turn("packed-refs", "objects/info/commit-graph") as turn:
-            self._git("pack-refs", "--all", turn=turn)
-            self._git("repack", "-d", "-l", "-q", turn=turn)
+            self._git("pack-refs", "--all", "--no-prune", turn=turn)
+            self._git("repack", "-l", "-n", "-q", turn=turn)
             self._git("commit-graph", "write", "--reachable", "--no-progress", turn=turn)
+            self._sync_folders()
+            self._git("pack-refs", "--all", turn=turn)
+            self._git("prune-packed", "--quiet", turn=turn)
+            self._sync_folders()
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -381,6 +393,12 @@ class GitRepo:
             folders.add(place.parent)
         for folder in folders:
             _sync_folder(folder)
+
+    def _sync_folders(self) -> None:
+        """Those that name objects and refs. One in which nothing changed costs no write."""
+        for folder, _, _ in chain(os.walk(self.path / "objects"), os.walk(self.path / "refs")):
+            _sync_folder(Path(folder))
+        _sync_folder(self.path)
 
     def _commit(self, tree: str, parents: Sequence[str], text: str, author: str) -> str:
         commit = Commit()
@@ -900,7 +918,6 @@ def _sync_all(folder: Path) -> None:
         elif path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-    _sync_folder(folder.parent)
 
 
 def _own_folder(path: Path) -> None:

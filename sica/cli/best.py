@@ -7,7 +7,7 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading
+from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError, no_such
 
 KEYS = ("champion", "score", "low", "cheap")
@@ -33,6 +33,7 @@ def command(
         help="Whose scores; default: the configured benchmark.",
         autocompletion=completion.benchmarks,
     ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Name the best agent.
@@ -40,7 +41,7 @@ def command(
     The champion was confirmed on fresh attempts; the highest score alone is a winner's curse.
     """
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     if by not in KEYS:
         raise no_such("measure", by, list(KEYS))
     name = reading.benchmark(bench, call.setting("bench", "core"))
@@ -60,7 +61,7 @@ def command(
         raise UsageError("nothing is measured yet", "sica evolve")
     if as_json:
         (row,) = reading.compared([found], name)
-        call.json("sica.best/1", benchmark=name, **report.fields(row))
+        call.json("sica.best/1", **reading.measured_on(name), **report.fields(row))
     else:
         score = report.with_interval(found.score, found.interval)
         print(f"{found.name}  {score}  n={found.n}  {found.subject}")

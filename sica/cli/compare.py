@@ -11,7 +11,7 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, by_task, in_words, measured, p_value, versus
+from sica.cli.reading import UNDER, Reading, by_task, in_words, measured, p_value, versus
 from sica.errors import UsageError
 from sica.model import Agent, Trial
 
@@ -32,6 +32,7 @@ def command(
         help="Whose scores; default: the configured benchmark.",
         autocompletion=completion.benchmarks,
     ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     exit_code: bool = typer.Option(
         False, "--exit-code", help="Exit 5 unless the last is better than the first by more than noise."
     ),
@@ -39,7 +40,7 @@ def command(
 ) -> None:
     """Compare agents on the tasks that all of them have."""
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     if len(agents) < 2:
         raise UsageError("compare needs at least two agents", "sica compare 0 best")
     chosen = [reading.find(name) for name in agents]
@@ -50,7 +51,7 @@ def command(
     if as_json:
         call.json(
             "sica.compare/1",
-            benchmark=name,
+            **reading.measured_on(name),
             n_tasks=against[0].tasks,
             agents=[_record(a, s, c) for a, s, c in zip(chosen, sides, against, strict=True)],
             better=better,

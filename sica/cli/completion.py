@@ -50,6 +50,16 @@ def benchmarks(incomplete: str) -> list[str]:
     return sorted(name for name in (*shipped(), *folders) if name.startswith(incomplete))
 
 
+def settings(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The models and sandboxes under which the shown benchmark was measured."""
+    try:
+        reading = Reading.of(_call(ctx))
+        known = reading.ledger.settings(reading.benchmark(str(ctx.params.get("bench") or "")))
+    except SicaError:
+        return []
+    return [str(setting) for setting in known if str(setting).startswith(incomplete)]
+
+
 def policies() -> list[str]:
     import sica.policies
 

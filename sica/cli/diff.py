@@ -10,7 +10,7 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, measured, p_value, versus
+from sica.cli.reading import UNDER, Reading, measured, p_value, versus
 from sica.errors import UsageError
 from sica.model import Agent, Trial
 from sica.stats import Comparison
@@ -36,11 +36,12 @@ def command(
         help="Whose scores; default: the configured benchmark.",
         autocompletion=completion.benchmarks,
     ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Show what changed between two agents: score, tasks gained and lost, code."""
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     before, after = _pair(reading, old, new)
     name = reading.benchmark(bench, call.setting("bench", "core"))
     sides = reading.trials(before, name), reading.trials(after, name)
@@ -48,7 +49,7 @@ def command(
     if as_json:
         call.json(
             "sica.diff/1",
-            benchmark=name,
+            **reading.measured_on(name),
             old=before.number,
             new=after.number,
             n_tasks=found.tasks,

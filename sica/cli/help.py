@@ -40,11 +40,11 @@ JSON
 
 Each command with --json prints one object; `evolve` and `trace` print one a line. Keys are only ever added.
 
-    sica.log/1            benchmark best agents
-    sica.show/1           benchmark body tokens trials, and an agent's own
-    sica.best/1           benchmark, and an agent's own
-    sica.compare/1        benchmark n_tasks agents better
-    sica.diff/1           benchmark old new n_tasks difference gained lost p test separable diff
+    sica.log/1            benchmark setting best agents
+    sica.show/1           benchmark setting body tokens trials, and an agent's own
+    sica.best/1           benchmark setting, and an agent's own
+    sica.compare/1        benchmark setting n_tasks agents better
+    sica.diff/1           benchmark setting old new n_tasks difference gained lost p test separable diff
     sica.eval/1           benchmark spent_usd agents
     sica.replay/1         benchmark trials
     sica.run/1            agent ending why cost_usd tokens seconds trace changed removed folder applied diff
@@ -55,6 +55,8 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents
     sica.evolve/1         run at event, and what happened
+
+A setting is a model and an image: scores of two of them are never averaged (--under chooses).
 
 An agent in log, show and best:
 

@@ -288,8 +288,8 @@ class Shop:
         return self.broker.spent().usd
 
     def conditions(self, tasks: Sequence[Task]) -> Mapping[str, str]:
-        image = self.sandbox.image()
-        return {t.digest: conditions(t, model=self.config.model, image=image) for t in tasks}
+        setting = self.place.setting
+        return {t.digest: conditions(t, setting) for t in tasks}
 
     def archive(self, tasks: Sequence[Task], attempts: int) -> Archive:
         known = self.store.ledger.archive(tasks, self.conditions(tasks), attempts)

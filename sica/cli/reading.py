@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import PurePath
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
-from sica.errors import UsageError
+from sica.errors import UsageError, no_such
 from sica.ledger import Attempted, SqliteLedger
-from sica.model import Agent, Summary, Trial
+from sica.model import Agent, Setting, Summary, Trial
 from sica.places import Places
 from sica.report import Row
 from sica.stats import Comparison, compare, wilson
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 class Reading:
     places: Places
     ledger: SqliteLedger
+    under: str = ""
+    """Part of the name of the setting that is meant; empty: the latest."""
 
     @classmethod
-    def of(cls, call: Invocation) -> Reading:
+    def of(cls, call: Invocation, under: str = "") -> Reading:
         places = call.places()
-        return cls(places, SqliteLedger.open(places.db, readonly=True))
+        return cls(places, SqliteLedger.open(places.db, readonly=True), under)
 
     @cached_property
     def repo(self) -> GitRepo:
@@ -80,16 +82,38 @@ class Reading:
             )
         return found or max(measured, key=lambda b: measured[b], default=configured)
 
+    def setting(self, benchmark: str) -> Setting | None:
+        """Whose scores are shown: those of two models or two images are never averaged or compared."""
+        known = self.ledger.settings(benchmark)
+        meant = next((s for s in known if self.under.casefold() in str(s).casefold()), None)
+        if meant is None and known:
+            raise no_such("setting", self.under, [str(s) for s in known])
+        return meant
+
+    def measured_on(self, benchmark: str) -> dict[str, object]:
+        """What a JSON answer says of its scores."""
+        return {"benchmark": benchmark, "setting": asdict(self.setting(benchmark) or Setting())}
+
+    def footer(self, benchmark: str) -> str:
+        """The setting, and that there are others."""
+        setting = self.setting(benchmark)
+        others = len(self.ledger.settings(benchmark)) - 1
+        also = f"; {report.plural(others, 'other setting')}, see --under" if others > 0 else ""
+        return f"{setting}{also}" if setting else ""
+
     def rows(self, benchmark: str) -> tuple[Row, ...]:
         """A row for every agent; `compared` adds what the changes are worth."""
-        return report.rows(self.agents, self.ledger.summaries(benchmark), self.champion, interval)
+        return report.rows(self.agents, self._summaries(benchmark), self.champion, interval)
+
+    def _summaries(self, benchmark: str) -> Sequence[Summary]:
+        return self.ledger.summaries(benchmark, setting=self.setting(benchmark))
 
     def compared(self, rows: Iterable[Row], benchmark: str) -> list[Row]:
         """The rows with each agent's change against its first parent, paired as show and diff do it."""
         rows = list(rows)
         commits = {a.number: a.commit for a in self.agents}
         family = {r.commit for r in rows} | {commits[r.parents[0]] for r in rows if r.parents}
-        scores = self.ledger.scores(benchmark, sorted(family))
+        scores = self.ledger.scores(benchmark, sorted(family), self.setting(benchmark))
 
         def against_parent(row: Row) -> Row:
             old, new = scores.get(commits[row.parents[0]], {}), scores.get(row.commit, {})
@@ -111,7 +135,7 @@ class Reading:
         attempts = int(runs[-1].config.get("attempts", 1))
         tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
         here = self.ledger.seen_in(run.id)
-        scores = self.ledger.scores(benchmark, sorted(here))
+        scores = self.ledger.scores(benchmark, sorted(here), self.setting(benchmark))
 
         def doing(row: Row) -> str:
             done = {(t, n) for t, _, _, n in scores.get(row.commit, {}) if t in tasks and n < attempts}
@@ -125,7 +149,11 @@ class Reading:
     def trials(self, agent: Agent, benchmark: str | None = None) -> Sequence[Trial]:
         """Every trial of the agent's tree, those of other commits with the same tree included; with a benchmark,
         those that its score counts."""
-        return self.ledger.trials_of(agent.commit, benchmark)
+        return self.ledger.trials_of(agent.commit, benchmark, self.setting(benchmark) if benchmark else None)
+
+
+UNDER = "Whose scores: part of a model's or sandbox's name; default: the latest."
+"""Help of the option --under of every command that shows scores."""
 
 
 def _names(bench: str) -> tuple[str, ...]:

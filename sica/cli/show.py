@@ -11,7 +11,7 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, in_words, measured, versus
+from sica.cli.reading import UNDER, Reading, in_words, measured, versus
 from sica.model import Agent, Trial, Usage
 
 EXAMPLES = ("sica show 7 --tasks",)
@@ -28,12 +28,13 @@ def command(
         help="Whose scores; default: the configured benchmark.",
         autocompletion=completion.benchmarks,
     ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     tasks: bool = typer.Option(False, "--tasks", help="List every trial."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Show all that is known of one agent: score, parents, cost, what changed and why."""
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     found = reading.find(agent)
     name = reading.benchmark(bench, call.setting("bench", "core"))
     trials = reading.trials(found, name)
@@ -43,7 +44,7 @@ def command(
         usage = sum((t.usage for t in trials), Usage())
         call.json(
             "sica.show/1",
-            benchmark=name,
+            **reading.measured_on(name),
             **report.fields(row),
             body=body,
             tokens=usage.tokens,

@@ -463,7 +463,7 @@ def compile_runner(source: Path, python: Interpreter) -> None:
         "py_compile.compile(path, path + 'c', 'runner.py', doraise=True, invalidation_mode=mode)"
     )
     done = subprocess.run(
-        [program, "-I", "-S", "-c", code, str(source)], capture_output=True, text=True, check=False
+        [program, "-I", "-S", "-c", code, str(source)], capture_output=True, text=True, check=False, env={}
     )
     if done.returncode != 0:
         raise SandboxUnavailable(f"{program} cannot compile the runner: {wire.printable(done.stderr)}")
@@ -518,7 +518,7 @@ def find_python() -> Interpreter:
     installed = Path("/usr/bin/python3")
     if installed.exists():
         done = subprocess.run(
-            [installed, "-I", "-S", "-c", check], capture_output=True, text=True, check=False
+            [installed, "-I", "-S", "-c", check], capture_output=True, text=True, check=False, env={}
         )
         if done.returncode == 0:
             return Interpreter(str(installed), done.stdout.strip())
