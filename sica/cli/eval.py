@@ -78,6 +78,8 @@ def command(
 
     --replay proves what is known: it costs nothing, records nothing and needs no key. --model replay/TRACE does
     so for the one trial of that trace; sica trace names it.
+
+    What is not given here is a setting: sica config list shows them with their values.
     """
     call: Invocation = ctx.obj
     replay = replay or (model or "").startswith("replay/")

@@ -68,6 +68,7 @@ def command(
     """Improve the agents: measure, choose one, let it rewrite itself, measure the child, promote the best.
 
     Running it again continues a run that was stopped; nothing that is finished is done or paid for twice.
+    What is not given here is a setting: sica config list shows them with their values.
     """
     from sica import loop
     from sica.cli import parts, progress, running
