@@ -102,7 +102,8 @@ class GitRepo:
             fresh = not _looks_like_git(repo.path)
             if fresh:
                 repo._git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(repo.path))
-            _configure(repo.path / "config")
+            with repo._turn("config"):  # which clears away the lock file of a writer that was killed
+                _configure(repo.path / "config")
             info = repo.path / "info"
             info.mkdir(exist_ok=True)
             (info / "attributes").write_text(_ATTRIBUTES)
@@ -592,7 +593,7 @@ class _Turn:
         return [
             n
             for n in names
-            if isinstance(n, str) and re.fullmatch(r"packed-refs|(?:refs|objects/info)/[\w/-]+", n)
+            if isinstance(n, str) and re.fullmatch(r"config|packed-refs|(?:refs|objects/info)/[\w/-]+", n)
         ]
 
     def _clear_older_than_boot(self, name: str) -> None:
@@ -877,7 +878,13 @@ def _configure(path: Path) -> None:
     for (section, name), value in _CONFIG.items():
         config.set((section.encode(),), name.encode(), value.encode())
     if [(s, list(config.items(s))) for s in config.sections()] != before:
-        config.write_to_path(str(path))
+        try:
+            config.write_to_path(str(path))
+        except FileLocked as error:
+            raise StoreError(
+                f"another git program is writing {path}: {path}.lock exists",
+                f"if no git is running on the store: rm '{path}.lock'",
+            ) from error
 
 
 def _write_object(place: Path, data: bytes) -> None:

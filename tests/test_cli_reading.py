@@ -163,7 +163,7 @@ def test_code_and_tasks_alone(project: Project) -> None:
 
 def test_compare_uses_the_tasks_that_all_have(project: Project) -> None:
     found = sica(project.folder, "compare", "0", "1", "3", "--json").json
-    assert found["tasks"] == 7  # agent/1 has a fault on the eighth
+    assert found["n_tasks"] == 7  # agent/1 has a fault on the eighth
     assert [a["score"] for a in found["agents"]] == [pytest.approx(1 / 7), pytest.approx(2 / 7), 1.0]
     assert found["better"] is True
     assert sica(project.folder, "compare", "0", "3", "--exit-code").code == 0

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
-from sica.cli.invocation import Invocation
+from sica.cli import completion
+from sica.cli.invocation import Invocation, examples
 
 if TYPE_CHECKING:
     from sica.benchcheck import CheckResult
 
 app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Benchmarks: list them, check their tasks."
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Benchmarks: list them, check their tasks.",
 )
 
 
@@ -25,7 +29,7 @@ def root() -> None:
     """Benchmarks: list them, check their tasks."""
 
 
-@app.command("list")
+@app.command("list", epilog=examples("sica bench list --json"))
 def show_all(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="One object.")) -> None:
     """List the benchmarks that come with sica."""
     from sica.benchmarks import shipped
@@ -34,18 +38,26 @@ def show_all(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", h
     call: Invocation = ctx.obj
     found = {name: len(open_benchmark(call, name).folders) for name in shipped()}
     if as_json:
-        call.json("sica.benchmarks/1", benchmarks=[{"name": n, "tasks": count} for n, count in found.items()])
+        call.json(
+            "sica.benchmarks/1", benchmarks=[{"name": n, "n_tasks": count} for n, count in found.items()]
+        )
         return
     for name, count in found.items():
         print(f"{name:<16} {report.plural(count, 'task')}")
 
 
-@app.command()
+@app.command(epilog=examples("sica bench check ./tasks", "sica bench check core --task 'fix-*'"))
 def check(
     ctx: typer.Context,
-    name: str = typer.Argument(..., help="A name, such as core or core/fix-ledger, or a folder of tasks."),
+    name: str = typer.Argument(
+        ...,
+        help="A name, such as core or core/fix-ledger, or a folder of tasks.",
+        autocompletion=completion.benchmarks,
+    ),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
+    ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Prove the tasks: the reference solution scores 1, doing nothing and cheating score 0. Exit 1 if not.

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading, complete_agents
+from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError, no_such
 from sica.report import Row
 
@@ -20,18 +21,35 @@ SORTS: dict[str, Callable[[Row], object]] = {
 }
 
 
+EXAMPLES = (
+    "sica log --best-path",
+    "sica log --all --sort score",
+    "sica log --format '{agent} {score} {subject}'",
+)
+
+
 def command(
     ctx: typer.Context,
     everything: bool = typer.Option(False, "--all", "-a", help="Every agent."),
     best_path: bool = typer.Option(False, "--best-path", help="Only the way from the seed to the best."),
     of: str = typer.Option(
-        "", "--of", metavar="AGENT", help="Its ancestors and descendants.", autocompletion=complete_agents
+        "", "--of", metavar="AGENT", help="Its ancestors and descendants.", autocompletion=completion.agents
     ),
     failed: bool = typer.Option(False, "--failed", help="Only rejected agents."),
     last: int = typer.Option(0, "-n", "--last", min=0, help="Only the newest so many."),
-    sort: str = typer.Option("number", "--sort", help="number, score, change or cost; without lanes."),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
-    under: str = typer.Option("", "--under", help=UNDER),
+    sort: str = typer.Option(
+        "number",
+        "--sort",
+        help="number, score, change or cost; without lanes.",
+        autocompletion=completion.one_of("number", "score", "change", "cost"),
+    ),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     as_json: bool = typer.Option(False, "--json", help="One object with a list of agents."),
     plain: bool = typer.Option(False, "--plain", help="One agent a line, tab-separated, no lanes."),
     template: str = typer.Option("", "--format", help="A line an agent: '{agent} {score} {subject}'."),
@@ -47,7 +65,7 @@ def command(
     reading = Reading.of(call, under)
     if sort not in SORTS:
         raise no_such("order", sort, list(SORTS))
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     everyone = reading.rows(name)
     whole = as_json or plain or bool(template)
     shown = _chosen(reading, everyone, everything or whole, best_path, of, failed, last)

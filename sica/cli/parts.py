@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import threading
 import time
@@ -10,12 +11,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sica import places as where
 from sica import report
 from sica.attempt import Workplace
+from sica.cli.completion import policies as policy_names
 from sica.cli.invocation import Invocation
 from sica.config import RunConfig
 from sica.errors import StoreError, UsageError, no_such
@@ -103,12 +104,17 @@ def open_traces(places: Places) -> Traces:
     return Traces(places.traces)
 
 
+def starts_as(repo: GitRepo, agent: Agent) -> str:
+    """The command of the agent's manifest, for people."""
+    from sica.contract import manifest
+
+    try:
+        return report.clean(shlex.join(manifest(repo.files(agent.tree)).run.argv))
+    except UsageError as error:
+        return f"nothing, as {report.clean(str(error))}"
+
+
 # ── single parts ──────────────────────────────────────────────────────────────────────────────────
-
-
-def policy_names() -> list[str]:
-    folder = Path(import_module("sica.policies").__file__ or "").parent
-    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
 
 
 def open_policy(name: str) -> Policy:

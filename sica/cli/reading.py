@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING
-
-import typer
 
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
-from sica.errors import no_such
+from sica.errors import UsageError, no_such
 from sica.ledger import Attempted, SqliteLedger
 from sica.model import Agent, Setting, Summary, Trial
 from sica.places import Places
@@ -65,12 +64,23 @@ class Reading:
 
     # ── scores ────────────────────────────────────────────────────────────────────────────────────
 
-    def benchmark(self, wanted: str) -> str:
-        """The benchmark to show: the wanted one when anything was measured on it, else the most measured one."""
+    def benchmark(self, asked: str, configured: str = "core") -> str:
+        """The benchmark to show: the one that is asked for; else the configured one, or the most measured one when
+        nothing was measured on that.
+
+        Raises UsageError when nothing was measured on the one that is asked for.
+        """
         measured: dict[str, int] = defaultdict(int)
         for summary in self.ledger.summaries():
             measured[summary.benchmark] += summary.n
-        return wanted if wanted in measured or not measured else max(measured, key=lambda b: measured[b])
+        found = next((name for name in _names(asked or configured) if name in measured), None)
+        if asked and not found:
+            there = ", ".join(sorted(measured)) or "nothing"
+            raise UsageError(
+                f"nothing is measured on {report.clean(asked)!r}; measured is: {there}",
+                f"sica eval best --bench {report.clean(asked)}",
+            )
+        return found or max(measured, key=lambda b: measured[b], default=configured)
 
     def setting(self, benchmark: str) -> Setting | None:
         """Whose scores are shown: those of two models or two images are never averaged or compared."""
@@ -146,6 +156,12 @@ UNDER = "Whose scores: part of a model's or sandbox's name; default: the latest.
 """Help of the option --under of every command that shows scores."""
 
 
+def _names(bench: str) -> tuple[str, ...]:
+    """What a benchmark's scores may be kept under: core, core/fix-*, a folder of tasks, or one task's folder."""
+    place = PurePath(bench)
+    return bench, bench.partition("/")[0], place.name, place.parent.name
+
+
 def _meant(task: str, glob: str) -> bool:
     return fnmatchcase(task.rpartition("/")[2], glob) or fnmatchcase(task, glob)
 
@@ -203,24 +219,3 @@ def in_words(found: Comparison) -> str:
 
 def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p {p:.2f}" if p >= 0.095 else f"p {p:.3f}"
-
-
-def complete_agents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Agent names for the shell, with score and summary; silent where there is nothing to read."""
-    import os
-    from pathlib import Path
-
-    from sica.errors import SicaError
-
-    del ctx
-    try:
-        reading = Reading.of(Invocation(Path.cwd(), dict(os.environ)))
-        rows = reading.rows(reading.benchmark("core"))
-    except SicaError:
-        return []  # completion has no place to put an error
-    return [
-        (name, f"{report.percent(row.score)}  {row.subject}")
-        for row in rows
-        for name in (str(row.agent), row.name)
-        if name.startswith(incomplete)
-    ]

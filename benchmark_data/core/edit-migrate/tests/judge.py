@@ -414,7 +414,7 @@ def end_children() -> None:
 
 
 def _children() -> list[int]:
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+    with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
         return [int(child) for child in file.read().split()]
 
 
