@@ -151,7 +151,13 @@ class Launcher:
                 elif descriptor in self.leashes:
                     self.poll.unregister(descriptor)
                     kill(self.leashes.pop(descriptor))
-            self.bury(alone=not going)
+            self.bury(alone=not going or self.orphaned())
+
+    def orphaned(self) -> bool:
+        """Whether sica has gone, even when a leash told so first."""
+        with contextlib.suppress(BlockingIOError):
+            return not self.requests.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return False
 
     def accept(self) -> bool:
         data, descriptors = receive(self.requests)
