@@ -6,6 +6,7 @@ timeout. The default here is the score alone: with the paper's weights an agent 
 
 from __future__ import annotations
 
+from math import fsum
 from statistics import fmean
 
 from sica.model import Archive, Trial, Weights
@@ -34,8 +35,8 @@ def mean_utility(archive: Archive, agent: str, attempts: range | None = None) ->
         for t in archive.scored(agent)
         if t.attempt in wanted
     ]
-    total = sum(w for _, w in pairs)
-    return sum(u * w for u, w in pairs) / total if total else 0.0
+    total = fsum(w for _, w in pairs)  # the exact sum: the order in which trials arrived decides nothing
+    return fsum(u * w for u, w in pairs) / total if total else 0.0
 
 
 def bounds(archive: Archive, agent: str) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from sica.model import Archive
 
 
 def _policies() -> list[str]:
-    from sica.cli.parts import policy_names
+    from sica.policies import policy_names
 
     return policy_names()
 
@@ -25,7 +25,10 @@ def command(
     ctx: typer.Context,
     children: int = typer.Option(None, "-n", "--children", help="Improvements to make; 0 only measures."),
     policy: str = typer.Option(
-        None, "--policy", help="Which agent to improve next.", autocompletion=_policies
+        None,
+        "--policy",
+        help="Which agent to improve next: NAME or NAME:OPTION=VALUE.",
+        autocompletion=_policies,
     ),
     bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
@@ -75,7 +78,7 @@ def command(
         max_hours=max_hours,
     )
     config = settings.config
-    chosen_policy = parts.open_policy(config.policy)
+    chosen_policy = parts.open_policy(call, config.policy)
     benchmark = parts.open_benchmark(call, config.bench)
     smoke_tasks = parts.open_smoke(call, config)
     every = benchmark.tasks()
