@@ -198,6 +198,30 @@ def test_a_better_agent_is_never_less_likely(name: str, known: Archive, pick: in
     assert after >= before - 1e-12
 
 
+@some
+@given(known=archives(), seed=st.integers(0, 99), score=st.sampled_from([0.0, 1.0, None]))
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_worked_out_before_an_outcome_is_not_taken_for_true_after_it(
+    name: str, known: Archive, seed: int, score: float | None
+) -> None:
+    """Archives share what follows from a tree's trials; each outcome, and other tasks or attempts, make it new."""
+    policy = open_policy(name)
+    policy(known, Random(seed))
+    step = next((s for a in known.ready() for s in known.missing(a.commit)), None)
+    task_ = next((t for t in known.tasks if step and t.digest == step.task), None)
+    later = (
+        known.plus(trial(known.agents[step.agent], task_, score, step.attempt)) if step and task_ else known
+    )
+    for changed in (
+        later,
+        replace(later, tasks=later.tasks[:1]),
+        replace(later, attempts=1),
+        replace(later, run="x"),
+    ):
+        fresh = replace(changed, _known={})
+        assert list(policy(changed, Random(seed))) == list(policy(fresh, Random(seed)))
+
+
 # ── what holds for all, on typed archives ─────────────────────────────────────────────────────────
 
 
@@ -279,6 +303,32 @@ def test_greedy_is_not_fooled_by_one_lucky_trial() -> None:
     known = archive({"a": [1.0] * 9 + [0.0], "b": [1.0]})
     known = replace(known, tasks=known.tasks[:1])  # b is fully measured on the one task that is left
     assert parent_of("greedy", known) == "a"
+
+
+def test_greedy_lets_an_agent_stand_back_whose_improvements_come_to_nothing() -> None:
+    known = archive({"a": [0.5] * 4, "b": [1] * 4}, parents={"b": "a"})
+    assert parent_of("greedy", known) == "b"
+    for _ in range(5):
+        known = known.plus(Improvement("b", None, "broken", Usage()))
+    assert parent_of("greedy", known) == "a"
+    assert parent_of("greedy:patience=6", known) == "b"
+    assert (
+        parent_of(
+            "greedy", known.plus(Improvement("b", agent(2, "b", standing="unchecked"), "child", Usage()))
+        )
+        == "b"
+    )
+    alone = archive({"a": [0.5]})
+    for _ in range(9):
+        alone = alone.plus(Improvement("a", None, "empty", Usage()))
+    assert parent_of("greedy", alone) == "a"
+
+
+def test_a_fault_of_the_harness_uses_up_no_patience() -> None:
+    known = archive({"a": [0.5] * 4, "b": [1] * 4}, parents={"b": "a"})
+    for _ in range(9):
+        known = known.plus(Improvement("b", None, "provider", Usage()))
+    assert parent_of("greedy", known) == "b"
 
 
 def test_sica_takes_the_newest_that_is_not_separable_from_the_best() -> None:
@@ -527,7 +577,7 @@ def test_the_final_choice_is_good_with_certainty() -> None:
     """The paper prints the distribution function, which at its epsilon of one is one for every agent."""
     from sica.policies.hgm import best
 
-    known = archive({"a": [1] * 16 + [0] * 4, "b": [1, 1], "c": [0] * 20})
+    known = archive({"a": [1] * 16 + [0] * 4, "b": [1, 1], "c": [0] * 20, "d": [1] * 18 + [0] * 20})
     chosen = best(known)
     assert chosen is not None
     assert chosen.commit == "a"
@@ -603,13 +653,19 @@ def test_the_seed_founds_islands_until_there_are_enough() -> None:
     assert chances("islands:count=2", dead) == {"a": 1}
 
 
-def test_the_emptiest_island_is_next_and_those_in_the_making_count() -> None:
-    rows = {"a": [1], "b": [1], "c": [0], "d": [1], "e": [1]}
+def test_the_island_that_had_the_fewest_improvements_is_next() -> None:
+    """Whatever came of them: an island whose children never live would be the emptiest one for ever."""
+    rows: dict[str, list[float]] = {"a": [1], "b": [1], "c": [0], "d": [1], "e": [1]}
     known = archive(rows, parents={"b": "a", "c": "a", "d": "b", "e": "b"})
+    for parent in ("a", "a", "b", "b"):
+        known = known.plus(Improvement(parent, None, "child", Usage()))
     assert set(chances("islands:count=2", known)) == {"c"}
-    for _ in range(3):
-        known = known.starting(known.improve("c"))
-    assert set(chances("islands:count=2", known)) == {"b", "d", "e"}
+    broken = known.plus(Improvement("c", None, "broken", Usage()))
+    assert set(chances("islands:count=2", broken)) == {"c"}
+    busy = broken
+    for _ in range(2):
+        busy = busy.starting(busy.improve("c"))
+    assert set(chances("islands:count=2", busy)) == {"b", "d", "e"}
 
 
 @some
@@ -653,7 +709,7 @@ def test_options_are_read_by_their_type() -> None:
             "hgm:alpa=1",
             "no option of hgm called 'alpa'; there are: alpha, beta, cooling, evaluations, quantile",
         ),
-        ("greedy:alpha=1", "no option of greedy called 'alpha'; there are: none"),
+        ("sica:alpha=1", "no option of sica called 'alpha'; there are: none"),
         ("hgm:alpha", "the option of hgm 'alpha' has no value"),
         ("hgm:alpha=much", "option of hgm: alpha = 'much' is no float"),
         ("hgm:evaluations=1.5", "option of hgm: evaluations = '1.5' is no int"),

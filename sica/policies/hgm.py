@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from sica.errors import UsageError
@@ -70,12 +71,17 @@ NOTHING = Counts()
 
 def outcomes(archive: Archive) -> Mapping[str, Counts]:
     """By tree: commits with the same code share their trials, and share them once. A fault counts nowhere."""
-    found = {}
-    for tree in dict.fromkeys(a.tree for a in archive.agents.values()):
-        scored = (t for t in archive.trials.get(tree, ()) if t.score is not None)
-        values = sorted(min(1.0, max(0.0, utility(t, archive.weights))) for t in scored)
-        found[tree] = Counts(sum(values), sum(1 - v for v in values))
-    return found
+    trees = dict.fromkeys(a.tree for a in archive.agents.values())
+    return {
+        tree: archive.once(("counts", archive.weights), tree, partial(_counts, archive, tree))
+        for tree in trees
+    }
+
+
+def _counts(archive: Archive, tree: str) -> Counts:
+    scored = (t for t in archive.trials.get(tree, ()) if t.score is not None)
+    values = sorted(min(1.0, max(0.0, utility(t, archive.weights))) for t in scored)
+    return Counts(sum(values), sum(1 - v for v in values))
 
 
 def clades(archive: Archive, own: Mapping[str, Counts]) -> Mapping[str, Counts]:

@@ -2,7 +2,8 @@
 
 An island is a child of the seed with all its descendants: ancestry is the only record of it, so no agent is ever on an
 island that its parent is not on, and none drifts to another one. The seed founds islands until there are `count`;
-then the island with the fewest agents, those in the making included, is next, and within it the parent is
+then the island that had the fewest improvements, those in flight included, is next (one whose children never live must
+not be next for ever), and within it the parent is
 
     with `explore`   any agent, equally
     with `exploit`   one of the best quarter, equally
@@ -45,7 +46,7 @@ def chances(archive: Archive, *, count: int = 4, explore: float = 0.2, exploit: 
     )
     if seeds and len(every) + founding < count:
         return shares(seeds)
-    for island in sorted(every, key=lambda founder: _crowd(archive, every[founder])):
+    for island in sorted(every, key=lambda founder: _tried(archive, every[founder])):
         if there := {commit: means[commit] for commit in every[island] if commit in means}:
             return _within(there, explore, exploit)
     return shares(seeds or means)
@@ -66,9 +67,9 @@ def islands(archive: Archive) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _crowd(archive: Archive, island: Sequence[str]) -> int:
-    alive = sum(archive.agents[c].standing != "rejected" for c in island)
-    return alive + sum(isinstance(s, Improve) and s.parent in island for s in archive.in_flight)
+def _tried(archive: Archive, island: Sequence[str]) -> int:
+    made = sum(i.parent in island for i in archive.improvements if not i.fault)
+    return made + sum(isinstance(s, Improve) and s.parent in island for s in archive.in_flight)
 
 
 def _within(means: Mapping[str, float], explore: float, exploit: float) -> Chances:
