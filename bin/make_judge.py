@@ -102,7 +102,7 @@ if __name__ == "__main__":
 
 def build() -> str:
     """The judge's text."""
-    imports: list[str] = []
+    imports = ["import subprocess", "import tempfile", "from pathlib import Path"]  # MAIN's own
     bodies: list[str] = []
     for part in PARTS:
         source = (ROOT / part).read_text(encoding="utf-8")

@@ -31,22 +31,25 @@ def main(argv: list[str]) -> int:
         except subprocess.CalledProcessError:
             return _fail("python3 cannot make a virtual environment", "on Debian: apt install python3-venv")
     uv = None if "--pip" in argv else _uv()
-    print(f"installing {lock.relative_to(ROOT)} with {'uv' if uv else 'pip'}", file=sys.stderr)
-    if uv:
-        install = [uv, "pip", "install", "-q", "--python", str(PYTHON), "--compile-bytecode"]
-    else:
-        install = [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    if uv and _install([uv, "pip", "install", "-q", "--python", str(PYTHON), "--compile-bytecode"], lock):
+        return 0
+    if _install([str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"], lock):
+        return 0
+    return _fail(f"could not install {lock.relative_to(ROOT)}", "see the lines above")
+
+
+def _install(install: list[str], lock: Path) -> bool:
+    name = Path(install[0]).name
+    print(f"installing {lock.relative_to(ROOT)} with {'uv' if name == 'uv' else 'pip'}", file=sys.stderr)
     steps = [
         [*install, "--require-hashes", "-r", str(lock)],
         [*install, "--require-hashes", "-r", str(ROOT / "requirements/setup.txt")],
         [*install, "--no-deps", "--no-build-isolation", "-C", "editable_mode=compat", "-e", str(ROOT)],
     ]
-    # A read-only or other home must not matter, and packages without bytecode start many times slower.
-    env = {**os.environ, "UV_LINK_MODE": "copy", "PYTHONDONTWRITEBYTECODE": ""}
-    for step in steps:
-        if subprocess.run(step, env=env, check=False).returncode:
-            return _fail(f"{Path(step[0]).name} could not install {step[-1]}", "see the lines above")
-    return 0
+    # A read-only or other home must not matter, packages without bytecode start many times slower, and whom to
+    # trust is for the system to say: a company's proxy has a certificate that only it knows.
+    env = {**os.environ, "UV_LINK_MODE": "copy", "PYTHONDONTWRITEBYTECODE": "", "UV_SYSTEM_CERTS": "true"}
+    return all(subprocess.run(step, env=env, check=False).returncode == 0 for step in steps)
 
 
 def _uv() -> str | None:

@@ -35,6 +35,7 @@ from sica.model import (
     Grade,
     Job,
     Limits,
+    Setting,
     Task,
     Trial,
     Usage,
@@ -101,6 +102,10 @@ class Workplace:
     run: str
     cancel: threading.Event
 
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.model, self.sandbox.image())
+
 
 def seeded(*words: object) -> int:
     """Dice that depend on these words alone, so that the same question meets the same dice everywhere."""
@@ -133,13 +138,13 @@ def work(place: Workplace, agent: Agent, given: Assignment) -> Attempt:
                 raise
             except SandboxError as error:
                 failed = str(error)
-        facts = Facts(ended, failed, session.reached(), session.failure(), session.usage().calls)
+        usage = replace(session.usage(), seconds=ended.seconds if ended else 0.0)
+        facts = Facts(ended, failed, session.reached(), session.failure(), usage.calls, session.waited())
         how, fault = ending(facts)
         why = explain(how, facts, given.limits, given.budget)
         _remember(trace, ended, how, why)
     finally:
         name = trace.close()
-    usage = replace(session.usage(), seconds=ended.seconds if ended else 0.0)
     return Attempt(ended, how, fault, why, usage, name, session_id, started)
 
 
@@ -196,15 +201,15 @@ def trial(
     except SandboxUnavailable:
         raise
     except SandboxError as error:
-        return _unprepared(place, agent, task, attempt, error)
-    workspace = benchmark.workspace(task)
+        why = f"the task could not be prepared: {error}"
+        return replace(_trial(place, agent, task, attempt), session=secrets.token_hex(8), why=why)
     made = work(
         place,
         agent,
         Assignment(
             role="main",
             instruction=task.instruction,
-            workspace=workspace,
+            workspace=benchmark.workspace(task),
             workdir=task.workdir,
             limits=task.limits,
             budget=task.budget,
@@ -215,21 +220,13 @@ def trial(
             about={"for": "trial", "task": task.id, "attempt": attempt},
         ),
     )
-    outcome = Trial(
-        agent=agent.commit,
-        tree=agent.tree,
-        task=task.id,
-        digest=task.digest,
-        attempt=attempt,
-        conditions=conditions(task, model=place.model, image=place.sandbox.image()),
-        score=None,
+    outcome = replace(
+        _trial(place, agent, task, attempt),
         fault=made.fault,
         ending=made.how,
-        grading=task.grading,
         usage=made.usage,
         trace=made.trace,
         session=made.session,
-        run=place.run,
         started=made.started,
         why=made.why,
     )
@@ -251,24 +248,24 @@ def _delivered(files: Files) -> Files:
     return {path: file for path, file in files.items() if not path.startswith(LOGS + "/")}
 
 
-def _unprepared(place: Workplace, agent: Agent, task: Task, attempt: int, error: SandboxError) -> Trial:
-    """The task's own image cannot be had: nothing is known of the agent."""
+def _trial(place: Workplace, agent: Agent, task: Task, attempt: int) -> Trial:
+    """One that came to nothing: what is known before the agent runs."""
+    setting = place.setting
     return Trial(
         agent=agent.commit,
         tree=agent.tree,
         task=task.id,
         digest=task.digest,
         attempt=attempt,
-        conditions=conditions(task, model=place.model, image=place.sandbox.image()),
+        conditions=conditions(task, setting),
         score=None,
         fault="infra",
         ending="infra",
         grading=task.grading,
         usage=Usage(),
-        session=secrets.token_hex(8),
         run=place.run,
         started=time.time(),
-        why=f"the task could not be prepared: {error}",
+        setting=setting,
     )
 
 

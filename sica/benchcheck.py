@@ -113,7 +113,7 @@ def _form(benchmark: Checkable, folder: harbor.Folder, name: str) -> Iterator[Ch
             name, "form", "failed", f"{folder.path / 'solution' / 'solve.sh'}: there is no such file"
         )
     if folder.grading == "split":
-        checks = grading.read_checks(benchmark.case(benchmark.task(name)))
+        checks = grading.read_checks(str(folder.path), harbor.tree(folder.path, "tests"))
         if not (folder.path / "tests" / "test.sh").is_file():
             yield advice("no tests/test.sh: Harbor cannot grade this task; copy judge.py and call it")
         yield from map(advice, _told(folder.instruction, checks))

@@ -1,7 +1,7 @@
 """Control groups through their file system, both versions: a box's memory, processes and processor time.
 
 `Cgroups.find` looks for a place where this user may make groups: anywhere for root, a delegated subtree of
-version 2 for others. There may be none; then `None`, and the sandbox says that only rlimits hold.
+version 2 for others. There may be none; then `None`, and rlimits and the runner's watch over memory must do.
 """
 
 from __future__ import annotations

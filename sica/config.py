@@ -250,6 +250,7 @@ def _plain(message: str) -> str:
 def written(text: str, key: str, raw: str) -> str:
     """The settings file's text with one value changed; comments and order stay. Raises UsageError for a bad one."""
     import tomlkit
+    from tomlkit.exceptions import TOMLKitError
 
     model, inner = _price_key(key)
     if not model:
@@ -257,7 +258,12 @@ def written(text: str, key: str, raw: str) -> str:
         if key == "prices":
             raise UsageError("prices needs a model", "sica config set prices.MODEL.prompt 3.0")
     value = _typed(key, raw)
-    document = tomlkit.parse(text)
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise UsageError(
+            f"the settings file is not TOML: {error}", "mend the line it names, then set it again"
+        ) from None
     table: Any = document
     path = ("prices", model) if model else tuple(key.split(".")[:-1])
     for part in path:

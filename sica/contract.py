@@ -165,6 +165,10 @@ def writable(
     return tuple(dict.fromkeys((*kept(workdir, workspace, places), workdir, "/task", "/logs", "/tmp")))
 
 
+PATIENCE = 0.05
+"""Share of a trial's time that may be lost to waiting for the provider before its time limit says nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What sica saw of a box and its session; the only grounds for a failure class."""
@@ -177,6 +181,13 @@ class Facts:
     failure: str
     """What the provider failed with, or ""."""
     calls: int
+    waited: float = 0.0
+    """Seconds that its calls waited for the provider's retries or for other boxes."""
+
+    @property
+    def kept_waiting(self) -> bool:
+        """Whether the time limit was reached for a reason that is not the agent's."""
+        return self.ended is not None and self.waited > PATIENCE * self.ended.seconds
 
 
 def ending(facts: Facts) -> tuple[str, Fault | None]:
@@ -185,7 +196,7 @@ def ending(facts: Facts) -> tuple[str, Fault | None]:
         return "cancelled", "cancelled"
     if facts.ended is None:
         return "infra", "infra"
-    if facts.failure:
+    if facts.failure or (facts.ended.limit == "seconds" and facts.kept_waiting):
         return "provider", "provider"
     if facts.ended.limit is not None:
         return facts.ended.limit, None
@@ -205,6 +216,8 @@ def explain(how: str, facts: Facts, limits: Limits, budget: Budget) -> str:
         "tokens": f"reached the budget of {budget.tokens} tokens after {facts.calls} model calls",
         "usd": f"reached the budget of ${budget.usd} after {facts.calls} model calls",
         "infra": f"the box failed: {facts.box_failure}",
-        "provider": f"the model's provider failed: {facts.failure}",
+        "provider": f"the model's provider failed: {facts.failure}"
+        if facts.failure
+        else f"its model calls waited for {facts.waited:.0f} s of its {limits.seconds:g} s",
     }
     return words.get(how, how)

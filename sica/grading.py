@@ -28,6 +28,9 @@ from sica.ports import Sandbox
 INSIDE = Path(__file__).parent / "inside"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOG_CHARS = 20_000
+SETTINGS_BYTES = 100_000
+ANSWER_BYTES = 1_100_000
+"""Of one answer or reward: a worker sends a million at most, and what is read here takes room here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,10 @@ def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | N
         places=case.task.places,
         whole=case.task.grading == "script" and case.task.image is not None,
     )
-    judges = {"split": _split, "two-box": _two_box, "script": _script}
     try:
-        verdict = judges[case.task.grading](case, files, sandbox, cancel)
+        verdict = _judge(case, files, sandbox, cancel)
     except SandboxError as e:
-        return Grade(None, case.task.grading, (), findings, fault=f"the judge could not run: {e}")
+        verdict = _whose_fault(case, files, sandbox, cancel, e)
     return Grade(
         verdict.score,
         verdict.mode,
@@ -73,6 +75,38 @@ def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | N
         verdict.fault,
         verdict.log,
     )
+
+
+def _judge(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    judges = {"split": _split, "two-box": _two_box, "script": _script}
+    return judges[case.task.grading](case, files, sandbox, cancel)
+
+
+def _whose_fault(
+    case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None, first: SandboxError
+) -> Grade:
+    """The harness's when its judge fails on the task's own files too; else the agent is judged once more.
+
+    A judge that fails on nothing but what the agent left was stopped by the agent: a fault would leave that
+    failure out of its mean.
+    """
+    mode = case.task.grading
+
+    def fault(error: SandboxError) -> Grade:
+        return Grade(None, mode, fault=f"the judge could not run: {error}")
+
+    if cancel is not None and cancel.is_set():
+        return fault(first)
+    try:
+        _judge(case, case.pristine, sandbox, cancel)
+    except SandboxError as error:
+        return fault(error)
+    try:
+        return _judge(case, files, sandbox, cancel)
+    except SandboxError as error:
+        if cancel is not None and cancel.is_set():
+            return fault(error)
+        return Grade(0.0, mode, findings=(f"verifier: what was left cannot be judged: {str(error)!a}",))
 
 
 # ── what is taken from the agent ──────────────────────────────────────────────────────────────────
@@ -178,6 +212,9 @@ def _shadows(name: str) -> bool:
 
 
 def _pytest_part(base: str, data: bytes) -> object:
+    """What of these settings is pytest's. All of a file that no person wrote: reading it here could take an hour."""
+    if len(data) > SETTINGS_BYTES:
+        return data
     text = data.decode("utf-8", "replace")
     if base == "setup.cfg":
         return [line for line in text.splitlines() if "pytest" in line]
@@ -219,32 +256,43 @@ def _restore(
 # ── split ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_checks(case: Case) -> list[dict[str, Any]]:
-    where = f"{case.task.folder}/tests/checks.json"
-    file = case.tests.get("checks.json")
+def judgeable(mode: str, folder: str, tests: Files) -> None:
+    """Raises UsageError when the judge would find that it has nothing to judge by."""
+    if mode == "split":
+        read_checks(folder, tests)
+    elif mode == "two-box":
+        twobox.expected_ids(tests, folder)
+
+
+def read_checks(folder: str, tests: Files) -> list[dict[str, Any]]:
+    where = f"{folder}/tests/checks.json"
+    file = tests.get("checks.json")
     if file is None:
         raise UsageError(f"{where}: there is no such file", "the split judge needs it")
     try:
         checks = rules.parse_checks(file.data.decode())
+    except UnicodeDecodeError as e:
+        raise UsageError(f"{where}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from None
     except ValueError as e:
         raise UsageError(f"{where}: {e}", "docs/tasks.md shows every kind of check") from None
     for check in checks:
-        if "expected" in check and check["expected"] not in case.tests:
+        if "expected" in check and check["expected"] not in tests:
             raise UsageError(
-                f"{where}: check {check['id']!r}: expected = {check['expected']!r}: no such file below tests/"
+                f"{where}: check {check['id']!r}: expected = {check['expected']!r}: no such file below tests/",
+                "add the file",
             )
     return checks
 
 
 def _split(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
-    checks = read_checks(case)
+    checks = read_checks(case.task.folder, case.tests)
     asked = rules.questions(checks)
     answers: Mapping[int, Any] = {}
     log = ""
     if asked:
         nonce = secrets.token_hex(16)
         ended = _work(case, files, asked, nonce, sandbox, cancel)
-        answers, log = _answers(ended, nonce), _log(ended)
+        answers, log = _answers(ended, asked, nonce), _log(ended)
     credits = {check["id"]: _credit(case, check, n, answers, files) for n, check in enumerate(checks)}
     return Grade(rules.total(checks, credits), "split", tuple(credits.items()), log=log)
 
@@ -280,14 +328,17 @@ def _work(
     return ended
 
 
-def _answers(ended: Ended, nonce: str) -> dict[int, Any]:
-    """By number. Lines without the nonce are nothing; two answers to one question are none."""
+def _answers(ended: Ended, asked: list[dict[str, Any]], nonce: str) -> dict[int, Any]:
+    """By number, of what was asked. Lines without the nonce are nothing; two answers to one question are none."""
     file = ended.files.get("/judge/answers")
     found: dict[int, Any] = {}
+    wanted = {question["n"] for question in asked}
     twice: set[int] = set()
     for line in file.data.split(b"\n") if file else ():
         answer = _plain_json(line)
         if not isinstance(answer, dict) or answer.get("nonce") != nonce or type(answer.get("n")) is not int:
+            continue
+        if answer["n"] not in wanted:
             continue
         if answer["n"] in found:
             twice.add(answer["n"])
@@ -296,8 +347,9 @@ def _answers(ended: Ended, nonce: str) -> dict[int, Any]:
 
 
 def _plain_json(data: bytes) -> Any:
+    """None when it is no JSON, or more than any honest side says."""
     try:
-        return json.loads(data)
+        return json.loads(data) if len(data) <= ANSWER_BYTES else None
     except (ValueError, RecursionError):
         return None
 
@@ -320,9 +372,10 @@ def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event 
     tests = {f"/tests/{name}": File(f.data, True) for name, f in case.tests.items()}
     script = ("bash", "/tests/test.sh")
     argv: tuple[str, ...] = script
+    token = secrets.token_hex(16)
     if case.task.image is not None:
         files, argv = (
-            _overlay(case.pristine, files),
+            _overlay(case, files, token),
             ("python3", "-I", "/judge/lay.py", "/judge/plan.json", *script),
         )
     ended = sandbox.run(
@@ -338,7 +391,7 @@ def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event 
     )
     if ended.limit == "cancelled":
         raise SandboxError("it was cancelled")
-    if ended.exit_code == LAYING_FAILED:
+    if case.task.image is not None and token.encode() in ended.stderr:
         raise SandboxError(f"what the agent left could not be laid over the image: {_log(ended)}")
     score, why = reward(ended.files)
     if score is None:
@@ -346,16 +399,15 @@ def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event 
     return Grade(score, "script", log=_log(ended))
 
 
-LAYING_FAILED = 97
-
-
-def _overlay(pristine: Files, files: Files) -> Files:
+def _overlay(case: Case, files: Files, token: str) -> Files:
     """What inside/lay.py needs to make the image's workspace into what the agent left: links, modes and empty
-    directories that the image brought stay.
+    directories that the image brought stay. The token is how it says that it failed: no exit code is its own.
     """
-    changed = [(path, file) for path, file in sorted(files.items()) if pristine.get(path) != file]
+    changed = [(path, file) for path, file in sorted(files.items()) if case.pristine.get(path) != file]
     plan = {
-        "remove": sorted(path for path in pristine if path not in files),
+        "token": token,
+        "keep": [*case.task.places, case.task.workdir],
+        "remove": sorted(path for path in case.pristine if path not in files),
         "put": [[f"/judge/left/{n}", path, file.executable] for n, (path, file) in enumerate(changed)],
     }
     return {
@@ -375,7 +427,7 @@ def reward(files: Files) -> tuple[float | None, str]:
         return _within(float(value))
     if file := files.get("/logs/verifier/reward.txt"):
         try:
-            number = float(file.data.decode("ascii").strip())
+            number = float(file.data[:100].decode("ascii").strip())
         except ValueError:
             return None, "reward.txt is not a number"
         return _within(number) if math.isfinite(number) else (None, "reward.txt is not finite")
@@ -396,7 +448,7 @@ def _within(value: float) -> tuple[float | None, str]:
 def _two_box(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
     if case.runtime is None:
         raise UsageError("the two-box judge needs a runtime directory")
-    expected = twobox.expected_ids(case.tests)
+    expected = twobox.expected_ids(case.tests, case.task.folder)
     report = twobox.run(
         sandbox,
         tests_spec=spec(case, "/judge", workspace=False),

@@ -246,8 +246,7 @@ def read(path: Path) -> Folder:
     table = _validated(path / "task.toml", raw)
     instruction = _instruction(path / "instruction.md")
     _schema(path / "task.toml", table)
-    if table.metadata.sica.grading != "split" and not (path / "tests" / "test.sh").is_file():
-        _require_judge(path, table)
+    _require_judge(path, table)
     recipe = _recipe(path / "environment" / "Dockerfile")
     folder = Folder(
         path,
@@ -317,10 +316,12 @@ def _schema(path: Path, table: TaskTable) -> None:
 
 
 def _require_judge(path: Path, table: TaskTable) -> None:
+    """The other judges look into their files themselves."""
     tests = path / "tests"
-    if table.metadata.sica.grading == "two-box" and any(tests.glob("test_*.py")):
+    grading = table.metadata.sica.grading
+    if grading in ("split", "two-box") or (grading == "auto" and (tests / "checks.json").is_file()):
         return
-    if table.steps or (tests / "checks.json").is_file() or (tests / "test.bat").is_file():
+    if table.steps or any((tests / name).is_file() for name in ("test.sh", "test.bat")):
         return
     raise UsageError(
         f"{tests / 'test.sh'}: there is no such file", "write the test that judges, or checks.json"
@@ -436,7 +437,9 @@ def task_files(root: Path) -> tuple[tuple[str, Path], ...]:
         if ignored(name):
             continue
         if path.is_symlink():
-            raise UsageError(f"{path}: a task may not hold links", "put the file itself there")
+            raise UsageError(
+                f"{path.parent}: {path.name!a}: a task may not hold links", "put the file itself there"
+            )
         if path.is_file():
             kept.append((_utf8(path, name), path))
     return tuple(sorted(kept))
@@ -449,11 +452,16 @@ def files_below(root: Path, part: str) -> Iterator[tuple[str, Path]]:
             yield name.removeprefix(part + "/"), path
 
 
+def tree(root: Path, part: str) -> dict[str, File]:
+    """The same with what they hold."""
+    return {name: File(_bytes(path), _executable(path)) for name, path in files_below(root, part)}
+
+
 def digest(root: Path) -> str:
     """Harbor's content digest, hexadecimal: its locks and dataset.toml write it after `sha256:`."""
     outer = hashlib.sha256()
     for name, path in task_files(root):
-        outer.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        outer.update(f"{name}\0{hashlib.sha256(_bytes(path)).hexdigest()}\n".encode())
     return outer.hexdigest()
 
 
@@ -521,11 +529,23 @@ def _glob(part: str) -> str:
 def _text(path: Path) -> str:
     """A file's text with its own line ends. Raises UsageError when there is none."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return _bytes(path).decode("utf-8")
     except UnicodeDecodeError as e:
         raise UsageError(f"{path}: not UTF-8 at byte {e.start}", "save the file as UTF-8") from None
+
+
+def _bytes(path: Path) -> bytes:
+    """Of a plain file: opening a pipe would wait for ever."""
+    try:
+        if not path.is_file() and path.exists():
+            raise UsageError(f"{path}: is no plain file", "put a file there")
+        return path.read_bytes()
     except OSError as e:
         raise UsageError(f"{path}: {e.strerror}", "make it a readable file") from None
+
+
+def _executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o100)
 
 
 def _utf8(path: Path, name: str) -> str:
@@ -649,7 +669,7 @@ def _laid(context: Path, there: Mapping[str, Path], source: str, target: str) ->
         place = target + path.name if target.endswith("/") else target
         if below:
             place = f"{target.rstrip('/')}/{below}"
-        laid[place] = File(path.read_bytes(), bool(path.stat().st_mode & 0o100))
+        laid[place] = File(_bytes(path), _executable(path))
     if not laid and not (context / pure).is_dir():
         raise UsageError(
             f"{context / 'Dockerfile'}: COPY {source!r}: no such file", "add it or drop the line"

@@ -29,6 +29,7 @@ from sica.model import (
     Outcome,
     Promotion,
     Run,
+    Setting,
     Split,
     Summary,
     Task,
@@ -48,7 +49,8 @@ _USAGE = "usd, prompt_tokens, cached_tokens, completion_tokens, calls, seconds"
 _TRIAL = """
   a.hash, w.hash, k.name, k.digest, t.attempt, c.hash, t.score, t.fault, t.ending, t.grading,
   t.usd, t.prompt_tokens, t.cached_tokens, t.completion_tokens, t.calls, t.seconds,
-  coalesce(e.trace, ''), coalesce(e.session, ''), coalesce(r.name, ''), t.started, coalesce(e.why, '')"""
+  coalesce(e.trace, ''), coalesce(e.session, ''), coalesce(r.name, ''), t.started, coalesce(e.why, ''),
+  c.model, c.image, e.detail"""
 _TRIAL_JOINS = """
   trials t JOIN agents a ON a.id = t.agent JOIN trees w ON w.id = t.tree JOIN tasks k ON k.id = t.task
   JOIN conditions c ON c.id = t.conditions LEFT JOIN runs r ON r.id = t.run LEFT JOIN evidence e ON e.trial = t.id"""
@@ -254,31 +256,47 @@ class SqliteLedger:
             for id_, number, commit, tree, *rest in rows
         )
 
-    def trials_of(self, agent: str, benchmark: str | None = None) -> tuple[Trial, ...]:
+    def trials_of(
+        self, agent: str, benchmark: str | None = None, setting: Setting | None = None
+    ) -> tuple[Trial, ...]:
         """Every trial of the agent's tree, whoever of its twins ran it, with the details; in order of arrival.
 
         With a benchmark, those that `summaries` counts: of its digests in use.
         """
+        model, image = (setting.model, setting.image) if setting else (None, None)
         # the two unique indexes cover scored and faulted rows apart, so they are asked apart
         rows = self._rows(
-            f"SELECT {_TRIAL}, e.detail FROM {_TRIAL_JOINS}"
+            f"SELECT {_TRIAL} FROM {_TRIAL_JOINS}"
             " WHERE t.id IN (SELECT id FROM trials WHERE tree = (SELECT tree FROM agents WHERE hash = ?1)"
             " AND score IS NOT NULL UNION ALL SELECT id FROM trials"
             " WHERE tree = (SELECT tree FROM agents WHERE hash = ?1) AND score IS NULL)"
-            " AND (?2 IS NULL OR k.benchmark = ?2 AND k.current) ORDER BY t.id",
-            (agent, benchmark),
+            " AND (?2 IS NULL OR k.benchmark = ?2 AND k.current)"
+            " AND (?3 IS NULL OR c.model = ?3 AND c.image = ?4) ORDER BY t.id",
+            (agent, benchmark, model, image),
         )
-        return tuple(_trial(row, json.loads(row[21]) if row[21] else {}) for row in rows)
+        return tuple(_trial(row) for row in rows)
 
-    def scores(self, benchmark: str, agents: Iterable[str]) -> Mapping[str, Mapping[Attempted, float]]:
+    def settings(self, benchmark: str) -> tuple[Setting, ...]:
+        """Those that the benchmark's digests in use were measured under, the latest first."""
+        rows = self._rows(
+            "SELECT c.model, c.image FROM totals s JOIN conditions c ON c.id = s.conditions"
+            " WHERE s.benchmark = ? GROUP BY c.model, c.image ORDER BY max(s.latest) DESC",
+            (benchmark,),
+        )
+        return tuple(Setting(*row) for row in rows)
+
+    def scores(
+        self, benchmark: str, agents: Iterable[str], setting: Setting | None = None
+    ) -> Mapping[str, Mapping[Attempted, float]]:
         """Single scores by agent, of the benchmark's digests in use: what paired comparisons need, and no more."""
+        model, image = (setting.model, setting.image) if setting else (None, None)
         found: dict[str, dict[Attempted, float]] = {}
         rows = self._rows(
-            "SELECT a.hash, k.name, k.digest, c.hash, t.attempt, t.score FROM json_each(?) j"
+            "SELECT a.hash, k.name, k.digest, c.hash, t.attempt, t.score FROM json_each(?1) j"
             " JOIN agents a ON a.hash = j.value JOIN trials t ON t.tree = a.tree AND t.score IS NOT NULL"
-            " JOIN tasks k ON k.id = t.task AND k.benchmark = ? AND k.current"
-            " JOIN conditions c ON c.id = t.conditions",
-            (json.dumps(list(agents)), benchmark),
+            " JOIN tasks k ON k.id = t.task AND k.benchmark = ?2 AND k.current"
+            " JOIN conditions c ON c.id = t.conditions AND (?3 IS NULL OR c.model = ?3 AND c.image = ?4)",
+            (json.dumps(list(agents)), benchmark, model, image),
         )
         for agent, task, digest, conditions, attempt, score in rows:
             found.setdefault(agent, {})[task, digest, conditions, attempt] = score
@@ -348,24 +366,21 @@ class SqliteLedger:
         benchmark: str | None = None,
         *,
         split: Split | None = None,
-        conditions: Iterable[str] | None = None,
+        setting: Setting | None = None,
     ) -> Sequence[Summary]:
         """The leaderboard, best first: a line for each agent and benchmark it has trials of.
 
-        Only digests in use count (`see_tasks`). Without `conditions`, trials under any are counted together;
-        pass those of the run that is meant where models or limits have changed.
+        Only digests in use count (`see_tasks`). Without a setting, trials under any are counted together: right
+        for what was spent, wrong for scores that are to be compared (`settings` tells which there are).
         """
         where, values = ["1"], []
         for column, value in (("s.benchmark", benchmark), ("s.split", split)):
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
-        if conditions is not None:
-            # one value however many there are: a list in JSON
-            where.append(
-                "s.conditions IN (SELECT c.id FROM conditions c JOIN json_each(?) j ON j.value = c.hash)"
-            )
-            values.append(json.dumps(sorted(set(conditions))))
+        if setting is not None:
+            where.append("s.conditions IN (SELECT id FROM conditions WHERE model = ? AND image = ?)")
+            values += (setting.model, setting.image)
         sums = ", ".join(
             f"sum(s.{name})" for name in ("n", "total", "squares", "faults", *_USAGE.split(", "))
         )
@@ -528,11 +543,13 @@ class SqliteLedger:
         tasks = {
             id_: (name, digest) for id_, name, digest in self._rows("SELECT id, name, digest FROM tasks")
         }
-        under, agents, trees = (
-            self._names(f"SELECT id, hash FROM {table}") for table in ("conditions", "agents", "trees")
-        )
+        agents, trees = (self._names(f"SELECT id, hash FROM {table}") for table in ("agents", "trees"))
+        under = {
+            id_: (hash_, Setting(model, image))
+            for id_, hash_, model, image in self._rows("SELECT id, hash, model, image FROM conditions")
+        }
         runs = self._names("SELECT id, name FROM runs")
-        digests, hashes = {d: id_ for id_, (_, d) in tasks.items()}, {h: id_ for id_, h in under.items()}
+        digests, hashes = {d: id_ for id_, (_, d) in tasks.items()}, {h: id_ for id_, (h, _) in under.items()}
         asked = [(digests[d], hashes[c]) for d, c in conditions.items() if d in digests and c in hashes]
         rows = self._rows(
             f"""SELECT t.agent, t.tree, t.task, t.attempt, t.conditions, t.score, t.fault, t.ending, t.grading, t.run,
@@ -563,7 +580,7 @@ class SqliteLedger:
                 trees[tree],
                 *tasks[task],
                 attempt,
-                under[cond],
+                under[cond][0],
                 score,
                 fault,
                 ending,
@@ -574,6 +591,7 @@ class SqliteLedger:
                 runs[run] if run else "",
                 at,
                 why or "",
+                setting=under[cond][1],
             )
 
     def _names(self, sql: str) -> dict[int, str]:
@@ -602,19 +620,25 @@ class SqliteLedger:
         return int(self._rows(f"SELECT {each}")[0][0])
 
     def _score_lines(self, commits: set[str]) -> dict[str, str]:
+        """Under each benchmark's latest setting: a note is one line for people, and the eval notes hold the rest."""
+        if not commits:
+            return {}
         lines: dict[str, list[str]] = {}
-        for summary in self.summaries() if commits else ():
-            if summary.agent in commits and summary.n:
-                lines.setdefault(summary.agent, []).append(score_line(summary))
+        for (benchmark,) in self._rows("SELECT DISTINCT benchmark FROM totals ORDER BY benchmark"):
+            setting = self.settings(benchmark)[0]
+            for summary in self.summaries(benchmark, setting=setting):
+                if summary.agent in commits and summary.n:
+                    lines.setdefault(summary.agent, []).append(score_line(summary, setting))
         return {commit: "; ".join(of) for commit, of in lines.items()}
 
 
-def score_line(summary: Summary) -> str:
-    """56.0% ±6.5  core  n=48  $13.92: ± is half of Wilson's 95 % interval."""
+def score_line(summary: Summary, setting: Setting) -> str:
+    """56.0% ±6.5  core  n=48  $13.92  gpt-5-mini: ± is half of Wilson's 95 % interval."""
     mean = summary.total / summary.n
     low, high = wilson(mean, summary.n)
     half = 50 * (high - low)
-    return f"{mean:.1%} ±{half:.1f}  {summary.benchmark}  n={summary.n}  ${summary.usage.usd:.2f}"
+    words = f"{mean:.1%} ±{half:.1f}  {summary.benchmark}  n={summary.n}  ${summary.usage.usd:.2f}  {setting.model}"
+    return words.rstrip()
 
 
 def rebuild(
@@ -654,8 +678,10 @@ def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call]]:
 # ── rows and records ──────────────────────────────────────────────────────────────────────────────
 
 
-def _trial(row: Row, detail: Mapping[str, Any]) -> Trial:
-    return Trial(*(*row[:10], Usage(*row[10:16]), *row[16:21], detail))
+def _trial(row: Row) -> Trial:
+    *told, model, image, detail = row
+    details = json.loads(detail) if detail else {}
+    return Trial(*(*told[:10], Usage(*told[10:16]), *told[16:], details, Setting(model, image)))
 
 
 def _usage_row(usage: Usage) -> Row:
@@ -691,10 +717,10 @@ def _insert_trial(run: sqlite3.Connection, trial: Trial) -> bool:
         f" {_USAGE}) VALUES (?,?,?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         (
             _agent_id(run, trial.agent),
-            _intern(run, "trees", trial.tree),
+            _tree_id(run, trial.tree),
             _insert_task(run, trial.task, trial.digest),
             trial.attempt,
-            _intern(run, "conditions", trial.conditions),
+            _conditions_id(run, trial.conditions, trial.setting),
             _run_id(run, trial.run),
             trial.score,
             trial.fault,
@@ -811,7 +837,7 @@ def _insert_agent(run: sqlite3.Connection, agent: Agent) -> bool:
         (
             agent.number,
             agent.commit,
-            _intern(run, "trees", agent.tree),
+            _tree_id(run, agent.tree),
             agent.subject,
             agent.body,
             agent.operator,
@@ -870,10 +896,20 @@ def _run_id(run: sqlite3.Connection, name: str) -> int | None:
     return int(found[0])
 
 
-def _intern(run: sqlite3.Connection, table: str, text: str) -> int:
-    found = run.execute(f"SELECT id FROM {table} WHERE hash = ?", (text,)).fetchone()
+def _tree_id(run: sqlite3.Connection, tree: str) -> int:
+    found = run.execute("SELECT id FROM trees WHERE hash = ?", (tree,)).fetchone()
     if found is None:
-        found = run.execute(f"INSERT INTO {table} (hash) VALUES (?) RETURNING id", (text,)).fetchone()
+        found = run.execute("INSERT INTO trees (hash) VALUES (?) RETURNING id", (tree,)).fetchone()
+    return int(found[0])
+
+
+def _conditions_id(run: sqlite3.Connection, name: str, setting: Setting) -> int:
+    found = run.execute("SELECT id FROM conditions WHERE hash = ?", (name,)).fetchone()
+    if found is None:
+        found = run.execute(
+            "INSERT INTO conditions (hash, model, image) VALUES (?, ?, ?) RETURNING id",
+            (name, setting.model, setting.image),
+        ).fetchone()
     return int(found[0])
 
 
@@ -883,7 +919,8 @@ def _is_run_number(name: str) -> bool:
 
 _RECOUNT = f"""
 SELECT t.tree, k.benchmark, k.split, t.conditions, count(t.score) AS n, coalesce(sum(t.score), 0.0),
-  coalesce(sum(t.score * t.score), 0.0), sum(t.score IS NULL) AS faults, sum(t.{_USAGE.replace(", ", "), sum(t.")})
+  coalesce(sum(t.score * t.score), 0.0), sum(t.score IS NULL) AS faults,
+  sum(t.{_USAGE.replace(", ", "), sum(t.")}), max(t.id)
 FROM trials t JOIN tasks k ON k.id = t.task AND k.current = 1"""
 _RECOUNT_BY = "GROUP BY t.tree, k.benchmark, k.split, t.conditions"
 
@@ -903,6 +940,8 @@ _NOTED = {
         "split",
         "attempt",
         "conditions",
+        "model",
+        "image",
         "score",
         "fault",
         "ending",
@@ -912,7 +951,7 @@ _NOTED = {
     ),
     "promotion": ("why", "run", "at"),
 }
-_TRIAL_FACTS = tuple(n for n in _NOTED["trial"] if n not in ("split", *_USAGE.split(", ")))
+_TRIAL_FACTS = tuple(n for n in _NOTED["trial"] if n not in ("split", "model", "image", *_USAGE.split(", ")))
 _COMMON_SQL = f"coalesce(r.name, ''), x.trace, x.session, x.started, x.{_USAGE.replace(', ', ', x.')}"
 _NOTES = {
     "improvement": f"""SELECT x.id, coalesce(c.hash, p.hash), p.hash, c.hash, x.ending, x.why, {_COMMON_SQL}
@@ -921,9 +960,9 @@ _NOTES = {
     "verdict": f"""SELECT x.id, a.hash, x.passed, x.reason, x.fault, {_COMMON_SQL}
         FROM verdicts x JOIN agents a ON a.id = x.agent LEFT JOIN runs r ON r.id = x.run
         WHERE x.id > ? ORDER BY x.id""",
-    "trial": f"""SELECT x.id, a.hash, k.name, k.digest, k.split, x.attempt, c.hash, x.score, x.fault, x.ending,
-        x.grading, coalesce(e.why, ''), coalesce(r.name, ''), coalesce(e.trace, ''), coalesce(e.session, ''),
-        x.started, x.{_USAGE.replace(", ", ", x.")}
+    "trial": f"""SELECT x.id, a.hash, k.name, k.digest, k.split, x.attempt, c.hash, c.model, c.image,
+        x.score, x.fault, x.ending, x.grading, coalesce(e.why, ''), coalesce(r.name, ''),
+        coalesce(e.trace, ''), coalesce(e.session, ''), x.started, x.{_USAGE.replace(", ", ", x.")}
         FROM trials x JOIN agents a ON a.id = x.agent JOIN tasks k ON k.id = x.task
         JOIN conditions c ON c.id = x.conditions LEFT JOIN runs r ON r.id = x.run
         LEFT JOIN evidence e ON e.trial = x.id WHERE x.id > ? ORDER BY x.id""",
@@ -963,6 +1002,7 @@ def _outcome(line: Mapping[str, Any], agents: Mapping[str, Agent]) -> Outcome:
             tree=agents[commit].tree,
             **{name: line[name] for name in _TRIAL_FACTS},
             usage=usage,
+            setting=Setting(line["model"], line["image"]),
         )
     except (KeyError, TypeError) as error:
         raise StoreError(

@@ -43,8 +43,15 @@ steps(name="0001_outcomes")(outcomes)
 
 def _names(db: Database) -> None:
     """Long names stand once; rows of outcomes hold integers."""
+    db.create_table("trees", {"id": int, "hash": str}, pk="id", not_null={"hash"})
+    db.create_table(
+        "conditions",
+        {"id": int, "hash": str, "model": str, "image": str},
+        pk="id",
+        not_null={"hash", "model", "image"},
+        defaults={"model": "", "image": ""},
+    )
     for table in ("trees", "conditions"):
-        db.create_table(table, {"id": int, "hash": str}, pk="id", not_null={"hash"})
         db[table].create_index(["hash"], unique=True)
     db.create_table(
         "runs",
@@ -222,7 +229,7 @@ def _summaries(db: Database) -> None:
         " split TEXT NOT NULL, conditions INTEGER NOT NULL REFERENCES conditions (id), n INTEGER NOT NULL,"
         " total REAL NOT NULL, squares REAL NOT NULL, faults INTEGER NOT NULL, usd REAL NOT NULL,"
         " prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
-        " calls INTEGER NOT NULL, seconds REAL NOT NULL,"
+        " calls INTEGER NOT NULL, seconds REAL NOT NULL, latest INTEGER NOT NULL,"
         " PRIMARY KEY (benchmark, tree, split, conditions)) WITHOUT ROWID"
     )
     grown = ", ".join(f"{name} = {name} + excluded.{name}" for name in sums)
@@ -230,9 +237,9 @@ def _summaries(db: Database) -> None:
     db.execute(
         f"CREATE TRIGGER count_trial AFTER INSERT ON trials BEGIN INSERT INTO totals"
         f" SELECT new.tree, k.benchmark, k.split, new.conditions, new.score IS NOT NULL, coalesce(new.score, 0),"
-        f" coalesce(new.score * new.score, 0), new.score IS NULL, {usage}"
+        f" coalesce(new.score * new.score, 0), new.score IS NULL, {usage}, new.id"
         f" FROM tasks k WHERE k.id = new.task AND k.current = 1"
-        f" ON CONFLICT (benchmark, tree, split, conditions) DO UPDATE SET {grown}; END"
+        f" ON CONFLICT (benchmark, tree, split, conditions) DO UPDATE SET {grown}, latest = new.id; END"
     )
 
 
@@ -240,16 +247,17 @@ def _views(db: Database) -> None:
     """For people and for datasette: names instead of numbers, keyed by commit hash."""
     db.create_view(
         "leaderboard",
-        "SELECT a.hash AS agent, 'agent/' || a.number AS name, s.benchmark, s.split,"
+        "SELECT a.hash AS agent, 'agent/' || a.number AS name, s.benchmark, s.split, c.model, c.image,"
         " round(sum(s.total) / nullif(sum(s.n), 0), 4) AS score, sum(s.n) AS trials, sum(s.faults) AS faults,"
         " round(sum(s.usd), 4) AS usd, sum(s.prompt_tokens + s.completion_tokens) AS tokens, a.standing, a.subject"
-        " FROM totals s JOIN agents a ON a.tree = s.tree GROUP BY a.id, s.benchmark, s.split"
+        " FROM totals s JOIN agents a ON a.tree = s.tree JOIN conditions c ON c.id = s.conditions"
+        " GROUP BY a.id, s.benchmark, s.split, c.model, c.image"
         " ORDER BY s.benchmark, score DESC",
     )
     db.create_view(
         "trial_view",
         "SELECT t.id, a.hash AS agent, 'agent/' || a.number AS name, k.name AS task, k.digest, k.split, t.attempt,"
-        " t.score, t.fault, t.ending, t.grading, c.hash AS conditions, r.name AS run, t.usd,"
+        " t.score, t.fault, t.ending, t.grading, c.model, c.image, c.hash AS conditions, r.name AS run, t.usd,"
         " t.prompt_tokens + t.completion_tokens AS tokens, t.calls, t.seconds,"
         " datetime(t.started, 'unixepoch') AS started, e.why, e.trace, e.session"
         " FROM trials t JOIN agents a ON a.id = t.agent JOIN tasks k ON k.id = t.task"

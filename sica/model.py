@@ -261,6 +261,18 @@ Step = Improve | Check | Evaluate
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """The part of a trial's conditions that people choose. Scores are averaged within one setting, never across."""
+
+    model: str = ""
+    image: str = ""
+    """Of the sandbox: bubblewrap:4f1c... or docker:9ab0...; it changes when what is in the box changes."""
+
+    def __str__(self) -> str:
+        return f"{self.model} in {self.image}" if self.image else self.model
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One attempt of one agent at one task."""
 
@@ -288,6 +300,7 @@ class Trial:
     """One line for people and for the improver, from facts sica saw: never a byte of a test."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """Per-check outcomes, integrity findings, exit code. For the grader's side only."""
+    setting: Setting = Setting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -580,7 +593,7 @@ class Stopped:
 Event = Started | Finished | Promoted | Stopped
 
 
-def conditions(task: Task, *, model: str, image: str) -> str:
+def conditions(task: Task, setting: Setting) -> str:
     """Hash of what a score depends on beside the agent's tree, the task's digest and the attempt.
 
     The commit's tree, the task's digest and the attempt stand in the key themselves.
@@ -589,7 +602,7 @@ def conditions(task: Task, *, model: str, image: str) -> str:
     import json
 
     facts: Sequence[Any] = (
-        model,
+        setting.model,
         CONTRACT,
         [
             task.limits.seconds,
@@ -599,7 +612,7 @@ def conditions(task: Task, *, model: str, image: str) -> str:
             task.limits.cpus,
         ],
         [task.budget.usd, task.budget.tokens, task.budget.calls],
-        task.image or image,
+        task.image or setting.image,
         task.grading,
         HARNESS,
     )

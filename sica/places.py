@@ -95,9 +95,30 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
+        raise UsageError(
+            f"{path} is not TOML: {error}", "mend it; or move it aside, and sica init writes one"
+        ) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put a file's new text in the place of the old one at once: a kill or a full disk leaves the old one whole."""
+    path = path.resolve()  # a link stays a link
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            if path.exists():
+                fresh.chmod(stat.S_IMODE(path.stat().st_mode))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException as error:
+        fresh.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk is met in write(), which names no file
+        raise
 
 
 def make_runtime(places: Places) -> Path:

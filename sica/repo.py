@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +97,20 @@ class GitRepo:
         """Make the store, or complete one whose making was cut short; an existing one keeps what it holds."""
         repo = cls(path.absolute(), (runtime or path.absolute().parent / "runtime").absolute())
         with _plainly(repo.path):
+            made = [folder for folder in (repo.path, *repo.path.parents) if not folder.exists()]
             repo.path.mkdir(parents=True, exist_ok=True)
             fresh = not _looks_like_git(repo.path)
             if fresh:
                 repo._git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(repo.path))
-            _configure(repo.path / "config")
+            with repo._turn("config"):  # which clears away the lock file of a writer that was killed
+                _configure(repo.path / "config")
             info = repo.path / "info"
             info.mkdir(exist_ok=True)
             (info / "attributes").write_text(_ATTRIBUTES)
             if fresh:
                 _sync_all(repo.path)
+                for folder in made:
+                    _sync_folder(folder.parent)
         return repo
 
     @classmethod
@@ -171,13 +176,21 @@ class GitRepo:
             stream = self._notes_commit(SCORES, {c: [_visible(line)] for c, line in scores.items()})
             stream += self._notes_commit(EVALUATIONS, lines)
             self._git("fast-import", "--quiet", "--date-format=raw", stdin=stream, turn=turn)
+            self._sync_folders()  # git syncs files, never the folders that name them
 
     def pack(self) -> None:
-        """Pack objects and refs and write the commit graph; nothing is ever pruned."""
+        """Pack objects and refs and write the commit graph; nothing is ever pruned.
+
+        What is loose goes after the folder that names its pack was synced: git alone does both in one breath.
+        """
         with _plainly(self.path), self._turn("packed-refs", "objects/info/commit-graph") as turn:
-            self._git("pack-refs", "--all", turn=turn)
-            self._git("repack", "-d", "-l", "-q", turn=turn)
+            self._git("pack-refs", "--all", "--no-prune", turn=turn)
+            self._git("repack", "-l", "-n", "-q", turn=turn)
             self._git("commit-graph", "write", "--reachable", "--no-progress", turn=turn)
+            self._sync_folders()
+            self._git("pack-refs", "--all", turn=turn)
+            self._git("prune-packed", "--quiet", turn=turn)
+            self._sync_folders()
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -381,6 +394,12 @@ class GitRepo:
         for folder in folders:
             _sync_folder(folder)
 
+    def _sync_folders(self) -> None:
+        """Those that name objects and refs. One in which nothing changed costs no write."""
+        for folder, _, _ in chain(os.walk(self.path / "objects"), os.walk(self.path / "refs")):
+            _sync_folder(Path(folder))
+        _sync_folder(self.path)
+
     def _commit(self, tree: str, parents: Sequence[str], text: str, author: str) -> str:
         commit = Commit()
         commit.tree = ObjectID(tree.encode())
@@ -574,7 +593,7 @@ class _Turn:
         return [
             n
             for n in names
-            if isinstance(n, str) and re.fullmatch(r"packed-refs|(?:refs|objects/info)/[\w/-]+", n)
+            if isinstance(n, str) and re.fullmatch(r"config|packed-refs|(?:refs|objects/info)/[\w/-]+", n)
         ]
 
     def _clear_older_than_boot(self, name: str) -> None:
@@ -859,7 +878,13 @@ def _configure(path: Path) -> None:
     for (section, name), value in _CONFIG.items():
         config.set((section.encode(),), name.encode(), value.encode())
     if [(s, list(config.items(s))) for s in config.sections()] != before:
-        config.write_to_path(str(path))
+        try:
+            config.write_to_path(str(path))
+        except FileLocked as error:
+            raise StoreError(
+                f"another git program is writing {path}: {path}.lock exists",
+                f"if no git is running on the store: rm '{path}.lock'",
+            ) from error
 
 
 def _write_object(place: Path, data: bytes) -> None:
@@ -893,7 +918,6 @@ def _sync_all(folder: Path) -> None:
         elif path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-    _sync_folder(folder.parent)
 
 
 def _own_folder(path: Path) -> None:

@@ -468,7 +468,7 @@ def rows(
                 tree=agent.tree,
                 parents=tuple(p.number for p in known),
                 status=_status(agent, score),
-                best=agent.commit == champion,
+                best=agent.commit == champion and agent.standing != "rejected",
                 score=score,
                 low=span[0] if span else None,
                 high=span[1] if span else None,

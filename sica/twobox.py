@@ -44,7 +44,7 @@ class Report:
         return bool(cases) and all(out == "passed" for out in cases)
 
 
-def expected_ids(tests: Files) -> tuple[str, ...]:
+def expected_ids(tests: Files, folder: str = "") -> tuple[str, ...]:
     """The test functions that the hidden files define, read from the files: the agent has no say in how many.
 
     Raises UsageError when there are none.
@@ -53,12 +53,22 @@ def expected_ids(tests: Files) -> tuple[str, ...]:
     for name, file in sorted(tests.items()):
         base = name.rpartition("/")[2]
         if base.endswith(".py") and (base.startswith("test_") or base.endswith("_test.py")):
-            found += [f"{name}::{test}" for test in _functions(ast.parse(file.data, name))]
+            found += [f"{name}::{test}" for test in _functions(_parsed(file.data, f"{folder}/tests/{name}"))]
     if not found:
         raise UsageError(
-            "tests/ defines no test function", "two-box grading needs tests/test_*.py with test functions"
+            f"{folder}/tests: defines no test function",
+            "two-box grading needs tests/test_*.py with test functions",
         )
     return tuple(dict.fromkeys(found))
+
+
+def _parsed(source: bytes, place: str) -> ast.Module:
+    try:
+        return ast.parse(source, place)
+    except SyntaxError as e:
+        raise UsageError(f"{place}: line {e.lineno}: {e.msg}", "mend the test file") from None
+    except (ValueError, RecursionError, MemoryError) as e:
+        raise UsageError(f"{place}: no Python: {type(e).__name__}", "mend the test file") from None
 
 
 def _functions(module: ast.Module) -> Iterator[str]:

@@ -85,6 +85,7 @@ def encode(spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None)
         "grace": GRACE,
         "output": spec.limits.output_bytes,
         "rlimits": {"NOFILE": OPEN_FILES, "CORE": 0, "FSIZE": FILE_BYTES, **(rlimits or {})},
+        "memory": (rlimits or {}).get("AS", 0),  # of each by the kernel, then; of all together by the runner
         "relay": spec.socket is not None,
         "collect": list(job.collect),
         "caps": {"total": caps.total, "count": caps.count, "depth": caps.depth},
@@ -197,7 +198,7 @@ def read_answer(stream: Stream, spec: BoxSpec, job: Job) -> Ended | None:
     if ended is None:
         return None
     exit_code, limit, seconds = ended.get("exit_code"), ended.get("limit"), ended.get("seconds")
-    if ended.get("event") != "ended" or limit not in (None, "seconds"):
+    if ended.get("event") != "ended" or limit not in (None, "seconds", "memory"):
         raise WireError("a box's result record is malformed")
     if not (isinstance(seconds, float) and 0 <= seconds < math.inf):
         raise WireError("a box's seconds are malformed")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sica.ledger import SqliteLedger
-from sica.model import Agent, File, Message, Promotion, Task, Trial, Usage, Verdict
+from sica.model import Agent, File, Message, Promotion, Setting, Task, Trial, Usage, Verdict
 from sica.repo import GitRepo
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +55,7 @@ def sica(folder: Path, *args: str, env: Mapping[str, str] | None = None, stdin: 
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+OFFLINE = Setting("offline", "box:1")
 MANIFEST = b'contract = 1\nname = "plain"\n[run]\nargv = ["python3", "/agent/main.py"]\n'
 
 
@@ -80,7 +81,13 @@ class Project:
         self.ledger.record(Verdict(agent.commit, not rejected, rejected, started=float(agent.number)))
         return agent
 
-    def trials(self, agent: Agent, scores: Sequence[float | None], usd: float = 0.01) -> None:
+    def trials(
+        self,
+        agent: Agent,
+        scores: Sequence[float | None],
+        usd: float = 0.01,
+        setting: Setting = OFFLINE,
+    ) -> None:
         tasks = [Task(f"core/task-{n}", f"digest-{n}", "do it") for n in range(len(scores))]
         self.ledger.see_tasks(tasks)
         for task, score in zip(tasks, scores, strict=True):
@@ -91,7 +98,8 @@ class Project:
                     task=task.id,
                     digest=task.digest,
                     attempt=0,
-                    conditions="c",
+                    conditions=f"c {setting}",
+                    setting=setting,
                     score=score,
                     fault="infra" if score is None else None,
                     ending="infra" if score is None else "done",

@@ -19,7 +19,7 @@ from sica.broker import HttpBroker
 from sica.gateways.offline import OfflineGateway
 from sica.ledger import SqliteLedger
 from sica.loop import Plan, evolve
-from sica.model import Agent, Archive, Budget, Event, File, Files, Limits, Message, Usage, conditions
+from sica.model import Agent, Archive, Budget, Event, File, Files, Limits, Message, Setting, Usage, conditions
 from sica.repo import GitRepo
 from sica.sandboxes import open_sandbox
 from sica.traces import Traces
@@ -118,7 +118,7 @@ class World:
 
     def archive(self, plan: Plan, attempts: int = 1) -> Archive:
         keys: Mapping[str, str] = {
-            t.digest: conditions(t, model="offline", image=self.sandbox.image()) for t in plan.tasks
+            t.digest: conditions(t, Setting("offline", self.sandbox.image())) for t in plan.tasks
         }
         return replace(self.ledger.archive(plan.tasks, keys, attempts), run=self.run)
 

@@ -184,3 +184,16 @@ def test_nothing_left_earns_nothing() -> None:
 def test_a_hostile_result_is_judged_quickly() -> None:
     assert edit_credit(made(set()), WANTED, b"line 1\n" * 1_000_000) < 1.0
     assert edit_credit(b"a\n", b"b\n", b"x" * 5_000_000) == 0.0
+
+
+def test_a_result_of_nothing_but_line_ends_takes_no_room() -> None:
+    """Split into lines it would be a hundred times its size, in the judge's own process."""
+    import tracemalloc
+
+    result = b"\n" * 20_000_000
+    tracemalloc.start()
+    try:
+        assert edit_credit(made(set()), WANTED, result) == 0.0
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -269,3 +269,60 @@ def test_run_shows_a_diff_and_writes_back_only_when_told(evolved: Path, tmp_path
     assert (kept / "settings.ini").read_text() == "a = 2\n"
     assert sica(evolved, *args, "--apply", env=BOXES).code == 0
     assert (work / "settings.ini").read_text() == "a = 2\n"
+
+
+def test_two_ctrl_c_give_the_terminal_its_cursor_back(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "p")
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sica", "evolve", "-n", "0"],
+        cwd=folder,
+        env=environment(folder.parent, **BOXES, TERM="xterm-256color"),
+        stderr=slave,
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    os.close(slave)
+    text = read_pty(master, "> evaluate")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    text += read_pty(master)
+    os.close(master)
+    assert process.wait(timeout=60) == 130
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert sica(folder, "db", "check").code == 0
+
+
+def read_pty(master: int, until: str = "\0") -> str:
+    """What comes until these words, or to the end."""
+    seen = b""
+    while until.encode() not in seen:
+        try:
+            seen += os.read(master, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            break
+    return seen.decode()
+
+
+# ── the same again ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_recorded_trials_run_again_for_nothing_score_the_same(evolved: Path) -> None:
+    before = sica(evolved, "log", "--plain").out, sica(evolved, "show", "0", "--json").json["trials"]
+    ran = sica(evolved, "eval", "0", "1", "--replay", "--json", env=BOXES)
+    assert ran.code == 0, ran.err
+    again = ran.json["trials"]
+    assert {t["agent"] for t in again} == {0, 1}
+    assert all(t["same"] and t["score"] == t["recorded"] for t in again)
+    assert (
+        sica(evolved, "log", "--plain").out,
+        sica(evolved, "show", "0", "--json").json["trials"],
+    ) == before
+
+
+def test_one_trace_run_again(evolved: Path) -> None:
+    trace = sica(evolved, "show", "0", "--json").json["trials"][0]["trace"]
+    ran = sica(evolved, "eval", "0", "--model", f"replay/{trace}", "--json", env=BOXES)
+    assert ran.code == 0, ran.err
+    (again,) = ran.json["trials"]
+    assert (again["trace"], again["same"]) == (trace, True)

@@ -15,7 +15,7 @@ import pytest
 from commands import ROOT, Project, environment, family, sica
 
 from sica.ledger import SqliteLedger
-from sica.model import Agent, File, Message, Verdict
+from sica.model import Agent, File, Message, Setting, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_code_and_tasks_alone(project: Project) -> None:
 
 def test_compare_uses_the_tasks_that_all_have(project: Project) -> None:
     found = sica(project.folder, "compare", "0", "1", "3", "--json").json
-    assert found["tasks"] == 7  # agent/1 has a fault on the eighth
+    assert found["n_tasks"] == 7  # agent/1 has a fault on the eighth
     assert [a["score"] for a in found["agents"]] == [pytest.approx(1 / 7), pytest.approx(2 / 7), 1.0]
     assert found["better"] is True
     assert sica(project.folder, "compare", "0", "3", "--exit-code").code == 0
@@ -349,3 +349,20 @@ def test_the_documented_command_line_is_the_real_one(tmp_path: Path) -> None:
     made = sica(tmp_path, "help", "--markdown")
     assert made.code == 0, made.err
     assert (ROOT / "docs" / "cli.md").read_text() == made.out, "run: sica help --markdown > docs/cli.md"
+
+
+def test_scores_of_two_settings_are_never_averaged(tmp_path: Path) -> None:
+    project = family(tmp_path / "project")
+    older = sica(project.folder, "log", "--json").json
+    assert older["setting"] == {"model": "offline", "image": "box:1"}
+    project.trials(project.ledger.agents()[0], [1, 1, 1, 1], setting=Setting("other", "box:2"))
+    newer = sica(project.folder, "log", "--json").json
+    assert newer["setting"] == {"model": "other", "image": "box:2"}
+    assert [(a["agent"], a["score"], a["n"]) for a in newer["agents"] if a["n"]] == [(0, 1.0, 4)]
+    assert sica(project.folder, "log", "--json", "--under", "OFFLINE").json == older
+    assert "other in box:2; 1 other setting, see --under" in sica(project.folder, "log").out
+    assert sica(project.folder, "show", "0", "--json", "--under", "box:1").json["n"] == 8
+    wrong = sica(project.folder, "log", "--under", "gpt")
+    assert wrong.code == 2
+    assert "gpt" in wrong.err
+    assert "offline in box:1" in wrong.err

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -340,6 +342,201 @@ def test_an_empty_list_of_cases_passes_nothing() -> None:
         "test_a.py::test_a"
     )
     assert not twobox.Report({"test_a.py::test_ab": "passed"}).passed("test_a.py::test_a")
+
+
+# ── an agent that would rather not be judged ──────────────────────────────────────────────────────
+
+
+class Fails:
+    """A sandbox that loses its first boxes and works after."""
+
+    name = "bubblewrap"
+
+    def __init__(self, box: Sandbox, times: int) -> None:
+        self.box, self.times = box, times
+
+    def run(self, *job: Any) -> Ended:
+        self.times -= 1
+        if self.times >= 0:
+            raise SandboxError("the box was killed")
+        return self.box.run(*job)
+
+
+JUDGES: dict[str, dict[str, str]] = {
+    "split": {"checks.json": json.dumps({"checks": [{"id": "a", "call": "a.f", "returns": 1}]})},
+    "two-box": {"test_a.py": "import a\ndef test_a(): assert a.f() == 1\n"},
+    "script": {"test.sh": "python3 -c 'import a; exit(a.f() - 1)' && echo 1 > /logs/verifier/reward.txt"},
+}
+START = files(**{"a.py": "def f(): return 0\n"})
+
+
+@pytest.mark.parametrize("mode", JUDGES)
+def test_what_no_box_can_hold_is_the_agents_zero_and_no_fault(mode: str, box: Sandbox, runtime: Path) -> None:
+    """A fault would be retried for nothing, and at last leave the failure out of the mean."""
+    left = {**START, "/app/holes.bin": File(bytes(70 << 20))}
+    grade = grading.grade(case(mode, JUDGES[mode], START, runtime=runtime), left, box)
+    assert (grade.score, grade.fault, grade.mode) == (0.0, "", mode)
+    assert any("cannot be judged" in finding for finding in grade.findings), grade.findings
+
+
+@pytest.mark.parametrize("mode", JUDGES)
+def test_a_judge_that_fails_once_is_asked_again(mode: str, box: Sandbox, runtime: Path) -> None:
+    left = files(**{"a.py": "def f(): return 1\n"})
+    grade = grading.grade(case(mode, JUDGES[mode], START, runtime=runtime), left, Fails(box, 1))  # type: ignore[arg-type]
+    assert (grade.score, grade.fault, grade.findings) == (1.0, "", ())
+
+
+@pytest.mark.parametrize("code", [97, 125, 126, 127, 255])
+def test_no_exit_code_of_the_agents_makes_a_script_a_fault(code: int, box: Sandbox) -> None:
+    left = files(**{"a.py": f"import os; os._exit({code})\n"})
+    judge = {"test.sh": "python3 -c 'import a' && echo 1 > /logs/verifier/reward.txt"}
+    grade = grading.grade(case("script", judge, START), left, box)
+    assert (grade.score, grade.fault) == (0.0, "")
+
+
+TAKES_OVER_THE_WORKER = """
+import os, re
+def f():
+    for path in ("/judge/answers", "/judge/worker.py"):
+        os.path.exists(path) and os.remove(path)
+    code = bytes.fromhex("bf7f000000b8e70000000f05")  # exit_group(127)
+    with open(f"/proc/{os.getppid()}/maps") as maps, open(f"/proc/{os.getppid()}/mem", "wb", 0) as memory:
+        for line in maps:
+            if "r-xp" in line and "libc" in line:
+                start, end = (int(word, 16) for word in line.split()[0].split("-"))
+                memory.seek(start)
+                memory.write((bytes([0x90]) * (end - start - len(code))) + code)
+                os._exit(0)
+"""
+
+
+def test_an_agent_that_takes_over_the_worker_gains_nothing(box: Sandbox) -> None:
+    """It shares the worker's user: it may write into its memory, and end it as if python3 were not there."""
+    grade = grading.grade(
+        case("split", JUDGES["split"], START), files(**{"a.py": TAKES_OVER_THE_WORKER}), box
+    )
+    assert (grade.score, grade.fault) == (0.0, "")
+
+
+def test_a_box_without_python_is_a_fault(box: Sandbox) -> None:
+    """The sandbox says 127 of a program that is not there."""
+    poor = case("split", JUDGES["split"], START, env={"PATH": "/nowhere"})
+    assert "python3 does not start" in grading.grade(poor, START, box).fault
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg"])
+def test_settings_that_nobody_could_read_are_not_read(name: str) -> None:
+    """The judge's own process reads them, and nothing stops it there."""
+    left = files(**{name: "a.b.c.d.e = [" + "1," * 10_000_000 + "]\n"})
+    start = time.monotonic()
+    laid, findings = lay_over({}, left, "/app")
+    assert (laid, len(findings)) == ({}, 1)
+    assert time.monotonic() - start < 2.0
+
+
+FLOODS_THE_ANSWERS = """
+import json
+def f():
+    nonce = json.load(open("/judge/questions.json"))["nonce"]
+    with open("/judge/answers", "a") as out:
+        out.write(json.dumps({"n": 0, "nonce": nonce, "value": 1}) + "\\n")
+        out.write('{"n": 0, "nonce": "%s", "value": [%s]}\\n' % (nonce, ",".join(["{}"] * 10_000_000)))
+        for n in range(100_000): out.write(json.dumps({"n": n + 5, "nonce": nonce, "value": 1}) + "\\n")
+    return 0
+"""
+
+
+def test_answers_that_flood_the_judge_take_no_room_and_earn_nothing(box: Sandbox) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    grade = grading.grade(case("split", JUDGES["split"], START), files(**{"a.py": FLOODS_THE_ANSWERS}), box)
+    assert (grade.score, grade.fault) == (0.0, ""), grade
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
+    )  # kilobytes; parsed it is 1.4 million
+
+
+KILLS_THE_SUPERVISOR = "import os, signal\ndef f(): os.kill(os.getppid(), signal.SIGKILL)\n"
+
+
+def test_a_side_that_is_gone_raises_nothing_that_a_test_expects(box: Sandbox, runtime: Path) -> None:
+    tests = {
+        "test_a.py": "import pytest, a\n"
+        "def test_first(): a.f()\n"
+        "def test_any_error():\n    with pytest.raises(Exception): a.f()\n"
+        "def test_swallows():\n    try: a.f()\n    except Exception: pass\n"
+    }
+    left = files(**{"a.py": KILLS_THE_SUPERVISOR})
+    grade = grading.grade(case("two-box", tests, START, runtime=runtime), left, box)
+    assert set(credits(grade).values()) == {0.0}, grade
+    assert grade.fault == ""
+
+
+@pytest.mark.parametrize("error", ["BaseException", "KeyboardInterrupt", "GeneratorExit"])
+def test_an_error_that_is_no_exception_is_none_for_raises(error: str, box: Sandbox, runtime: Path) -> None:
+    tests = {"test_a.py": "import pytest, a\ndef test_a():\n    with pytest.raises(Exception): a.f()\n"}
+    left = files(**{"a.py": f"class E({error}): pass\ndef f(): raise E\n"})
+    assert grading.grade(case("two-box", tests, START, runtime=runtime), left, box).score == 0.0
+
+
+ASKS_FOR_EVER = """
+def f(callback):
+    while True: callback()
+def g(callback):
+    return 1
+"""
+
+
+def test_questions_without_end_end_at_the_patience_of_one_call(box: Sandbox, runtime: Path) -> None:
+    tests = {
+        "test_a.py": "import a\n"
+        "def test_endless(): assert a.f(lambda: None) is None\n"
+        "def test_next(): assert a.g(lambda: None) == 1\n"
+    }
+    slow = case("two-box", tests, START, runtime=runtime, patience=1.0, seconds=30.0)
+    grade = grading.grade(slow, files(**{"a.py": ASKS_FOR_EVER}), box)
+    assert credits(grade) == {"test_a.py::test_endless": 0.0, "test_a.py::test_next": 1.0}, grade.log
+
+
+NUMBERS_OF_ITS_OWN = """
+class Number(float):
+    def __sub__(self, other): return 0.0
+    __rsub__ = __mod__ = __sub__
+    def __abs__(self): return 0.0
+    def __contains__(self, other): return True
+class Text(str):
+    def __contains__(self, other): return True
+    def __mod__(self, other): return "right"
+    def startswith(self, *_): return True
+class Degrees(float):
+    def __add__(self, other): return Degrees(float(self) + other)
+import enum
+class Color(enum.IntFlag):
+    RED = 1
+    BLUE = 2
+def number(): return Number(99)
+def text(): return Text("wrong")
+"""
+
+
+def test_a_number_that_computes_for_itself_is_computed_here(box: Sandbox, runtime: Path) -> None:
+    """Where a test has seen that a value is a number or a text, its operators are not the agent's word."""
+    tests = {
+        "test_a.py": "import math, pytest, a\n"
+        "def test_near(): assert abs(a.number() - 2.5) < 1e-9\n"
+        "def test_far(): assert abs(2.5 - a.number()) < 1e-9\n"
+        "def test_approx(): assert pytest.approx(2.5) == a.number()\n"
+        "def test_abs(): assert abs(a.number()) < 1\n"
+        "def test_in(): assert 'right' in a.text()\n"
+        "def test_start(): assert a.text().startswith('right')\n"
+        "def test_own():\n    import a\n    assert isinstance(a.Degrees(3) + 2, a.Degrees) and a.Degrees(3) + 2 == 5\n"
+        "def test_flag(): assert (a.Color.RED | a.Color.BLUE).name == 'RED|BLUE' and a.Color.RED in a.Color\n"
+        "def test_honest(): assert a.number() - 1 == 98 and 'ong' in a.text() and a.text().upper() == 'WRONG'\n"
+    }
+    grade = grading.grade(
+        case("two-box", tests, START, runtime=runtime), files(**{"a.py": NUMBERS_OF_ITS_OWN}), box
+    )
+    passed = [id.partition("::test_")[2] for id, credit in grade.checks if credit]
+    assert passed == ["own", "flag", "honest"], grade.log
 
 
 # ── tasks ─────────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,10 @@ def test_importing_a_part_starts_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy = {"pydantic", "litellm", "docker", "git", "dulwich", "sqlite_utils", "rich", "aiohttp"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_the_wheel_carries_every_package_and_the_folders_beside_them() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    beside = {f"sica.{name}" for name in ("seed_agent", "benchmark_data", "sandbox")}
+    packages = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "sica").rglob("__init__.py")}
+    assert set(told["packages"]) == packages | beside

@@ -33,6 +33,7 @@ from sica.model import (
     Message,
     Outcome,
     Promotion,
+    Setting,
     Summary,
     Task,
     Trial,
@@ -49,6 +50,7 @@ TWIN = Agent(2, "c" * 40, "1" * 40, (CHILD.commit,), "back", operator="revert", 
 TASKS = (Task("core/add", "d1", "Add."), Task("core/sub", "d2", "Subtract.", split="heldout"))
 UNDER = {"d1": "c1", "d2": "c1"}
 USED = Usage(0.25, 100, 40, 20, 3, 1.5)
+SETTING = Setting("m1", "i")
 
 
 @pytest.fixture
@@ -69,6 +71,7 @@ def trial(
         digest=TASKS[task].digest,
         attempt=attempt,
         conditions="c1",
+        setting=SETTING,
         score=score,
         fault=None if score is not None else "infra",
         ending="done" if score is not None else "no box",
@@ -141,9 +144,13 @@ def test_commits_with_equal_trees_share_their_results(ledger: SqliteLedger) -> N
 
 def test_other_conditions_are_another_trial_and_stay_out_of_the_archive(ledger: SqliteLedger) -> None:
     assert ledger.record(trial(score=0.0))
-    assert ledger.record(trial(score=1.0, conditions="c2"))
+    assert ledger.record(trial(score=1.0, conditions="c2", setting=Setting("m2", "i")))
     assert [t.score for t in ledger.archive(TASKS, {"d1": "c2"}, 1).trials[SEED.tree]] == [1.0]
-    assert {s.mean for s in ledger.summaries("core", conditions=["c1"])} == {0.0}
+    assert ledger.settings("core") == (Setting("m2", "i"), SETTING)
+    assert {s.mean for s in ledger.summaries("core", setting=SETTING)} == {0.0}
+    assert {s.mean for s in ledger.summaries("core", setting=Setting("m2", "i"))} == {1.0}
+    assert [t.score for t in ledger.trials_of(SEED.commit, "core", SETTING)] == [0.0]
+    assert list(ledger.scores("core", [SEED.commit], SETTING)[SEED.commit].values()) == [0.0]
     assert {s.mean for s in ledger.summaries("core")} == {0.5}
 
 
@@ -557,8 +564,8 @@ def test_what_git_was_told_is_not_told_again(ledger: SqliteLedger) -> None:
 
 def test_the_score_line_is_for_people() -> None:
     assert (
-        score_line(Summary("a", "core", 225, 126.0, 126.0, 0, Usage(usd=13.92)))
-        == "56.0% ±6.4  core  n=225  $13.92"
+        score_line(Summary("a", "core", 225, 126.0, 126.0, 0, Usage(usd=13.92)), SETTING)
+        == "56.0% ±6.4  core  n=225  $13.92  m1"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import pytest
 
 from sica.errors import SandboxError
 from sica.model import BoxSpec, Limits
-from sica.sandboxes.spares import IDLE, Spares
+from sica.sandboxes.spares import IDLE, THREADS, Spares
 
 
 @dataclass
 class Box:
     spec: BoxSpec
     jobs: int = 0
+    dead: bool = False
     destroyed: threading.Event = field(default_factory=threading.Event)
 
 
@@ -26,7 +28,7 @@ class Yard:
     def __init__(self, folder: Path) -> None:
         self.made: list[Box] = []
         self.trouble: SandboxError | None = None
-        self.spares = Spares(self.make, self.destroy, folder / "doors")
+        self.spares = Spares(self.make, self.destroy, lambda box: not box.dead, folder / "doors")
 
     def make(self, spec: BoxSpec) -> Box:
         self.made.append(Box(spec))
@@ -38,8 +40,10 @@ class Yard:
         box.destroyed.set()
 
     def job(self, spec: BoxSpec) -> Box:
+        """It lasts until the next box waits, as jobs do: one that is not begun by then would not be used."""
         with self.spares.use(spec) as box:
             box.jobs += 1
+            wait(made for waiting in self.spares._idle.values() for made in waiting)
         return box
 
 
@@ -142,9 +146,72 @@ def test_a_box_that_could_not_be_made_ahead_is_made_again_and_the_error_is_met_t
             raise SandboxError("no room")
         return Box(spec)
 
-    spares = Spares(make, lambda box: box.destroyed.set(), tmp_path / "doors")
+    spares = Spares(make, lambda box: box.destroyed.set(), lambda _: True, tmp_path / "doors")
     for _ in range(4):
-        with spares.use(BoxSpec()) as box:
+        with spares.use(BoxSpec(socket=tmp_path)) as box:
             box.jobs += 1
     spares.close()
-    assert len(made) == 7  # four for the jobs, three ahead in vain
+    assert 4 <= len(made) <= 7, "four for the jobs, at most three ahead in vain"
+    assert list((tmp_path / "doors").iterdir()) == []
+
+
+def test_a_box_that_died_while_it_waited_is_destroyed_and_not_used(yard: Yard) -> None:
+    for _ in range(2):
+        yard.job(BoxSpec())
+    assert len(yard.made) == 3, "none waits"
+    for box in yard.made:
+        box.dead = True
+    used = yard.job(BoxSpec())
+    yard.spares.close()
+    assert not used.dead
+    assert all(box.destroyed.is_set() for box in yard.made)
+
+
+def test_closing_begins_no_more_boxes_and_leaves_the_one_in_use_to_its_user(yard: Yard) -> None:
+    yard.job(BoxSpec())
+    with yard.spares.use(BoxSpec()) as box:
+        yard.spares.close()
+        made = len(yard.made)
+        assert not box.destroyed.is_set()
+        with yard.spares.use(BoxSpec()) as late:
+            pass
+        assert late.destroyed.is_set()
+    assert box.destroyed.is_set()
+    assert len(yard.made) == made + 1, "none ahead any more"
+    assert all(box.destroyed.is_set() for box in yard.made)
+
+
+def test_a_box_is_destroyed_also_when_the_next_one_cannot_be_begun(yard: Yard, tmp_path: Path) -> None:
+    (tmp_path / "doors").rmdir()  # as a full disk would: no door can be made
+    door = tmp_path / "session"
+    door.mkdir()
+    for _ in range(3):
+        yard.job(BoxSpec(socket=door))
+    yard.spares.close()
+    assert [box.jobs for box in yard.made] == [1, 1, 1]
+    assert all(box.destroyed.is_set() for box in yard.made)
+
+
+def test_closing_does_not_wait_for_boxes_that_were_not_begun(tmp_path: Path) -> None:
+    go, made = threading.Event(), []
+
+    def make(spec: BoxSpec) -> Box:
+        if threading.current_thread() is not threading.main_thread():
+            assert go.wait(30)
+        made.append(Box(spec))
+        return made[-1]
+
+    spares = Spares(make, lambda box: box.destroyed.set(), lambda _: True, tmp_path / "doors")
+    shapes = [BoxSpec(writable=(f"/{number}",)) for number in range(IDLE)]
+    for spec in shapes * 2:
+        with spares.use(spec):
+            pass
+    closing = threading.Thread(target=spares.close)
+    closing.start()
+    while not spares._closed:
+        closing.join(0.001)
+    go.set()
+    closing.join(30)
+    assert not closing.is_alive()
+    assert len(made) <= 2 * IDLE + THREADS
+    assert all(box.destroyed.is_set() for box in made)

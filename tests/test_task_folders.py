@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sica import harbor
+from sica import checks as rules
+from sica import grading, harbor
 from sica.benchmarks import open_benchmark, shipped
 from sica.benchmarks.folder import FolderBenchmark
 from sica.errors import UsageError
+from sica.model import File
 
 MINIMAL = """
 [task]
@@ -448,6 +455,159 @@ def test_any_dockerfile_is_read_or_needs_an_image(
         FolderBenchmark(folder, "demo").tasks()
     except UsageError as error:
         assert "dockerfile" in str(error)
+
+
+CHECK = {"id": "a", "call": "m.f", "args": [1], "returns": 2, "weight": 2, "seconds": 1}
+FILES = {
+    "task.toml": MINIMAL,
+    "instruction.md": "Do it.\n",
+    "tests/test.sh": "",
+    "tests/checks.json": json.dumps({"checks": [CHECK]}),
+    "tests/test_a.py": "def test_a(): pass\n",
+    "environment/Dockerfile": "FROM x:1\nWORKDIR /app\nCOPY w/ .\n",
+    "environment/.dockerignore": "*.log\n",
+    "environment/w/a.txt": "a",
+    "solution/solve.sh": "",
+    ".gitignore": "*.tmp\n",
+    "../dataset.toml": "[[tasks]]\nname = 'x'\n",
+}
+NAMES = st.sampled_from([*FILES, "tests/\udcff", "steps/x", "tests", "environment", "environment/w"])
+THINGS = st.one_of(
+    st.binary(max_size=60),
+    st.text("[]='\"\n#aZ0.{}*!/\\\0ü", max_size=40).map(str.encode),
+    st.sampled_from(["missing", "directory", "link", "dangling", "loop", "pipe"]),
+)
+
+
+def put(path: Path, thing: bytes | str) -> None:
+    """One thing of a task folder as something else than it should be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    match thing:
+        case bytes():
+            path.write_bytes(thing)
+        case "directory":
+            path.mkdir()
+        case "link" | "dangling" | "loop":
+            path.symlink_to({"link": "/etc/passwd", "dangling": "/no/where", "loop": path.name}[thing])
+        case "pipe":
+            os.mkfifo(path)
+
+
+@given(
+    st.lists(st.tuples(NAMES, THINGS), min_size=1, max_size=2),
+    st.sampled_from(["auto", "split", "two-box", "script"]),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=300)
+def test_whatever_lies_in_a_folder_is_a_task_a_reason_or_an_error_that_names_it(
+    tmp_path_factory: pytest.TempPathFactory,
+    changes: list[tuple[str, bytes | str]],
+    mode: str,
+    manifest: bool,
+) -> None:
+    root = tmp_path_factory.mktemp("any")
+    folder = root / "fuzzed"
+    table = MINIMAL + f'[metadata.sica]\ngrading = "{mode}"\n'
+    write(folder, {**FILES, "task.toml": table})
+    if not manifest:
+        (root / "dataset.toml").unlink()
+    for name, thing in changes:
+        if (folder / name).parent.is_dir():
+            put(folder / name, thing)
+    benchmark = FolderBenchmark(root, "demo")
+    try:
+        for task in benchmark.tasks():
+            benchmark.workspace(task)
+            if task.image is None:
+                benchmark.case(task)
+    except UsageError as error:
+        assert str(root) in str(error), error
+        assert error.hint, error
+        assert len(str(error)) < 1000
+        assert str(error).isprintable(), error
+
+
+CHECKS_OF_EVERY_KIND: list[dict[str, Any]] = [
+    CHECK,
+    {"id": "b", "call": "m.f", "kwargs": {"x": 1}, "raises": "ValueError", "guard": True},
+    {"id": "c", "steps": [{"new": "b", "call": "m.B"}, {"on": "b", "call": "x", "args": [1]}], "returns": []},
+    {"id": "d", "run": ["python3", "-m", "m"], "stdin": "", "stdout": "", "exit": 0},
+    {"id": "e", "file": "a.txt", "accept": {"x": 0.5}},
+    {"id": "f", "file": "a.txt", "expected": "a.txt"},
+]
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.just(10**400),
+    st.floats(),
+    st.text(max_size=4),
+    st.just([]),
+    st.just({}),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=2), st.none(), max_size=2),
+    st.sampled_from(["../x", "/etc/passwd", "\0", "\ud800", "a..b", "."]),
+)
+
+
+def mutate(value: Any, pick: Callable[[int], int], odd: Any) -> Any:
+    """The same JSON with one place of it replaced."""
+    if isinstance(value, dict | list) and value and pick(4):
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        at = keys[pick(len(keys))]
+        copy = value.copy()
+        copy[at] = mutate(value[at], pick, odd)
+        return copy
+    return odd
+
+
+@given(st.data(), ODD)
+@settings(deadline=None, max_examples=400)
+def test_checks_with_an_odd_value_are_refused_or_can_be_judged(data: st.DataObject, odd: Any) -> None:
+    document = mutate({"checks": CHECKS_OF_EVERY_KIND}, lambda n: data.draw(st.integers(0, n - 1)), odd)
+    tests = {"checks.json": File(json.dumps(document).encode()), "a.txt": File(b"a")}
+    try:
+        checks = grading.read_checks("/t/x", tests)
+    except UsageError as error:
+        assert "/t/x/tests/checks.json: " in str(error)
+        assert error.hint
+        assert str(error).isprintable()
+        return
+    json.dumps(rules.questions(checks)).encode()
+    given = {
+        check["id"]: float(rules.answered(check, {"value": 2})) for check in checks if "file" not in check
+    }
+    assert 0 <= rules.total(checks, given) <= 1
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"tests/checks.json": "{"}, ["checks.json", "broken JSON"]),
+        ({"tests/checks.json": '{"checks": [{"id": "a", "call": 3, "returns": 1}]}'}, ["'a'", "call = 3"]),
+        ({"tests/checks.json": '{"checks": [{"id": "a", "file": "../x", "accept": {}}]}'}, ["file = '../x'"]),
+        ({"task.toml": "[metadata.sica]\ngrading = 'two-box'", "tests/test_a.py": "def ("}, ["test_a.py: line 1"]),
+        ({"task.toml": "[metadata.sica]\ngrading = 'two-box'", "tests/test_a.py": "x = 1"}, ["no test function"]),
+        ({"task.toml": "[metadata.sica]\ngrading = 'split'"}, ["checks.json", "no such file"]),
+    ],
+)  # fmt: skip
+def test_a_judge_with_nothing_to_judge_by_is_found_before_anything_is_spent(
+    task: Path, files: dict[str, str], named: list[str]
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        FolderBenchmark(write(task, files), "demo").tasks()
+    assert all(each in f"{caught.value}" for each in named), caught.value
+    assert caught.value.hint
+
+
+def test_checks_do_not_stand_in_for_the_script_that_is_asked_for(task: Path) -> None:
+    (task / "tests/test.sh").unlink()
+    write(task, {"task.toml": "[metadata.sica]\ngrading = 'script'", "tests/checks.json": "{}"})
+    with pytest.raises(UsageError, match=r"test.sh: there is no such file"):
+        FolderBenchmark(task, "demo").tasks()
 
 
 @pytest.mark.parametrize("name", ["spaces in it", "größe", "任务", "a[b]*?", "-dash", "quote'\"$(x)"])

@@ -23,7 +23,7 @@ JOB = Job(("true",), collect=("/app",))
 ENDED = {"event": "ended", "exit_code": 0, "limit": None, "seconds": 0.5, "stdout": 0, "stderr": 0}
 END = {"event": "end", "refused": []}
 WRONG_CODES: tuple[Any, ...] = (-1, 256, True, "0", 1.0, [])
-WRONG_LIMITS: tuple[Any, ...] = ("memory", "cancelled", 1, {})
+WRONG_LIMITS: tuple[Any, ...] = ("disk", "cancelled", 1, {})
 
 
 def frame(record: Any, data: bytes = b"") -> bytes:

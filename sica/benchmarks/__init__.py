@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ def shipped() -> dict[str, Path]:
     """
     places = (
         Path(__file__).parents[2] / "benchmark_data",
-        Path(sys.prefix) / "share" / "sica" / "benchmark_data",
+        Path(__file__).parents[1] / "benchmark_data",
     )
     for place in places:
         if place.is_dir():

@@ -17,7 +17,7 @@ from sica import dataset, grading, harbor, images
 from sica.errors import SandboxError, SandboxUnavailable, UsageError, no_such
 from sica.harbor import Folder
 from sica.images import Image
-from sica.model import Budget, File, Files, Grade, Limits, Task
+from sica.model import Budget, Files, Grade, Limits, Task
 from sica.ports import Sandbox
 
 
@@ -44,12 +44,16 @@ class FolderBenchmark:
         """Every selected task by name, the unsupported ones too. Raises UsageError for the first
         broken folder.
         """
+        return {name: self._named(name) for name in self.selected()}
+
+    def selected(self) -> list[str]:
+        """Names of the tasks that are meant, read or not."""
         paths = self.paths()
         if not paths:
             raise UsageError(
                 f"{self.root}: holds no task", "a task is a folder with task.toml and instruction.md"
             )
-        return {name: self._named(name) for name in _chosen(sorted(paths), self.names, self.name)}
+        return _chosen(sorted(paths), self.names, self.name)
 
     def paths(self) -> dict[str, Path]:
         """Where the tasks are, by name, read or not."""
@@ -76,7 +80,14 @@ class FolderBenchmark:
         return {name: why for name, why in found.items() if why}
 
     def tasks(self) -> Sequence[Task]:
+        """Those that can be had at all. Raises UsageError when each one that is meant is left out."""
         left_out = self.unsupported
+        if len(left_out) == len(self.folders):
+            name, why = next(iter(left_out.items()))
+            more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+            raise UsageError(
+                f"{self.name}/{name} cannot be run: {'; '.join(why)}{more}", "docs/tasks.md says what can"
+            )
         return tuple(self.task(name) for name in self.folders if name not in left_out)
 
     def task(self, name: str) -> Task:
@@ -144,7 +155,7 @@ class FolderBenchmark:
         return grading.Case(
             task=task,
             pristine=self.pristine(task),
-            tests=below(folder, "tests"),
+            tests=harbor.tree(folder.path, "tests"),
             protect=folder.sica.protect,
             guards=folder.sica.guards,
             seconds=folder.table.verifier.timeout_sec,
@@ -154,7 +165,7 @@ class FolderBenchmark:
 
     def solution(self, task: Task) -> Files:
         """The reference solution, by relative path. For checking the task, never for an agent."""
-        return below(self._folder(task), "solution")
+        return harbor.tree(self._folder(task).path, "solution")
 
     def _folder(self, task: Task) -> Folder:
         return self._named(task.name)
@@ -166,7 +177,10 @@ class FolderBenchmark:
                 raise no_such("task", f"{self.name}/{name}", [f"{self.name}/{each}" for each in paths])
             if not name.isprintable():
                 raise UsageError(f"{paths[name]}: {name!a} is no name for a task", "rename the folder")
-            self._read[name] = harbor.read(paths[name])
+            folder = harbor.read(paths[name])
+            if not unsupported(folder) and folder.grading != "script":
+                grading.judgeable(folder.grading, str(folder.path), harbor.tree(folder.path, "tests"))
+            self._read[name] = folder
         return self._read[name]
 
 
@@ -195,13 +209,6 @@ def unsupported(folder: Folder, sandbox: str = "docker") -> tuple[str, ...]:
         what = f"docker_image {image}" if image else f"{folder.needs_build} in the Dockerfile"
         reasons.append(f"unsupported: {what} without Docker")
     return tuple(reasons)
-
-
-def below(folder: Folder, part: str) -> dict[str, File]:
-    return {
-        name: File(path.read_bytes(), bool(path.stat().st_mode & 0o100))
-        for name, path in harbor.files_below(folder.path, part)
-    }
 
 
 def _limits(folder: Folder) -> Limits:

@@ -439,6 +439,7 @@ class HttpBroker:
         dice = random.Random(f"{session.seed} {asked.number}")
         for attempt in itertools.count():
             session.add_wait(self._pace.wait(session.closing))
+            began = time.monotonic()
             try:
                 return send(asked)
             except ProviderError as error:
@@ -451,7 +452,6 @@ class HttpBroker:
                 session.log("retry", call=asked.number, reason=str(error), seconds=round(delay, 3))
                 if error.retry_after is not None:
                     self._pace.hold(error.retry_after)
-            began = time.monotonic()
             session.closing.wait(delay)
             session.add_wait(time.monotonic() - began)
         raise AssertionError("unreachable")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import typer
 
 from sica import report
-from sica.cli.invocation import Invocation
-from sica.errors import no_such
+from sica.cli import completion
+from sica.cli.invocation import Invocation, examples
+
+if TYPE_CHECKING:
+    from sica.benchcheck import CheckResult
 
 app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Benchmarks: list them, check their tasks."
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Benchmarks: list them, check their tasks.",
 )
 
 
@@ -21,7 +29,7 @@ def root() -> None:
     """Benchmarks: list them, check their tasks."""
 
 
-@app.command("list")
+@app.command("list", epilog=examples("sica bench list --json"))
 def show_all(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="One object.")) -> None:
     """List the benchmarks that come with sica."""
     from sica.benchmarks import shipped
@@ -30,45 +38,78 @@ def show_all(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", h
     call: Invocation = ctx.obj
     found = {name: len(open_benchmark(call, name).folders) for name in shipped()}
     if as_json:
-        call.json("sica.benchmarks/1", benchmarks=[{"name": n, "tasks": count} for n, count in found.items()])
+        call.json(
+            "sica.benchmarks/1", benchmarks=[{"name": n, "n_tasks": count} for n, count in found.items()]
+        )
         return
     for name, count in found.items():
         print(f"{name:<16} {report.plural(count, 'task')}")
 
 
-@app.command()
+@app.command(epilog=examples("sica bench check ./tasks", "sica bench check core --task 'fix-*'"))
 def check(
     ctx: typer.Context,
-    name: str = typer.Argument(..., help="A name or a folder of tasks."),
+    name: str = typer.Argument(
+        ...,
+        help="A name, such as core or core/fix-ledger, or a folder of tasks.",
+        autocompletion=completion.benchmarks,
+    ),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
+    ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
-    """Prove the tasks: the reference solution scores 1, doing nothing and cheating score 0. Exit 1 if not."""
-    from sica import benchcheck
+    """Prove the tasks: the reference solution scores 1, doing nothing and cheating score 0. Exit 1 if not.
+
+    It needs no project and no model, and runs every task in boxes.
+    """
+    from sica import benchcheck, places
     from sica.cli.parts import open_benchmark, sandbox_for
 
     call: Invocation = ctx.obj
     found = open_benchmark(call, name, [task] if task else [])
-    names = [n for n in sorted(found.paths()) if fnmatchcase(n, task or "*")]
-    if not names:
-        raise no_such("task", report.clean(task), sorted(found.paths()))
-    results = []
-    with sandbox_for(sandbox or call.settings().config.sandbox, call.places()) as confine:
-        for result in benchcheck.check(found, confine, names):
-            results.append(result)
-            if not as_json and result.verdict != "ok":
-                print(
-                    f"{report.clean(result.task)}  {result.rule}: {result.verdict}  {report.clean(result.why)}"
-                )
-    code = benchcheck.exit_code(results)
+    names = found.selected()
+    here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)
+    results: list[CheckResult] = []
+    done = 0
+    with sandbox_for(sandbox or call.settings().config.sandbox, here) as confine:
+        try:
+            for each in names:
+                _show(call, f"{found.name}: {done + 1} of {len(names)}: {each}")
+                for result in benchcheck.check(found, confine, [each]):
+                    results.append(result)
+                    if not as_json and result.verdict != "ok":
+                        _show(call, "")
+                        print(_line(result), flush=True)
+                done += 1
+        except KeyboardInterrupt:
+            call.say(f"sica: interrupted after {done} of {report.plural(len(names), 'task')}")
+            raise typer.Exit(130) from None
+        finally:
+            _show(call, "")
+    ok = benchcheck.exit_code(results) == 0
     if as_json:
-        call.json(
-            "sica.bench.check/1", benchmark=found.name, ok=code == 0, results=[asdict(r) for r in results]
-        )
+        call.json("sica.bench.check/1", benchmark=found.name, ok=ok, results=[asdict(r) for r in results])
     else:
-        proved = sum(r.verdict == "ok" for r in results)
-        print(
-            f"{found.name}: {report.plural(len(names), 'task')}, {proved} of {report.plural(len(results), 'check')} ok"
-        )
-    raise typer.Exit(1 if code else 0)
+        print(_sum(found.name, len(names), results))
+    raise typer.Exit(0 if ok else 1)
+
+
+def _show(call: Invocation, line: str) -> None:
+    """The one line that says what goes on, when somebody looks; the next takes its place."""
+    if call.live(sys.stderr):
+        print(f"\r\x1b[2K{report.clean(line)[: call.width() - 1]}", end="", file=sys.stderr, flush=True)
+
+
+def _line(result: CheckResult) -> str:
+    return f"{report.clean(result.task)}  {result.rule}: {result.verdict}  {report.clean(result.why)}"
+
+
+def _sum(benchmark: str, tasks: int, results: Sequence[CheckResult]) -> str:
+    """Advice and what is left out are no checks that failed."""
+    counted = [result for result in results if result.verdict not in ("advice", "unsupported")]
+    proved = sum(result.verdict == "ok" for result in counted)
+    left_out = len({result.task for result in results if result.verdict == "unsupported"})
+    parts = [report.plural(tasks, "task"), f"{proved} of {report.plural(len(counted), 'check')} ok"]
+    return f"{benchmark}: {', '.join([*parts, *([f'{left_out} left out'] if left_out else [])])}"

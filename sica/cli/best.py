@@ -5,17 +5,35 @@ from __future__ import annotations
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading
+from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError, no_such
 
 KEYS = ("champion", "score", "low", "cheap")
 
 
+EXAMPLES = (
+    "sica best --by low",
+    'sica git archive "agent/$(sica best --json | jq .agent)" | tar x -C agent',
+)
+
+
 def command(
     ctx: typer.Context,
-    by: str = typer.Option("champion", "--by", help="champion, score, low (end of the interval) or cheap."),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    by: str = typer.Option(
+        "champion",
+        "--by",
+        help="champion, score, low (end of the interval) or cheap.",
+        autocompletion=completion.one_of("champion", "score", "low", "cheap"),
+    ),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Name the best agent.
@@ -23,10 +41,10 @@ def command(
     The champion was confirmed on fresh attempts; the highest score alone is a winner's curse.
     """
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     if by not in KEYS:
         raise no_such("measure", by, list(KEYS))
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     rows = reading.rows(name)
     measured = [r for r in rows if r.score is not None and r.status != "rejected"]
     if by == "champion":
@@ -43,7 +61,7 @@ def command(
         raise UsageError("nothing is measured yet", "sica evolve")
     if as_json:
         (row,) = reading.compared([found], name)
-        call.json("sica.best/1", benchmark=name, **report.fields(row))
+        call.json("sica.best/1", **reading.measured_on(name), **report.fields(row))
     else:
         score = report.with_interval(found.score, found.interval)
         print(f"{found.name}  {score}  n={found.n}  {found.subject}")

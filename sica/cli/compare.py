@@ -9,18 +9,30 @@ from itertools import combinations
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, by_task, complete_agents, in_words, measured, p_value, versus
+from sica.cli.reading import UNDER, Reading, by_task, in_words, measured, p_value, versus
 from sica.errors import UsageError
 from sica.model import Agent, Trial
+
+EXAMPLES = (
+    "sica compare 0 7 best",
+    "sica compare 0 best --exit-code && echo better",
+)
 
 
 def command(
     ctx: typer.Context,
     agents: list[str] = typer.Argument(
-        ..., help="Two or more agents; the first is the yardstick.", autocompletion=complete_agents
+        ..., help="Two or more agents; the first is the yardstick.", autocompletion=completion.agents
     ),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     exit_code: bool = typer.Option(
         False, "--exit-code", help="Exit 5 unless the last is better than the first by more than noise."
     ),
@@ -28,19 +40,19 @@ def command(
 ) -> None:
     """Compare agents on the tasks that all of them have."""
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     if len(agents) < 2:
         raise UsageError("compare needs at least two agents", "sica compare 0 best")
     chosen = [reading.find(name) for name in agents]
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     sides = _on_common_tasks([reading.trials(agent, name) for agent in chosen])
     against = [versus(sides[0], side) for side in sides]
     better = against[-1].separable and against[-1].difference > 0
     if as_json:
         call.json(
             "sica.compare/1",
-            benchmark=name,
-            tasks=against[0].tasks,
+            **reading.measured_on(name),
+            n_tasks=against[0].tasks,
             agents=[_record(a, s, c) for a, s, c in zip(chosen, sides, against, strict=True)],
             better=better,
         )
@@ -101,7 +113,7 @@ def _table(
     tasks = len(by_task(sides[0]))
     header = (
         "",
-        f"{name}, {report.plural(tasks, 'task')}",
+        "subject",
         "score",
         f"vs {chosen[0].name}",
         "cost",
@@ -109,6 +121,7 @@ def _table(
         "tokens",
     )
     yield from report.table(lines, "<<<<>>>", look, header=header, flexible=1)
+    yield look.paint("dim", f"{name}, {report.plural(tasks, 'task')} that all of them have")
 
 
 def _pairs(chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]]) -> Iterator[str]:

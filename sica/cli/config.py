@@ -9,10 +9,12 @@ from pathlib import Path
 import typer
 
 from sica import report
-from sica.cli.invocation import Invocation
+from sica.cli.invocation import Invocation, examples
 from sica.errors import UsageError
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Read and change settings.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Read and change settings."
+)
 
 
 def _keys() -> list[tuple[str, str]]:
@@ -21,7 +23,7 @@ def _keys() -> list[tuple[str, str]]:
     return list(KEYS.items())
 
 
-@app.command("list")
+@app.command("list", epilog=examples("sica config list --show-origin"))
 def show_all(
     ctx: typer.Context,
     show_origin: bool = typer.Option(False, "--show-origin", help="Where each value comes from."),
@@ -48,7 +50,7 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@app.command()
+@app.command(epilog=examples("sica config get model"))
 def get(ctx: typer.Context, key: str = typer.Argument(..., autocompletion=_keys)) -> None:
     """Print one setting's value."""
     from sica.config import check_key
@@ -58,7 +60,14 @@ def get(ctx: typer.Context, key: str = typer.Argument(..., autocompletion=_keys)
     print(_plain(next(value for name, value, _ in call.settings().rows() if name == key)))
 
 
-@app.command("set")
+@app.command(
+    "set",
+    epilog=examples(
+        "sica config set model anthropic/claude-sonnet-4-5",
+        "sica config set trial.seconds 300    seconds",
+        "sica config set prices.my/model.prompt 2.5    dollars for a million tokens",
+    ),
+)
 def change(
     ctx: typer.Context,
     key: str = typer.Argument(..., autocompletion=_keys),
@@ -67,17 +76,33 @@ def change(
 ) -> None:
     """Write one setting into sica.toml; comments and order stay."""
     from sica.config import written
+    from sica.places import write_whole
 
     call: Invocation = ctx.obj
+    _require_known(call, key, value)
     place = _file(call, user)
     before = place.read_text("utf-8") if place.exists() else ""
     text = written(before, key, value)
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(text, "utf-8")
+    write_whole(place, text)
     print(f"{key} = {value}   in {place}")
 
 
-@app.command()
+def _require_known(call: Invocation, key: str, value: str) -> None:
+    """What every later command would refuse is refused here, where it is typed."""
+    from sica import sandboxes
+    from sica.cli import parts
+    from sica.errors import no_such
+
+    if key == "sandbox" and value not in sandboxes.NAMES:
+        raise no_such("sandbox", value, list(sandboxes.NAMES))
+    if key == "policy":
+        parts.open_policy(call, value)
+    if key in ("bench", "smoke"):
+        parts.open_benchmark(call, value)
+
+
+@app.command(epilog=examples('$EDITOR "$(sica config path)"'))
 def path(ctx: typer.Context, user: bool = typer.Option(False, "--user", help="The user's own file.")) -> None:
     """Print where the settings are."""
     call: Invocation = ctx.obj

@@ -8,15 +8,17 @@ import typer
 
 from sica import places as where
 from sica import report
-from sica.cli.invocation import Invocation
+from sica.cli.invocation import Invocation, examples
 
 if TYPE_CHECKING:
     from sica.repo import GitRepo
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The database of outcomes.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The database of outcomes."
+)
 
 
-@app.command()
+@app.command(epilog=examples("sica db rebuild"))
 def rebuild(ctx: typer.Context) -> None:
     """Make the database again from git: branches give agents, notes give outcomes. The old one is kept aside."""
     from sica import ledger
@@ -54,7 +56,7 @@ def _tell_git(places: where.Places, repo: GitRepo) -> None:
             old.noted(news)
 
 
-@app.command()
+@app.command(epilog=examples("sica db check && echo healthy"))
 def check(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="One object.")) -> None:
     """Check the database and git against each other; exit 1 when something is wrong."""
     from sica.ledger import SqliteLedger
@@ -69,7 +71,7 @@ def check(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help
     wrong += [f"{name} is in git without a row" for commit, name in commits.items() if commit not in rows]
     wrong += [f"{name} has a row and is not in git" for commit, name in rows.items() if commit not in commits]
     if as_json:
-        call.json("sica.db.check/1", ok=not wrong, wrong=wrong, agents=len(rows))
+        call.json("sica.db.check/1", ok=not wrong, wrong=wrong, n_agents=len(rows))
     elif wrong:
         for line in wrong:
             print(report.clean(line))
@@ -80,7 +82,7 @@ def check(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples('sqlite3 -readonly "$(sica db path)" .schema'))
 def path(ctx: typer.Context) -> None:
     """Print where the database is, as for sqlite3 "$(sica db path)"."""
     call: Invocation = ctx.obj

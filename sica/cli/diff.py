@@ -8,39 +8,51 @@ from collections.abc import Iterator, Sequence
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents, measured, p_value, versus
+from sica.cli.reading import UNDER, Reading, measured, p_value, versus
 from sica.errors import UsageError
 from sica.model import Agent, Trial
 from sica.stats import Comparison
+
+EXAMPLES = (
+    "sica diff 0 best",
+    "sica diff 7 --code    what its parent did not have",
+)
 
 
 def command(
     ctx: typer.Context,
     old: str = typer.Argument(
-        ..., help="An agent; alone, it is compared with its parent.", autocompletion=complete_agents
+        ..., help="An agent; alone, it is compared with its parent.", autocompletion=completion.agents
     ),
-    new: str = typer.Argument("", help="The agent to compare it with.", autocompletion=complete_agents),
+    new: str = typer.Argument("", help="The agent to compare it with.", autocompletion=completion.agents),
     stat: bool = typer.Option(False, "--stat", help="Files and counts instead of the code."),
     tasks: bool = typer.Option(False, "--tasks", help="Only the tasks that changed, all of them."),
     code: bool = typer.Option(False, "--code", help="Only the code, as git says it."),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Show what changed between two agents: score, tasks gained and lost, code."""
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     before, after = _pair(reading, old, new)
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     sides = reading.trials(before, name), reading.trials(after, name)
     found = versus(*sides)
     if as_json:
         call.json(
             "sica.diff/1",
-            benchmark=name,
+            **reading.measured_on(name),
             old=before.number,
             new=after.number,
-            tasks=found.tasks,
+            n_tasks=found.tasks,
             difference=found.difference if found.tasks else None,
             gained=found.gained,
             lost=found.lost,
@@ -97,7 +109,8 @@ def _flips(found: Comparison, look: report.Look, *, whole: bool) -> Iterator[str
             yield label
             yield from (f"  {name}" for name in names)
         else:
-            yield f"{label}  " + report.cut("  ".join(names), look.width - len(word) - 8, look.glyphs.more)
+            shown = report.cut("  ".join(names), look.width - len(word) - 8, look.glyphs.more)
+            yield f"{label}  {shown}".rstrip()
 
 
 def _coloured(text: str, look: report.Look) -> Iterator[str]:

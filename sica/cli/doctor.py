@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ import typer
 
 from sica import places as where
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError
 
@@ -32,11 +34,21 @@ class Finding:
     cure: str = ""
 
 
+EXAMPLES = (
+    "sica doctor",
+    "sica doctor --model anthropic/claude-sonnet-4-5",
+)
+
+
 def command(
     ctx: typer.Context,
     model: str = typer.Option(None, "--model", help="The model to check."),
-    sandbox: str = typer.Option(None, "--sandbox", help="The sandbox to check."),
-    bench: str = typer.Option(None, "--bench", help="The benchmark to check."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="The sandbox to check.", autocompletion=completion.sandboxes
+    ),
+    bench: str = typer.Option(
+        None, "--bench", help="The benchmark to check.", autocompletion=completion.benchmarks
+    ),
     fix: bool = typer.Option(False, "--fix", help="Do what can be done: give agents in git their rows."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
@@ -88,8 +100,10 @@ def _guarded(what: str, check: Check) -> Iterator[Finding]:
 
 def _line(finding: Finding, look: report.Look) -> str:
     style = {"ok": "good", "warning": "warn", "failed": "bad"}[finding.state]
-    cure = f"   {finding.cure}" if finding.cure else ""
-    return f"{finding.what:<11} {look.paint(style, f'{finding.state:<8}')} {finding.words}{cure}"
+    words = f"{finding.words}   {finding.cure}".rstrip()
+    first, *rest = textwrap.wrap(words, max(20, look.width - 21), break_on_hyphens=False) or [""]
+    head = f"{finding.what:<11} {look.paint(style, f'{finding.state:<8}')} {first}"
+    return "\n".join([head, *(" " * 21 + line for line in rest)])
 
 
 def _git(places: where.Places) -> Iterator[Finding]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import complete_agents
 from sica.errors import SicaError, UsageError
 from sica.model import Agent, Archive, Step, Task, Trial
 
@@ -20,17 +20,37 @@ if TYPE_CHECKING:
     from sica.cli.parts import Shop
     from sica.loop import Plan
     from sica.ports import Benchmark
+    from sica.repo import GitRepo
 
 NOT_MET, SKIP, INTERRUPTED = 5, 125, 130
 
 
+EXAMPLES = (
+    "sica eval best                      what is known costs nothing",
+    "sica eval 7 --reps 3 --fresh        three new attempts at each task",
+    "sica eval 7 --fail-under 50%        for scripts: exit 5 when it is worse",
+)
+
+
 def command(
     ctx: typer.Context,
-    agents: list[str] = typer.Argument(..., help="Agents to measure.", autocompletion=complete_agents),
-    bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
-    smoke: str = typer.Option(None, "--smoke", help="The gate's benchmark: a name or a folder of tasks."),
+    agents: list[str] = typer.Argument(..., help="Agents to measure.", autocompletion=completion.agents),
+    bench: str = typer.Option(
+        None, "--bench", help="Benchmark: a name or a folder of tasks.", autocompletion=completion.benchmarks
+    ),
+    smoke: str = typer.Option(
+        None,
+        "--smoke",
+        help="The gate's benchmark: a name or a folder of tasks.",
+        autocompletion=completion.benchmarks,
+    ),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-    split: str = typer.Option("", "--split", help="train, dev, heldout or all; default: all but heldout."),
+    split: str = typer.Option(
+        "",
+        "--split",
+        help="train, dev, heldout or all; default: all but heldout.",
+        autocompletion=completion.one_of("train", "dev", "heldout", "all"),
+    ),
     reps: int = typer.Option(None, "--reps", min=1, help="Attempts at each task."),
     fresh: bool = typer.Option(False, "--fresh", help="New attempts, whatever is known already."),
     replay: bool = typer.Option(
@@ -45,7 +65,9 @@ def command(
         False, "--bisect", help="For git bisect run: exit 0 good, 1 bad, 125 cannot judge."
     ),
     model: str = typer.Option(None, "--model", help="The model that agents talk to."),
-    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
+    ),
     workers: int = typer.Option(None, "--workers", help="Boxes at work at once."),
     max_cost: float = typer.Option(None, "--max-cost", help="Dollars; nothing is spent above it."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
@@ -56,6 +78,8 @@ def command(
 
     --replay proves what is known: it costs nothing, records nothing and needs no key. --model replay/TRACE does
     so for the one trial of that trace; sica trace names it.
+
+    What is not given here is a setting: sica config list shows them with their values.
     """
     call: Invocation = ctx.obj
     replay = replay or (model or "").startswith("replay/")
@@ -121,7 +145,7 @@ def _measure(
     config = call.settings(**flags).config
     benchmark = parts.open_benchmark(call, config.bench)
     every = benchmark.tasks()
-    tasks = [parts.capped(t, config) for t in parts.chosen(every, asked.task, asked.split, config.bench)]
+    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, asked.task, asked.split, config.bench)]
     with parts.working(call, config, kind="eval", cancel=threading.Event()) as shop:
         tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         ledger = shop.store.ledger
@@ -145,7 +169,7 @@ def _measure(
     _tell(call, chosen, results, benchmark.name, as_json, spent, len(tasks) * len(attempts))
     if stopped.reason != "done":
         return running.EXIT[stopped.reason]
-    return _verdict(call, chosen, results, stopped.archive, floor)
+    return _verdict(call, chosen, results, stopped.archive, shop.store.repo, floor)
 
 
 def _replay(call: Invocation, flags: Mapping[str, object], asked: Asked, as_json: bool) -> int:
@@ -154,7 +178,7 @@ def _replay(call: Invocation, flags: Mapping[str, object], asked: Asked, as_json
 
     config = call.settings(**flags).config
     benchmark = parts.open_benchmark(call, config.bench)
-    every = parts.chosen(benchmark.tasks(), asked.task, asked.split or "all", config.bench)
+    every = parts.chosen(benchmark, asked.task, asked.split or "all", config.bench)
     return replay(call, config, asked.agents, benchmark, [parts.capped(t, config) for t in every], as_json)
 
 
@@ -246,14 +270,18 @@ def _verdict(
     chosen: Sequence[Agent],
     results: Sequence[Sequence[Trial]],
     archive: Archive,
+    repo: GitRepo,
     floor: float | None,
 ) -> int:
+    from sica.cli.parts import starts_as
+
     code = 0
     for agent, trials in zip(chosen, results, strict=True):
         scores = [t.score for t in trials if t.score is not None]
         now = archive.agents[agent.commit]
         if now.standing == "rejected":
             call.say(f"{agent.name} was rejected: {report.clean(now.reason)}")
+            call.say(f"      it is started as: {starts_as(repo, agent)}")
         if not scores:
             code = NOT_MET if floor is not None and now.standing == "rejected" else code or 1
         elif floor is not None and sum(scores) / len(scores) < floor:

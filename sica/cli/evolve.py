@@ -6,19 +6,25 @@ import shlex
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError, UsageError
 from sica.model import Archive
 
+if TYPE_CHECKING:
+    from sica.repo import GitRepo
 
-def _policies() -> list[str]:
-    from sica.policies import policy_names
 
-    return policy_names()
+EXAMPLES = (
+    "sica evolve                        go on as sica.toml says",
+    "sica evolve -n 10 --max-cost 50    ten improvements for at most $50",
+    "sica evolve -n 0 --task 'fix-*'    only measure, on some tasks",
+)
 
 
 def command(
@@ -28,21 +34,32 @@ def command(
         None,
         "--policy",
         help="Which agent to improve next: NAME or NAME:OPTION=VALUE.",
-        autocompletion=_policies,
+        autocompletion=completion.policies,
     ),
-    bench: str = typer.Option(None, "--bench", help="Benchmark: a name or a folder of tasks."),
+    bench: str = typer.Option(
+        None, "--bench", help="Benchmark: a name or a folder of tasks.", autocompletion=completion.benchmarks
+    ),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-    smoke: str = typer.Option(None, "--smoke", help="The gate's benchmark: a name or a folder of tasks."),
+    smoke: str = typer.Option(
+        None,
+        "--smoke",
+        help="The gate's benchmark: a name or a folder of tasks.",
+        autocompletion=completion.benchmarks,
+    ),
     model: str = typer.Option(None, "--model", help="The model that agents talk to."),
     api_base: str = typer.Option(None, "--api-base", help="Address of an OpenAI-compatible server."),
-    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
+    ),
     workers: int = typer.Option(None, "--workers", help="Boxes at work at once."),
     attempts: int = typer.Option(None, "--attempts", help="Trials of each agent at each task."),
     seed: int = typer.Option(None, "--seed", help="Seeds every choice of the policy."),
     confirm: int = typer.Option(None, "--confirm", help="Fresh attempts that decide on a champion."),
-    promote: str = typer.Option(None, "--promote", help="mean or separable."),
+    promote: str = typer.Option(
+        None, "--promote", help="mean or separable.", autocompletion=completion.one_of("mean", "separable")
+    ),
     max_cost: float = typer.Option(
-        None, "--max-cost", help="Dollars for the run; nothing is spent above it."
+        None, "--max-cost", help="Dollars for the whole run, all continuations; nothing is spent above it."
     ),
     max_tokens: int = typer.Option(None, "--max-tokens", help="Tokens for the run."),
     max_calls: int = typer.Option(None, "--max-calls", help="Model calls for the run."),
@@ -54,6 +71,7 @@ def command(
     """Improve the agents: measure, choose one, let it rewrite itself, measure the child, promote the best.
 
     Running it again continues a run that was stopped; nothing that is finished is done or paid for twice.
+    What is not given here is a setting: sica config list shows them with their values.
     """
     from sica import loop
     from sica.cli import parts, progress, running
@@ -82,7 +100,7 @@ def command(
     benchmark = parts.open_benchmark(call, config.bench)
     smoke_tasks = parts.open_smoke(call, config)
     every = benchmark.tasks()
-    tasks = [parts.capped(t, config) for t in parts.chosen(every, task, "", config.bench)]
+    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, task, "", config.bench)]
     with parts.working(call, config, kind="evolve", task=task, cancel=threading.Event()) as shop:
         tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         shop.store.ledger.see_tasks(every)
@@ -108,7 +126,7 @@ def command(
         )
         stopped, state = running.drive(call, shop, plan, archive, as_json=as_json, quiet=quiet)
     if stopped.reason == "done" and not stopped.archive.ready():
-        raise _nobody(stopped.archive)
+        raise _nobody(stopped.archive, shop.store.repo)
     if not quiet:
         best = stopped.archive.agents.get(stopped.archive.champion)
         number = best.number if best else 0
@@ -118,8 +136,10 @@ def command(
     raise typer.Exit(running.EXIT[stopped.reason])
 
 
-def _nobody(archive: Archive) -> SicaError:
+def _nobody(archive: Archive, repo: GitRepo) -> SicaError:
     """What to say when the gate let no agent through: there was nothing to measure and nothing to improve."""
+    from sica.cli.parts import starts_as
+
     rejected = [a for a in archive.agents.values() if a.standing == "rejected"]
     if not rejected:
         return SicaError("the gate could not judge any agent, so there is none to start from", "sica doctor")
@@ -127,5 +147,6 @@ def _nobody(archive: Archive) -> SicaError:
     more = f", and {len(rejected) - 1} more" if len(rejected) > 1 else ""
     return SicaError(
         f"there is no agent to start from: {last.name} was rejected{more}: {report.clean(last.reason)}",
-        "mend the agent and start it in a fresh folder: sica init --agent FOLDER; sica show 0 says more",
+        f"{last.name} is started as: {starts_as(repo, last)}\n"
+        "mend the agent and start it in a fresh folder: sica init --agent FOLDER",
     )

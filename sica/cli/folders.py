@@ -39,14 +39,14 @@ class Folder:
     dirty: bool
 
 
-def read(path: Path, origin: str = "") -> Folder:
+def read(path: Path, origin: str = "", cure: str = "give the folder that holds agent.toml") -> Folder:
     """Read a folder, or the work tree of a git repository: tracked and untracked files that are not ignored.
 
-    With an `origin` of its own the folder is taken as it is, and git is not asked.
+    With an `origin` of its own the folder is taken as it is, and git is not asked. `cure` is said when there is none.
     """
     if not path.is_dir():
         kind = "is not a folder" if path.exists() else "does not exist"
-        raise UsageError(f"{path} {kind}", "give the folder that holds agent.toml")
+        raise UsageError(f"{path} {kind}", cure)
     listed = None if origin else _git_lists(path)
     names = sorted(listed if listed is not None else _walk(path))
     files: dict[str, File] = {}

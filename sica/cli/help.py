@@ -35,6 +35,48 @@ How agents are named
     3f9c1d2    a commit's hash, or the beginning of one that only one agent has
     v1         a tag or branch of the store (sica git tag v1 agent/7)
 """,
+    "json": """\
+JSON
+
+Each command with --json prints one object; `evolve` and `trace` print one a line. Keys are only ever added.
+
+    sica.log/1            benchmark setting best agents
+    sica.show/1           benchmark setting body tokens trials, and an agent's own
+    sica.best/1           benchmark setting, and an agent's own
+    sica.compare/1        benchmark setting n_tasks agents better
+    sica.diff/1           benchmark setting old new n_tasks difference gained lost p test separable diff
+    sica.eval/1           benchmark spent_usd agents
+    sica.replay/1         benchmark trials
+    sica.run/1            agent ending why cost_usd tokens seconds trace changed removed folder applied diff
+    sica.tasks/1          benchmark tasks unsupported
+    sica.benchmarks/1     benchmarks
+    sica.bench.check/1    benchmark ok results
+    sica.config/1         settings
+    sica.doctor/1         ok findings
+    sica.db.check/1       ok wrong n_agents
+    sica.simulate/1       world seeds budget policies runs
+    sica.evolve/1         run at event, and what happened
+
+A setting is a model and an image: scores of two of them are never averaged (--under chooses).
+
+An agent in log, show and best:
+
+    agent                 its number; so are parents, old, new, and best beside a list of agents
+    commit tree           hashes of git
+    parents               numbers, the first parent first
+    status                evaluated: has a score; ready: passed the gate, has no score yet;
+                          unchecked: not been through the gate; rejected: the gate turned it down, see reason
+    best                  whether it is the champion
+    score low high        the mean of its n scored trials, 0 to 1, and the ends of its 95% interval; or null
+    n faults              trials with a score; trials that the harness failed, which never count
+    change separable      of the score against the first parent's on the attempts that both have; whether that
+                          is more than noise; null where there is nothing to compare
+    cost_usd              dollars, of making it and of measuring it
+    subject body reason   what it changed, why, and why it was rejected
+    operator run model    how it was made, in which run, with which model
+    created               seconds since 1970
+    doing                 what a run is at with it right now
+""",
     "environment": """\
 Environment
 
@@ -51,14 +93,23 @@ never written to a file and never enter a box.
 }
 
 
+TITLES = {"json": "JSON"}
+
+
 def _topics() -> list[str]:
     return list(TOPICS)
+
+
+EXAMPLES = (
+    "sica help exit-codes",
+    "sica help evolve",
+)
 
 
 def command(
     ctx: typer.Context,
     topic: str = typer.Argument(
-        "", help="exit-codes, agents, environment, or a command.", autocompletion=_topics
+        "", help="exit-codes, agents, json, environment, or a command.", autocompletion=_topics
     ),
     markdown: bool = typer.Option(False, "--markdown", help="Everything as one page: docs/cli.md."),
 ) -> None:
@@ -71,7 +122,7 @@ def command(
     elif topic in TOPICS:
         call.page(TOPICS[topic].splitlines())
     elif topic in COMMANDS:
-        call.page(_usage(topic, call.width()))
+        call.page(_usage(topic, min(call.width(), 100)))
     elif topic:
         raise no_such("help topic", topic, [*TOPICS, *COMMANDS])
     elif ctx.parent:
@@ -108,7 +159,7 @@ def page() -> Iterator[str]:
     for name, text in TOPICS.items():
         yield from (
             "",
-            f"## {name.replace('-', ' ').capitalize()}",
+            f"## {TITLES.get(name, name.replace('-', ' ').capitalize())}",
             "",
             "```text",
             *text.splitlines()[2:],

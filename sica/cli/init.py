@@ -10,10 +10,11 @@ import typer
 import sica
 from sica import places as where
 from sica import report
-from sica.cli import folders
+from sica.cli import completion, folders
 from sica.cli.invocation import Invocation
-from sica.errors import UsageError
+from sica.errors import StoreError, UsageError
 from sica.model import Agent, Files, Message
+from sica.runlock import run_lock
 
 SETTINGS = """\
 # Settings of sica for this project; commit this file. `sica config list --show-origin` explains every key.
@@ -35,22 +36,28 @@ policy = "greedy"   # which agent to improve next
 """
 
 
+EXAMPLES = (
+    "sica init                                    the agent that comes with sica",
+    "sica init --agent ./my_agent --bench ./tasks  your own agent and tasks",
+)
+
+
 def command(
     ctx: typer.Context,
     agent: Path = typer.Option(
         None, "--agent", help="Folder with agent.toml; default: the agent that comes with sica."
     ),
     bench: str = typer.Option(
-        "", "--bench", help="Benchmark to write into sica.toml: a name or a folder of tasks."
+        "",
+        "--bench",
+        help="Benchmark to write into sica.toml: a name or a folder of tasks.",
+        autocompletion=completion.benchmarks,
     ),
 ) -> None:
     """Make .sica/ here and seed agent/0 from a folder. Running it again completes what is missing.
 
     Your own git repository is read, never changed.
     """
-    from sica.ledger import SqliteLedger
-    from sica.repo import GitRepo
-
     call: Invocation = ctx.obj
     places = where.at(call.folder, call.environ)
     source = _source(call, agent)
@@ -58,25 +65,54 @@ def command(
     files = {name: f for name, f in taken.files.items() if not _ours(source, places, name)}
     runs_as = check_agent(files, call.setting("sandbox", "auto"))
     bench_words = _benchmark(call, bench)
+    _require_store_whole(places)
     runtime = where.make_runtime(places)
-    places.store.mkdir(exist_ok=True)
-    (places.store / ".gitignore").write_text("*\n")
+    with run_lock(places.lock):
+        seed, fresh = _seeded(places, runtime, source, taken, files, given=agent is not None)
+    wrote = _settings(places, bench)
+    _report(call, source, taken, files, runs_as, bench_words, seed, fresh, wrote)
+
+
+def _seeded(
+    places: where.Places, runtime: Path, source: Path, taken: folders.Folder, files: Files, *, given: bool
+) -> tuple[Agent, bool]:
+    """The store's first agent and whether it was made just now. Hold the run lock: two would make two of it."""
+    from sica.ledger import SqliteLedger, rebuild
+    from sica.repo import GitRepo
+
+    where.write_whole(places.store / ".gitignore", "*\n")
     repo = GitRepo.create(places.repo, runtime)
+    if not places.db.exists() and next(iter(repo.agents()), None):
+        rebuild(places.db, repo.agents(), repo.notes(), repo.champion())
     with SqliteLedger.open(places.db) as ledger:
         ledger.reconcile(repo.agents())
         seed = next(iter(ledger.agents()), None)
-        fresh = seed is None
         if seed is None:
             words = Message(subject=f"seed: {taken.origin}", operator="seed", body=_body(source, taken))
             seed = repo.add(files, [], words)
             ledger.reconcile([seed])
-        elif agent is not None and dict(repo.files(seed.tree)) != files:
-            raise UsageError(
-                f"{places.store} already has agent/0, from other files than {source}",
-                "start another project folder for another seed",
-            )
-    wrote = _settings(places, bench)
-    _report(call, source, taken, files, runs_as, bench_words, seed, fresh, wrote)
+            return seed, True
+    if given and dict(repo.files(seed.tree)) != files:
+        raise UsageError(
+            f"{places.store} already has agent/0, from other files than {source}",
+            "start another project folder for another seed",
+        )
+    return seed, False
+
+
+def _require_store_whole(places: where.Places) -> None:
+    """Agents are in git alone: a database whose repository is gone is no start of anything."""
+    from sica.ledger import SqliteLedger
+
+    if places.repo.exists() or not places.db.exists():
+        return
+    with SqliteLedger.open(places.db, readonly=True) as ledger:
+        known = len(ledger.agents())
+    if known:
+        raise StoreError(
+            f"{places.repo} is gone, and {places.db} knows {report.plural(known, 'agent')} of it",
+            f"bring agents.git back from a clone or a backup; or move {places.store} aside to start anew",
+        )
 
 
 def _source(call: Invocation, agent: Path | None) -> Path:
@@ -113,9 +149,26 @@ def check_agent(files: Files, sandbox: str) -> str:
     elif sandbox != "docker" and shutil.which(program, path="/usr/local/bin:/usr/bin:/bin") is None:
         raise UsageError(
             f"agent.toml: run.argv starts {program!r}, and there is no such program in a box",
-            f"a file of the agent's own is {HOME}/{program}; Python is python3",
+            f"a file of the agent's own is {HOME}/{program}; Python is python3; "
+            "for a program of the docker image: SICA_SANDBOX=docker sica init",
         )
+    for word in argv[1:]:
+        _require_own(word, files)
     return " ".join(argv)
+
+
+def _require_own(word: str, files: Files) -> None:
+    """Below /agent there is the agent's tree and nothing else, so what is not in it will never be there."""
+    from sica.contract import HOME
+
+    inside = word.removeprefix(HOME + "/").rstrip("/")
+    if not word.startswith(HOME + "/") or not inside or "{" in word:
+        return
+    if inside not in files and not any(name.startswith(inside + "/") for name in files):
+        raise UsageError(
+            f"agent.toml: run.argv names {word}, and the agent has no file {inside}",
+            "correct run.argv, or add the file; what .gitignore leaves out is not taken",
+        )
 
 
 def _benchmark(call: Invocation, bench: str) -> str:
@@ -136,13 +189,13 @@ def _settings(places: where.Places, bench: str) -> bool:
             text = places.settings.read_text("utf-8")
             changed = written(text, "bench", bench)
             if changed != text:
-                places.settings.write_text(changed, "utf-8")
+                where.write_whole(places.settings, changed)
         return False
     import json
 
     name = json.dumps(bench or "core", ensure_ascii=False)
     text = SETTINGS.format(agent="", bench=name, pad=" " * max(1, 12 - len(name)))
-    places.settings.write_text(text, "utf-8")
+    where.write_whole(places.settings, text)
     return True
 
 

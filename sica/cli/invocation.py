@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,9 @@ from sica.errors import UsageError
 
 if TYPE_CHECKING:
     from sica.config import Settings
+
+UNCUT = 10_000
+"""Columns of what is no terminal."""
 
 _STYLES = {
     "best": "1;32",
@@ -87,14 +89,22 @@ class Invocation:
         """Whether somebody is looking who can see things move."""
         return stream.isatty() and self.environ.get("TERM", "") != "dumb" and not self.environ.get("CI")
 
-    def width(self) -> int:
-        return max(40, shutil.get_terminal_size((80, 24)).columns)
+    def width(self, stream: IO[str] | None = None) -> int:
+        """Columns of the terminal that shows the stream; what goes into a pipe or a file is not cut."""
+        told = self.environ.get("COLUMNS", "")
+        if told.isascii() and told.isdigit() and int(told):
+            return max(40, int(told))
+        try:
+            columns = os.get_terminal_size((stream or sys.stdout).fileno()).columns
+        except (OSError, ValueError):
+            return UNCUT
+        return max(40, columns or 80)
 
     def look(self, stream: IO[str] | None = None) -> report.Look:
         stream = stream or sys.stdout
         encoding = (getattr(stream, "encoding", "") or "ascii").lower().replace("-", "")
         glyphs = report.UNICODE if encoding.startswith("utf8") else report.ASCII
-        return report.Look(self.width(), glyphs, _coloured if self.colours(stream) else report.plain)
+        return report.Look(self.width(stream), glyphs, _coloured if self.colours(stream) else report.plain)
 
     # ── saying something ──────────────────────────────────────────────────────────────────────────
 
@@ -131,6 +141,11 @@ class Invocation:
         print(question + " [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise UsageError("not done: the answer was no")
+
+
+def examples(*lines: str) -> str | None:
+    """The end of a help text. The \b keeps the lines as they are."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)]) if lines else None
 
 
 def _sendable(text: str, stream: IO[str]) -> str:

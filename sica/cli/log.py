@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents
+from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError, no_such
 from sica.report import Row
 
@@ -20,17 +21,35 @@ SORTS: dict[str, Callable[[Row], object]] = {
 }
 
 
+EXAMPLES = (
+    "sica log --best-path",
+    "sica log --all --sort score",
+    "sica log --format '{agent} {score} {subject}'",
+)
+
+
 def command(
     ctx: typer.Context,
     everything: bool = typer.Option(False, "--all", "-a", help="Every agent."),
     best_path: bool = typer.Option(False, "--best-path", help="Only the way from the seed to the best."),
     of: str = typer.Option(
-        "", "--of", metavar="AGENT", help="Its ancestors and descendants.", autocompletion=complete_agents
+        "", "--of", metavar="AGENT", help="Its ancestors and descendants.", autocompletion=completion.agents
     ),
     failed: bool = typer.Option(False, "--failed", help="Only rejected agents."),
     last: int = typer.Option(0, "-n", "--last", min=0, help="Only the newest so many."),
-    sort: str = typer.Option("number", "--sort", help="number, score, change or cost; without lanes."),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    sort: str = typer.Option(
+        "number",
+        "--sort",
+        help="number, score, change or cost; without lanes.",
+        autocompletion=completion.one_of("number", "score", "change", "cost"),
+    ),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     as_json: bool = typer.Option(False, "--json", help="One object with a list of agents."),
     plain: bool = typer.Option(False, "--plain", help="One agent a line, tab-separated, no lanes."),
     template: str = typer.Option("", "--format", help="A line an agent: '{agent} {score} {subject}'."),
@@ -43,10 +62,10 @@ def command(
     against the first parent, on the attempts that both have, as in show and diff; a dim one is not more than noise.
     """
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     if sort not in SORTS:
         raise no_such("order", sort, list(SORTS))
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     everyone = reading.rows(name)
     whole = as_json or plain or bool(template)
     shown = _chosen(reading, everyone, everything or whole, best_path, of, failed, last)
@@ -54,7 +73,9 @@ def command(
     rows = sorted(visible, key=SORTS[sort])  # type: ignore[arg-type]
     if as_json:
         best = next((r.agent for r in everyone if r.best), None)
-        call.json("sica.log/1", benchmark=name, best=best, agents=[report.fields(r) for r in rows])
+        call.json(
+            "sica.log/1", **reading.measured_on(name), best=best, agents=[report.fields(r) for r in rows]
+        )
     elif template:
         call.page(_formatted(template, rows))
     elif plain:
@@ -62,10 +83,10 @@ def command(
     elif not everyone:
         call.say("no agent yet; sica init seeds agent/0")
     elif sort != "number":
-        call.page([*_flat(rows, call.look()), _footer(name, rows)])
+        call.page([*_flat(rows, call.look()), *_footer(reading, name, rows)])
     else:
         hint = "--all" if not (best_path or of or failed or last) else "not asked for"
-        call.page([*report.log(everyone, visible, call.look(), hint), _footer(name, rows)])
+        call.page([*report.log(everyone, visible, call.look(), hint), *_footer(reading, name, rows)])
 
 
 def _chosen(
@@ -128,9 +149,11 @@ def _flat(rows: Sequence[Row], look: report.Look) -> list[str]:
     return list(report.table(lines, "<<<>><", look))
 
 
-def _footer(name: str, rows: Sequence[Row]) -> str:
+def _footer(reading: Reading, name: str, rows: Sequence[Row]) -> Iterator[str]:
     sizes = sorted({row.n for row in rows if row.n})
     if not sizes:
-        return "nothing is measured yet: sica eval 0   or   sica evolve"
+        yield "nothing is measured yet: sica eval 0   or   sica evolve"
+        return
     n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    return f"{name}, n={n}, ± is half the 95% interval; change is against the first parent"
+    yield "± is half the 95% interval; change is against the first parent"
+    yield f"{name}, n={n}, {reading.footer(name)}".removesuffix(", ")

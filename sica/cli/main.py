@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "config": "Read and change settings",
     "db": "The database: rebuild it from git, check it",
     "git": "Run git on the store of agents",
-    "help": "More help: exit-codes, agents, environment",
+    "help": "More help: exit-codes, agents, json, environment",
 }
 """Name and summary of every command; `sica/cli/<name>.py` holds it and is imported when it is called."""
 
@@ -48,14 +48,27 @@ def load(name: str) -> Any:
     app: typer.Typer | None = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name, context_settings=getattr(module, "CONTEXT", None))(module.command)
+        from sica.cli.invocation import examples
+
+        epilog = examples(*getattr(module, "EXAMPLES", ()))
+        app.command(name, context_settings=getattr(module, "CONTEXT", None), epilog=epilog)(module.command)
     command = typer.main.get_command(app)
     command.name = name
     return command
 
 
+class ReaderGone(Exception):
+    """Nobody reads our output any more. Not an OSError: typer would make exit code 1 of it, without a word."""
+
+
 class Lazy(TyperGroup):
     """Commands by name; their own files are read only when one is called."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
@@ -129,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         code = _guarded(args)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         # The reader has gone, as in `sica log | head`: nothing is left to be said, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
@@ -140,7 +153,7 @@ def _guarded(args: list[str]) -> int:
     debug = "--debug" in args or bool(os.environ.get("SICA_DEBUG"))
     try:
         return int(app(args, prog_name="sica", standalone_mode=False) or 0)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         raise
     except KeyboardInterrupt:
         _say("sica: interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import threading
@@ -102,6 +103,16 @@ def open_traces(places: Places) -> Traces:
     return Traces(places.traces)
 
 
+def starts_as(repo: GitRepo, agent: Agent) -> str:
+    """The command of the agent's manifest, for people."""
+    from sica.contract import manifest
+
+    try:
+        return report.clean(shlex.join(manifest(repo.files(agent.tree)).run.argv))
+    except UsageError as error:
+        return f"nothing, as {report.clean(str(error))}"
+
+
 # ── single parts ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -183,18 +194,18 @@ def sandbox_for(name: str, places: Places) -> Iterator[Sandbox]:
         sandbox.close()
 
 
-def chosen(tasks: Sequence[Task], glob: str, split: str, benchmark: str) -> tuple[Task, ...]:
+def chosen(benchmark: FolderBenchmark, glob: str, split: str, called: str) -> tuple[Task, ...]:
     """The tasks that are meant. Held-out ones only when they are asked for by name."""
-    wanted = [t for t in tasks if t.split in _splits(split)]
+    there = [t for t in benchmark.tasks() if t.split in _splits(split)]
+    wanted = [t for t in there if not glob or fnmatchcase(t.name, glob) or fnmatchcase(t.id, glob)]
+    if wanted:
+        return tuple(wanted)
+    for name, why in benchmark.unsupported.items():
+        if glob and fnmatchcase(name, glob):
+            raise UsageError(f"{benchmark.name}/{name} cannot be run: {'; '.join(why)}", "sica tasks")
     if glob:
-        wanted = [t for t in wanted if fnmatchcase(t.name, glob) or fnmatchcase(t.id, glob)]
-    if not wanted:
-        if glob:
-            raise no_such("task", glob, [t.name for t in tasks if t.split in _splits(split)])
-        raise UsageError(
-            f"{benchmark} has no task to run in split {split!r}", f"sica tasks --bench {benchmark}"
-        )
-    return tuple(wanted)
+        raise no_such("task", glob, [t.name for t in there])
+    raise UsageError(f"{called} has no task to run in split {split!r}", f"sica tasks --bench {called}")
 
 
 def runnable(
@@ -269,8 +280,8 @@ class Shop:
         return self.broker.spent().usd
 
     def conditions(self, tasks: Sequence[Task]) -> Mapping[str, str]:
-        image = self.sandbox.image()
-        return {t.digest: conditions(t, model=self.config.model, image=image) for t in tasks}
+        setting = self.place.setting
+        return {t.digest: conditions(t, setting) for t in tasks}
 
     def archive(self, tasks: Sequence[Task], attempts: int) -> Archive:
         known = self.store.ledger.archive(tasks, self.conditions(tasks), attempts)

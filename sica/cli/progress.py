@@ -38,6 +38,8 @@ class Progress(Protocol):
 
     def interrupted(self, words: str) -> None: ...
 
+    def abandoned(self) -> None: ...
+
 
 @dataclass
 class State:
@@ -148,6 +150,9 @@ class Lines:
     def interrupted(self, words: str) -> None:
         tell(words)
 
+    def abandoned(self) -> None:
+        pass
+
     def _line(self, at: float, phase: str, subject: str, rest: str) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(at))
         self.say(
@@ -194,6 +199,10 @@ class Picture:
 
     def interrupted(self, words: str) -> None:
         self.note = words.strip()
+
+    def abandoned(self) -> None:
+        """The process ends at once, so nobody else gives the terminal its cursor back."""
+        tell("\x1b[?25h\r\nleft at once; finished work is kept")
 
     def __rich__(self) -> Any:
         from rich.text import Text

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING
-
-import typer
 
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
+from sica.errors import UsageError, no_such
 from sica.ledger import Attempted, SqliteLedger
-from sica.model import Agent, Summary, Trial
+from sica.model import Agent, Setting, Summary, Trial
 from sica.places import Places
 from sica.report import Row
 from sica.stats import Comparison, compare, wilson
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 class Reading:
     places: Places
     ledger: SqliteLedger
+    under: str = ""
+    """Part of the name of the setting that is meant; empty: the latest."""
 
     @classmethod
-    def of(cls, call: Invocation) -> Reading:
+    def of(cls, call: Invocation, under: str = "") -> Reading:
         places = call.places()
-        return cls(places, SqliteLedger.open(places.db, readonly=True))
+        return cls(places, SqliteLedger.open(places.db, readonly=True), under)
 
     @cached_property
     def repo(self) -> GitRepo:
@@ -62,23 +64,56 @@ class Reading:
 
     # ── scores ────────────────────────────────────────────────────────────────────────────────────
 
-    def benchmark(self, wanted: str) -> str:
-        """The benchmark to show: the wanted one when anything was measured on it, else the most measured one."""
+    def benchmark(self, asked: str, configured: str = "core") -> str:
+        """The benchmark to show: the one that is asked for; else the configured one, or the most measured one when
+        nothing was measured on that.
+
+        Raises UsageError when nothing was measured on the one that is asked for.
+        """
         measured: dict[str, int] = defaultdict(int)
         for summary in self.ledger.summaries():
             measured[summary.benchmark] += summary.n
-        return wanted if wanted in measured or not measured else max(measured, key=lambda b: measured[b])
+        found = next((name for name in _names(asked or configured) if name in measured), None)
+        if asked and not found:
+            there = ", ".join(sorted(measured)) or "nothing"
+            raise UsageError(
+                f"nothing is measured on {report.clean(asked)!r}; measured is: {there}",
+                f"sica eval best --bench {report.clean(asked)}",
+            )
+        return found or max(measured, key=lambda b: measured[b], default=configured)
+
+    def setting(self, benchmark: str) -> Setting | None:
+        """Whose scores are shown: those of two models or two images are never averaged or compared."""
+        known = self.ledger.settings(benchmark)
+        meant = next((s for s in known if self.under.casefold() in str(s).casefold()), None)
+        if meant is None and known:
+            raise no_such("setting", self.under, [str(s) for s in known])
+        return meant
+
+    def measured_on(self, benchmark: str) -> dict[str, object]:
+        """What a JSON answer says of its scores."""
+        return {"benchmark": benchmark, "setting": asdict(self.setting(benchmark) or Setting())}
+
+    def footer(self, benchmark: str) -> str:
+        """The setting, and that there are others."""
+        setting = self.setting(benchmark)
+        others = len(self.ledger.settings(benchmark)) - 1
+        also = f"; {report.plural(others, 'other setting')}, see --under" if others > 0 else ""
+        return f"{setting}{also}" if setting else ""
 
     def rows(self, benchmark: str) -> tuple[Row, ...]:
         """A row for every agent; `compared` adds what the changes are worth."""
-        return report.rows(self.agents, self.ledger.summaries(benchmark), self.champion, interval)
+        return report.rows(self.agents, self._summaries(benchmark), self.champion, interval)
+
+    def _summaries(self, benchmark: str) -> Sequence[Summary]:
+        return self.ledger.summaries(benchmark, setting=self.setting(benchmark))
 
     def compared(self, rows: Iterable[Row], benchmark: str) -> list[Row]:
         """The rows with each agent's change against its first parent, paired as show and diff do it."""
         rows = list(rows)
         commits = {a.number: a.commit for a in self.agents}
         family = {r.commit for r in rows} | {commits[r.parents[0]] for r in rows if r.parents}
-        scores = self.ledger.scores(benchmark, sorted(family))
+        scores = self.ledger.scores(benchmark, sorted(family), self.setting(benchmark))
 
         def against_parent(row: Row) -> Row:
             old, new = scores.get(commits[row.parents[0]], {}), scores.get(row.commit, {})
@@ -100,7 +135,7 @@ class Reading:
         attempts = int(runs[-1].config.get("attempts", 1))
         tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
         here = self.ledger.seen_in(run.id)
-        scores = self.ledger.scores(benchmark, sorted(here))
+        scores = self.ledger.scores(benchmark, sorted(here), self.setting(benchmark))
 
         def doing(row: Row) -> str:
             done = {(t, n) for t, _, _, n in scores.get(row.commit, {}) if t in tasks and n < attempts}
@@ -114,7 +149,17 @@ class Reading:
     def trials(self, agent: Agent, benchmark: str | None = None) -> Sequence[Trial]:
         """Every trial of the agent's tree, those of other commits with the same tree included; with a benchmark,
         those that its score counts."""
-        return self.ledger.trials_of(agent.commit, benchmark)
+        return self.ledger.trials_of(agent.commit, benchmark, self.setting(benchmark) if benchmark else None)
+
+
+UNDER = "Whose scores: part of a model's or sandbox's name; default: the latest."
+"""Help of the option --under of every command that shows scores."""
+
+
+def _names(bench: str) -> tuple[str, ...]:
+    """What a benchmark's scores may be kept under: core, core/fix-*, a folder of tasks, or one task's folder."""
+    place = PurePath(bench)
+    return bench, bench.partition("/")[0], place.name, place.parent.name
 
 
 def _meant(task: str, glob: str) -> bool:
@@ -174,24 +219,3 @@ def in_words(found: Comparison) -> str:
 
 def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p {p:.2f}" if p >= 0.095 else f"p {p:.3f}"
-
-
-def complete_agents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Agent names for the shell, with score and summary; silent where there is nothing to read."""
-    import os
-    from pathlib import Path
-
-    from sica.errors import SicaError
-
-    del ctx
-    try:
-        reading = Reading.of(Invocation(Path.cwd(), dict(os.environ)))
-        rows = reading.rows(reading.benchmark("core"))
-    except SicaError:
-        return []  # completion has no place to put an error
-    return [
-        (name, f"{report.percent(row.score)}  {row.subject}")
-        for row in rows
-        for name in (str(row.agent), row.name)
-        if name.startswith(incomplete)
-    ]

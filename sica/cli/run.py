@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
-from sica.cli import folders
+from sica.cli import completion, folders
 from sica.cli.invocation import Invocation
-from sica.cli.reading import complete_agents
 from sica.errors import UsageError
 from sica.model import Agent, Budget, File, Files, Limits
 
@@ -27,6 +26,13 @@ if TYPE_CHECKING:
 
 WORKDIR = "/app"
 LEFT_BEHIND = frozenset(("__pycache__", ".git"))
+NO_WORKDIR = "--workdir takes the folder to work on a copy of; without it the agent starts in an empty one"
+
+
+EXAMPLES = (
+    "sica run -p 'Fix the failing test' --workdir .           show what it would change",
+    "sica run -p 'Fix the failing test' --workdir . --apply   and write it back",
+)
 
 
 def command(
@@ -34,14 +40,16 @@ def command(
     prompt: str = typer.Option(
         ..., "-p", "--prompt", help="What the agent is asked to do; - reads it from stdin."
     ),
-    agent: str = typer.Option("best", "--agent", help="Which agent.", autocompletion=complete_agents),
+    agent: str = typer.Option("best", "--agent", help="Which agent.", autocompletion=completion.agents),
     workdir: Path = typer.Option(
         None, "--workdir", help="Folder whose copy the agent works on; default: an empty one."
     ),
     apply: bool = typer.Option(False, "--apply", help="Write the changes back into the folder."),
-    seconds: float = typer.Option(600.0, "--seconds", min=1, help="Wall time."),
+    seconds: float = typer.Option(600.0, "--seconds", min=1, help="Wall time of the agent, in seconds."),
     model: str = typer.Option(None, "--model", help="The model that the agent talks to."),
-    sandbox: str = typer.Option(None, "--sandbox", help="auto, bubblewrap or docker."),
+    sandbox: str = typer.Option(
+        None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
+    ),
     max_cost: float = typer.Option(None, "--max-cost", help="Dollars; nothing is spent above it."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
@@ -59,7 +67,7 @@ def command(
     if not words.strip():
         raise UsageError("the prompt is empty", "sica run -p 'what to do'")
     base = (call.folder / workdir).resolve() if workdir else None
-    before = dict(folders.read(base).files) if base else {}
+    before = dict(folders.read(base, cure=NO_WORKDIR).files) if base else {}
     config = call.settings(model=model, sandbox=sandbox, max_cost=max_cost).config
     with parts.working(call, config, kind="run", cancel=threading.Event()) as shop:
         known = tuple(shop.store.ledger.agents())

@@ -38,9 +38,18 @@ def drive(
     live = call.live(sys.stderr) and not (as_json or quiet)
     say = _nothing if quiet or as_json else call.say
     last: Stopped | None = None
+
+    def leave() -> None:
+        try:
+            shop.sandbox.sweep()
+        finally:
+            shown.abandoned()
+
     with (
-        progress.shown(state, live=live, look=call.look(sys.stderr), width=call.width, say=say) as shown,
-        stopping(shop.cancel, shown.interrupted, shop.sandbox.sweep),
+        progress.shown(
+            state, live=live, look=call.look(sys.stderr), width=lambda: call.width(sys.stderr), say=say
+        ) as shown,
+        stopping(shop.cancel, shown.interrupted, leave),
     ):
         try:
             for event in loop.evolve(plan, shop.place, shop.store.ledger, archive):

@@ -9,25 +9,34 @@ from collections.abc import Iterator, Sequence
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents, in_words, measured, versus
+from sica.cli.reading import UNDER, Reading, in_words, measured, versus
 from sica.model import Agent, Trial, Usage
+
+EXAMPLES = ("sica show 7 --tasks",)
 
 
 def command(
     ctx: typer.Context,
     agent: str = typer.Argument(
-        "best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=complete_agents
+        "best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=completion.agents
     ),
-    bench: str = typer.Option("", "--bench", help="Whose scores; default: the configured benchmark."),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
     tasks: bool = typer.Option(False, "--tasks", help="List every trial."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Show all that is known of one agent: score, parents, cost, what changed and why."""
     call: Invocation = ctx.obj
-    reading = Reading.of(call)
+    reading = Reading.of(call, under)
     found = reading.find(agent)
-    name = reading.benchmark(bench or call.setting("bench", "core"))
+    name = reading.benchmark(bench, call.setting("bench", "core"))
     trials = reading.trials(found, name)
     if as_json:
         (row,) = reading.compared([r for r in reading.rows(name) if r.agent == found.number], name)
@@ -35,7 +44,7 @@ def command(
         usage = sum((t.usage for t in trials), Usage())
         call.json(
             "sica.show/1",
-            benchmark=name,
+            **reading.measured_on(name),
             **report.fields(row),
             body=body,
             tokens=usage.tokens,
@@ -69,7 +78,11 @@ def _facts(
     score, interval = measured(trials)
     scored = [t for t in trials if t.score is not None]
     solved = sum((t.score or 0) >= 1 for t in scored)
-    best = look.paint("best", "   best") if agent.commit == reading.champion else ""
+    best = (
+        look.paint("best", "   best")
+        if agent.commit == reading.champion and agent.standing != "rejected"
+        else ""
+    )
     count = f"  n={len(scored)} {bench}, {solved} solved" if scored else "  not measured yet"
     yield f"{look.paint('name', agent.name):<10} {report.with_interval(score, interval)}{count}{best}"
     when = report.ago(time.time() - agent.created) if agent.created else ""
@@ -79,7 +92,10 @@ def _facts(
     made_with = f" with {report.clean(agent.model)}" if agent.model else ""
     yield f"operator   {report.clean(agent.operator)}{made_with}"
     if agent.standing == "rejected":
+        from sica.cli.parts import starts_as
+
         yield f"standing   {look.paint('bad', 'rejected')}: {report.clean(agent.reason)}"
+        yield f"starts as  {starts_as(reading.repo, agent)}"
     elif agent.standing == "unchecked":
         yield "standing   not through the gate yet"
     usage = sum((t.usage for t in trials), Usage())

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from sica.simulate import Mean, Spending, Standing
 
 
+EXAMPLES = (
+    "sica simulate --policy iid,dgm,hgm --seeds 20",
+    "sica simulate --policy iid,mine.newest:back=2 --world tasks=30:broken=0.5",
+)
+
+
 def command(
     ctx: typer.Context,
     policy: str = typer.Option(

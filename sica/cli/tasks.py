@@ -5,19 +5,19 @@ from __future__ import annotations
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
 
-
-def _benchmarks() -> list[str]:
-    from sica.benchmarks import shipped
-
-    return list(shipped())
+EXAMPLES = (
+    "sica tasks",
+    "sica tasks --bench ./tasks --plain",
+)
 
 
 def command(
     ctx: typer.Context,
     bench: str = typer.Option(
-        None, "--bench", help="A name or a folder of tasks.", autocompletion=_benchmarks
+        None, "--bench", help="A name or a folder of tasks.", autocompletion=completion.benchmarks
     ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
     plain: bool = typer.Option(False, "--plain", help="One task a line, tab-separated."),

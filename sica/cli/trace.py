@@ -10,20 +10,30 @@ from typing import Any
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import Reading, complete_agents
+from sica.cli.reading import Reading
 from sica.errors import UsageError, no_such
-from sica.model import Trial
+from sica.model import Agent, Trial
 
 Event = Mapping[str, Any]
 SHORT = 4000
 """Characters of one message that are shown unasked."""
 
 
+EXAMPLES = (
+    "sica trace 7 fix-ledger",
+    "sica trace 7           how it was made",
+    "sica trace 7 fix-ledger --json | jq -r .type",
+)
+
+
 def command(
     ctx: typer.Context,
-    agent: str = typer.Argument(..., help="Which agent.", autocompletion=complete_agents),
-    task: str = typer.Argument("", help="Which task; without one: how the agent was made."),
+    agent: str = typer.Argument(..., help="Which agent.", autocompletion=completion.agents),
+    task: str = typer.Argument(
+        "", help="Which task; without one: how the agent was made.", autocompletion=completion.tried
+    ),
     attempt: int = typer.Option(-1, "--attempt", help="Which attempt; default: the last one."),
     full: bool = typer.Option(False, "--full", help="Long messages whole."),
     plain: bool = typer.Option(False, "--plain", help="No colour and no pager."),
@@ -41,7 +51,7 @@ def command(
     else:
         name, title = found.trace, f"{found.name}  how it was made: {report.clean(found.subject)}"
     if not name:
-        raise UsageError(f"no trace was kept of {title}", f"sica show {found.number} --tasks")
+        raise _untraced(found, task)
     events = open_traces(reading.places).read(name)
     if as_json:
         for event in events:
@@ -58,6 +68,14 @@ def command(
         print("\n".join(lines))
     else:
         call.page(lines)
+
+
+def _untraced(agent: Agent, task: str) -> UsageError:
+    if task or agent.parents:
+        what = f"{agent.name} at {report.clean(task)}" if task else f"how {agent.name} was made"
+        return UsageError(f"no trace was kept of {what}", f"sica show {agent.number} --tasks")
+    words = f"{agent.name} is a seed: sica did not make it, so there is no trace of its making"
+    return UsageError(words, f"sica trace {agent.number} TASK; sica show {agent.number} --tasks lists them")
 
 
 def _pick(trials: Sequence[Trial], task: str, attempt: int, agent: str) -> Trial:
@@ -140,6 +158,8 @@ def _tokens(usage: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = {key: inner for key, inner in value.items() if inner is not None}
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return report.cut(text, 200)
 

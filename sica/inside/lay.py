@@ -1,6 +1,7 @@
 """Makes an image's workspace into what an agent left, then becomes the judge's command: lay.py PLAN COMMAND...
 
-It runs before a byte of the agent's does. Standard library only. Exit code 97: it could not be done.
+It runs before a byte of the agent's does. Standard library only. When it cannot be done it says the plan's
+token, which nobody after it can know.
 """
 
 # ruff: noqa: PTH101, PTH103, PTH106, PTH108, PTH112, PTH113, PTH114, PTH116, PTH120, PTH123, PTH208, S606
@@ -16,14 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FAILED = 97
-
 
 def lay(plan: dict[str, Any]) -> None:
     for path in plan["remove"]:
         if os.path.lexists(path) and not (os.path.isdir(path) and not os.path.islink(path)):
             os.unlink(path)
-            prune(os.path.dirname(path))
+            prune(os.path.dirname(path), plan["keep"])
     for source, path, executable in plan["put"]:
         clear(path)
         mode = os.stat(path).st_mode & 0o777 if os.path.isfile(path) else 0o644
@@ -34,9 +33,9 @@ def lay(plan: dict[str, Any]) -> None:
         os.unlink(source)
 
 
-def prune(directory: str) -> None:
+def prune(directory: str, keep: list[str]) -> None:
     """Directories that lost their last file go; one that the image made empty was never visited."""
-    while len(directory) > 1 and not os.listdir(directory):
+    while directory not in ("/", *keep) and not os.listdir(directory):
         os.rmdir(directory)
         directory = os.path.dirname(directory)
 
@@ -54,14 +53,14 @@ def clear(path: str) -> None:
 
 
 def main() -> None:
-    plan, *command = sys.argv[1:]
+    place, *command = sys.argv[1:]
+    with open(place, "rb") as file:
+        plan = json.load(file)
     try:
-        with open(plan, "rb") as file:
-            lay(json.load(file))
-        os.unlink(plan)
+        lay(plan)
+        os.unlink(place)
     except OSError as error:
-        sys.stderr.write(f"lay: {error}\n")
-        sys.exit(FAILED)
+        sys.exit(f"{plan['token']} {error}")
     os.execvp(command[0], command)
 
 

@@ -26,10 +26,11 @@ import random
 import socket
 import struct
 import sys
+import time
 import types
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 FRAME_BYTES = 8_000_000
 DEPTH = 60
@@ -46,6 +47,7 @@ class Door:
         self.seconds = seconds
         self.peer = socket.socket(socket.AF_UNIX)
         self.peer.connect(path)
+        self.come = bytearray()
         self.generation = 0
         self.broken = ""
         """Why the running test cannot pass any more, whatever it catches."""
@@ -63,21 +65,34 @@ class Door:
         try:
             reply = self.exchange(request)
         except Gone as e:
-            self.broken = str(e)
-            self.alive = False
-            fail(str(e))
+            self.lost(e)
         self.print_(reply)
         if "raise" in reply:
-            raise self.exception(reply["raise"]) from None
+            error = self.exception(reply["raise"])
+            if isinstance(error, Gone):
+                self.spoil(str(error))
+            raise error from None
         return reply
+
+    def lost(self, why: Gone) -> NoReturn:
+        self.alive = False
+        self.spoil(str(why))
+
+    def spoil(self, why: str) -> NoReturn:
+        """The running test has failed, whatever it expects or catches."""
+        self.broken = why
+        fail(why)
 
     def value(self, **request: Any) -> Any:
         return self.decode(self.ask(**request)["value"])
 
     def exchange(self, request: dict[str, Any]) -> dict[str, Any]:
         self.send(request)
+        left = self.seconds
         while True:
-            reply = self.receive()
+            asked = time.monotonic()
+            reply = self.receive(left)
+            left -= time.monotonic() - asked  # all of an answer's questions share its time
             if "gone" in reply:
                 raise Gone(f"no answer: {str(reply['gone'])[:200]}")
             if "ask" not in reply:
@@ -88,9 +103,13 @@ class Door:
             self.send(self.serve_guest(reply))
 
     def restart(self) -> None:
-        self.send({"op": "reset"})
-        while "reset" not in self.receive():
-            continue  # late words of the process that is gone
+        until = time.monotonic() + self.seconds
+        try:
+            self.send({"op": "reset"})
+            while "reset" not in self.receive(until - time.monotonic()):
+                continue  # late words of the process that is gone
+        except Gone as e:
+            self.lost(e)
         self.generation += 1
         self.alive = True
 
@@ -104,13 +123,10 @@ class Door:
         except OSError as e:
             raise Gone(f"no connection: {e}") from None
 
-    def receive(self) -> dict[str, Any]:
+    def receive(self, seconds: float) -> dict[str, Any]:
+        until = time.monotonic() + seconds
         try:
-            self.peer.settimeout(self.seconds)
-            size = struct.unpack(">I", self.exactly(4))[0]
-            if size > FRAME_BYTES:
-                raise Gone("an answer that is too large")
-            message = json.loads(self.exactly(size))
+            message = json.loads(self.frame(until))
         except TimeoutError:
             raise Gone(f"no answer within {self.seconds:g} s") from None
         except (OSError, ValueError, RecursionError) as e:
@@ -119,14 +135,27 @@ class Door:
             raise Gone("an answer that is none")
         return message
 
-    def exactly(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            chunk = self.peer.recv(size - len(data))
+    def frame(self, until: float) -> bytes:
+        """What has come of a frame stays when the time is over: the next one begins where this one ends."""
+        self.fill(4, until)
+        size = struct.unpack(">I", self.come[:4])[0]
+        if size > FRAME_BYTES:
+            raise Gone("an answer that is too large")
+        self.fill(4 + size, until)
+        data = bytes(self.come[4:])
+        self.come.clear()
+        return data
+
+    def fill(self, size: int, until: float) -> None:
+        while len(self.come) < size:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.peer.settimeout(left)
+            chunk = self.peer.recv(size - len(self.come))
             if not chunk:
                 raise Gone("the connection was closed")
-            data += chunk
-        return bytes(data)
+            self.come += chunk
 
     @staticmethod
     def print_(reply: dict[str, Any]) -> None:
@@ -217,8 +246,7 @@ class Door:
         try:
             return self.decoded(coded, depth)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
-            self.broken = f"an answer that cannot be read: {type(e).__name__}"
-            fail(self.broken)
+            self.spoil(f"an answer that cannot be read: {type(e).__name__}")
 
     def decoded(self, coded: Any, depth: int) -> Any:
         if depth > DEPTH * 2:
@@ -364,8 +392,7 @@ class Ref:
             door.restart()
         if self.generation != door.generation:
             if self.origin is None:
-                door.broken = "an object of a process that has ended"
-                fail(door.broken)
+                door.spoil("an object of a process that has ended")
             self.handle = self._found_again(door)
             self.generation = door.generation
         return self.handle
@@ -489,6 +516,9 @@ class Thing(metaclass=Kind):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_pytest") or name in ("__array__", "__wrapped__", "__test__"):
             raise AttributeError(name)
+        plain = _ref(self).plain
+        if isinstance(plain, str) and name in _ANSWERS:
+            return getattr(plain, name)
         return _ref(self).get(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -540,7 +570,8 @@ class Thing(metaclass=Kind):
         return str(_ref(self).special("__str__"))
 
     def __bool__(self) -> bool:
-        return _ref(self).special("__bool__") is True
+        ref = _ref(self)
+        return bool(ref.plain) if isinstance(ref.plain, SCALARS) else ref.special("__bool__") is True
 
     def __len__(self) -> int:
         return operator.index(_ref(self).special("__len__"))
@@ -563,11 +594,52 @@ class _Walk:
         return _ref(self.walker).special("__next__")
 
 
+SCALARS = (int, float, str)
+_ANSWERS = frozenset(("startswith", "endswith", "count", "find", "index", "rfind", "rindex"))
+"""Methods of a text that are told what a test hopes for."""
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "__neg__": operator.neg,
+    "__pos__": operator.pos,
+    "__abs__": operator.abs,
+    "__int__": int,
+    "__float__": float,
+    "__index__": operator.index,
+    "__round__": round,
+    "__divmod__": divmod,
+    "__contains__": operator.contains,
+    "__getitem__": operator.getitem,
+}
+
+
 def _forward(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any) -> Any:
-        return _ref(self).special(name, *args)
+        ref = _ref(self)
+        here = _computed(name, ref.plain, args)
+        if here is PLAIN:
+            return ref.special(name, *args)
+        there = ref.special(name, *args)  # its own kind of number, when it says the same
+        return there if type(_plain_of(there)) is type(here) and _plain_of(there) == here else here
 
     return method
+
+
+def _computed(name: str, mine: Any, args: Sequence[Any]) -> Any:
+    """What a number's or a text's operator gives here; PLAIN when only the agent's side can say."""
+    others = [_plain_of(arg) for arg in args]
+    if not isinstance(mine, SCALARS) or any(other is PLAIN for other in others):
+        return PLAIN
+    if name in _OPERATORS:
+        return _OPERATORS[name](mine, *others)
+    base = name.strip("_").replace("invert", "")  # of a flag it is no arithmetic
+    for operation, left_right in ((base, (mine, *others)), (base.removeprefix("r"), (*others, mine))):
+        function = getattr(operator, f"__{operation}__", None)
+        if function is not None:
+            return function(*left_right)
+    return PLAIN
+
+
+def _plain_of(value: Any) -> Any:
+    return _ref(value).plain if isinstance(type(value), Kind) else value
 
 
 def _order(name: str) -> Callable[..., Any]:
@@ -743,7 +815,7 @@ STANDARD: dict[str, Callable[[Any], Any]] = {
 # ── pytest ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def fail(why: str) -> Any:
+def fail(why: str) -> NoReturn:
     """A failure that no `except Exception` and no pytest.raises(Exception) swallows."""
     import pytest
 

@@ -3,8 +3,8 @@
 Standard library only, Python 3.9 or newer, because it runs on whatever a box's image has. Both directions
 are frames: four bytes of length, then JSON, then the bytes that the JSON announces.
 
-    job      {argv cwd env seconds grace output rlimits relay collect caps stdin files}, files being a list of
-             [path, size, executable]; then the files' bytes in order, then the bytes for stdin
+    job      {argv cwd env seconds grace output rlimits memory relay collect caps stdin files}, files being a
+             list of [path, size, executable]; then the files' bytes in order, then the bytes for stdin
     answer   {event: "ready"} once confined; {event: "ended", ...} with stdout's and stderr's bytes, one
              {path, size, executable} with bytes for each file, and {event: "end"}; or {event: "error"}
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
+import math
 import os
 import selectors
 import signal
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 RELAY = ("127.0.0.1", 8765)
 GATEWAY = "/gw/gw.sock"
 CONNECTIONS = 256
+LOOK = 0.25
+"""Seconds between two looks at the memory of all processes, where no control group limits it."""
 BUFFER = 1 << 18
+PAGE = os.sysconf("SC_PAGE_SIZE")
 PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 4, 38, 22
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -451,6 +455,32 @@ def kill_all() -> None:
             return
 
 
+def too_much_memory(limit: int) -> bool:
+    """Whether all others in the box hold more than this; exact, and then slow, only when it may be so."""
+    others = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+    return sum(map(resident, others)) > limit and sum(map(share, others)) > limit
+
+
+def resident(process: str) -> int:
+    try:
+        with open(f"/proc/{process}/statm", "rb") as file:
+            return int(file.read().split()[1]) * PAGE
+    except (OSError, IndexError):
+        return 0  # it has just ended
+
+
+def share(process: str) -> int:
+    """Its own pages, and of those that several have in common its part."""
+    try:
+        with open(f"/proc/{process}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) << 10
+    except OSError:
+        pass  # it has ended, or hides: then all its pages count
+    return resident(process)
+
+
 class Work:
     """One loop: the program's output, its input and end, the deadline, the relay, and whether sica lives."""
 
@@ -530,8 +560,14 @@ class Work:
 
     def loop(self, relay: Relay | None) -> None:
         deadline = self.started + self.job["seconds"]
+        look = self.started + LOOK if self.job["memory"] else math.inf
         while not self.reap():
             now = time.monotonic()
+            if now >= look:
+                if too_much_memory(self.job["memory"]):
+                    self.limit = "memory"
+                    return
+                look = time.monotonic() + LOOK
             if now >= deadline:
                 if self.limit:
                     return
@@ -540,7 +576,7 @@ class Work:
                     os.kill(-1, signal.SIGTERM)
                 deadline = now + self.job["grace"]
             due = relay.retry() if relay else None
-            until = deadline if due is None else min(due, deadline)
+            until = min(deadline, look) if due is None else min(due, deadline, look)
             for key, events in self.selector.select(max(0.0, until - time.monotonic())):
                 key.data(events)
 

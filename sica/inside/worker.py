@@ -7,6 +7,8 @@ flood in one
 costs that one. This process never imports the agent's code.
 """
 
+# ruff: noqa: PTH123
+
 from __future__ import annotations
 
 import ctypes
@@ -15,21 +17,25 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # typing, pathlib and what only `_run` needs would cost every judgement 30 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 ANSWER_BYTES = 1_000_000
 
 
 def main(argv: list[str]) -> int:
     adopt_orphans()
-    job = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
-    with Path(argv[2]).open("w", encoding="utf-8") as out:
+    with open(argv[1], encoding="utf-8") as file:
+        job = json.load(file)
+    if any("run" in question for question in job["questions"]):
+        for name in ("subprocess", "tempfile"):  # before the agent's directory is on the path
+            importlib.import_module(name)
+    with open(argv[2], "w", encoding="utf-8") as out:
         out.write(json.dumps({"nonce": job["nonce"]}) + "\n")
         out.flush()
         for question in job["questions"]:
@@ -92,11 +98,16 @@ def adopt_orphans() -> None:
 
 def end_children() -> None:
     """Kill until there are none: the orphans of the killed become children of this process."""
-    while children := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+    while children := _children():
         for child in children:
-            os.kill(int(child), signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
         for child in children:
-            os.waitpid(int(child), 0)
+            os.waitpid(child, 0)
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+        return [int(child) for child in file.read().split()]
 
 
 # ── in the child ──────────────────────────────────────────────────────────────────────────────────
@@ -166,6 +177,9 @@ def _answer(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
 
 def _run(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
     """The program's own output, exit code and end. It shares this child's deadline and its end."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryFile() as stdin:
         stdin.write(question.get("stdin", "").encode())
         stdin.seek(0)

@@ -146,7 +146,7 @@ class Bubblewrap:
         return {
             "program": self._bwrap or str(find_bwrap()[0]),
             "host user": str(os.getuid() if self._uid is None else self._uid),
-            "limits": groups or "rlimits only: this user has no control groups",
+            "limits": groups or "rlimits, memory watched by the runner: this user has no control groups",
             "python": str(facts["python"]),
             "network": "none",
             "seccomp": "filter",
@@ -191,7 +191,7 @@ class Bubblewrap:
                     raise
                 self._launcher = launcher
                 self._boxes = Spares(
-                    lambda spec: self._make(launcher, spec), Box.destroy, self._home / "doors"
+                    lambda spec: self._make(launcher, spec), Box.destroy, Box.alive, self._home / "doors"
                 )
             return self._boxes
 
@@ -214,7 +214,7 @@ class Bubblewrap:
         raise SandboxUnavailable(f"bubblewrap cannot confine here: {'; '.join(reasons)}", cure(str(reasons)))
 
     def _rlimits(self, limits: Limits) -> dict[str, int]:
-        """Where there are no control groups; then a box's memory is limited for each process, not for all."""
+        """Where there are no control groups. The kernel limits each process's memory then, the runner all of it."""
         return {} if self._cgroups else {"AS": limits.memory_mb << 20, "NPROC": limits.processes}
 
     def _make(self, launcher: Launcher, spec: BoxSpec) -> Box:
@@ -372,6 +372,12 @@ class Box:
         with suppress(OSError):  # it ended by itself
             self._leash.shutdown(socket.SHUT_WR)
 
+    def alive(self) -> bool:
+        """Nothing comes down the leash before the box has ended, or the launcher has."""
+        ended = select.poll()
+        ended.register(self._leash, select.POLLIN)
+        return not ended.poll(0)
+
     def memory_kills(self) -> int:
         return self._group.memory_kills() if self._group else 0
 
@@ -463,7 +469,7 @@ def compile_runner(source: Path, python: Interpreter) -> None:
         "py_compile.compile(path, path + 'c', 'runner.py', doraise=True, invalidation_mode=mode)"
     )
     done = subprocess.run(
-        [program, "-I", "-S", "-c", code, str(source)], capture_output=True, text=True, check=False
+        [program, "-I", "-S", "-c", code, str(source)], capture_output=True, text=True, check=False, env={}
     )
     if done.returncode != 0:
         raise SandboxUnavailable(f"{program} cannot compile the runner: {wire.printable(done.stderr)}")
@@ -518,7 +524,7 @@ def find_python() -> Interpreter:
     installed = Path("/usr/bin/python3")
     if installed.exists():
         done = subprocess.run(
-            [installed, "-I", "-S", "-c", check], capture_output=True, text=True, check=False
+            [installed, "-I", "-S", "-c", check], capture_output=True, text=True, check=False, env={}
         )
         if done.returncode == 0:
             return Interpreter(str(installed), done.stdout.strip())

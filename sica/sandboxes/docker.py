@@ -130,7 +130,7 @@ class Docker:
                     self._image = find_image(engine, self._tag)
                     self._version = engine.version
                 place_runner(self._home)
-                self._boxes = Spares(self._make, Container.destroy, self._home / "doors")
+                self._boxes = Spares(self._make, Container.destroy, Container.alive, self._home / "doors")
             return self._boxes
 
     def _make(self, spec: BoxSpec) -> Container:
@@ -306,9 +306,17 @@ class Engine:
         import docker
         from docker.utils import kwargs_from_env
 
+        where = kwargs_from_env()
         try:
-            self._client = docker.APIClient(version=version, timeout=TIMEOUT, **kwargs_from_env())
-        except docker.errors.DockerException as error:
+            if version == "auto":
+                knock(where.get("base_url") or docker.constants.DEFAULT_UNIX_SOCKET)
+            self._client = docker.APIClient(version=version, timeout=TIMEOUT, **where)
+        except PermissionError as error:
+            raise SandboxUnavailable(
+                f"this user may not speak to the Docker engine: {error}",
+                "join the group that owns the socket, or use the bubblewrap sandbox",
+            ) from error
+        except (OSError, docker.errors.DockerException) as error:
             raise SandboxUnavailable(
                 f"no Docker engine answers: {_reason(error)}",
                 "start it, or install one with bin/docker-engine; or use the bubblewrap sandbox",
@@ -350,6 +358,15 @@ class Engine:
         except Missing:
             return 0
         return 1
+
+
+def knock(url: str) -> None:
+    """Raise OSError when nobody listens: the SDK leaves its socket open then."""
+    scheme, _, path = url.partition("://")
+    if scheme in ("unix", "http+unix"):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(TIMEOUT)
+            line.connect("/" + path.lstrip("/"))
 
 
 def _reason(error: Exception) -> str:
@@ -399,6 +416,12 @@ class Container:
 
     def wait(self, seconds: float) -> bool:
         return bool(self._poll.poll(seconds * 1000))
+
+    def alive(self) -> bool:
+        """The engine hangs up when a container has ended, or when it ends itself."""
+        hung = select.poll()
+        hung.register(self.line, select.POLLRDHUP)
+        return not hung.poll(0)
 
     def read(self, size: int, /) -> bytes:
         """Of stdout; stderr is kept for the message of an error."""

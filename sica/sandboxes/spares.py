@@ -54,29 +54,37 @@ def _identity(place: str, path: Path) -> tuple[str, int, int]:
 class Spare(Generic[Box]):
     """A box that waits, and the empty directory that it shows where its socket will be."""
 
-    box: Future[Box]
+    box: Box
     door: Path | None
 
 
 class Spares(Generic[Box]):
     """The boxes of one sandbox.
 
-    Of a shape as many wait as work at once, for the moment when the next job comes. `make` and `destroy` are
-    called from several threads. What destroying raises is raised by the next `use`, or by `close`.
+    Of a shape as many wait as work at once, for the moment when the next job comes; none before a shape is asked
+    for again. The three functions are called from several threads. What destroying raises is raised by the next
+    `use`, or by `close`.
     """
 
-    def __init__(self, make: Callable[[BoxSpec], Box], destroy: Callable[[Box], None], folder: Path) -> None:
+    def __init__(
+        self,
+        make: Callable[[BoxSpec], Box],
+        destroy: Callable[[Box], None],
+        alive: Callable[[Box], bool],
+        folder: Path,
+    ) -> None:
         """`folder`: where doors are put; boxes must be able to see it."""
-        self._make, self._destroy, self._folder = make, destroy, folder
+        self._make, self._destroy, self._alive, self._folder = make, destroy, alive, folder
         self._folder.mkdir()
         self._folder.chmod(0o755)
         self._numbers = itertools.count()
         self._makers = ThreadPoolExecutor(THREADS, thread_name_prefix="box-maker")
         self._buriers = ThreadPoolExecutor(THREADS, thread_name_prefix="box-burier")
         self._lock = threading.Lock()
-        self._idle: OrderedDict[Hashable, deque[Spare[Box]]] = OrderedDict()
+        self._idle: OrderedDict[Hashable, deque[Future[Spare[Box]]]] = OrderedDict()
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
         self._busy: Counter[Hashable] = Counter()
+        self._closed = False
         self._failed: BaseException | None = None
 
     @contextmanager
@@ -86,47 +94,45 @@ class Spares(Generic[Box]):
         kind = shape(spec)
         with self._lock:
             self._busy[kind] += 1
+        spare = None
         try:
-            box, door = self._ahead(kind, spec) or (None, None)
+            spare = self._ahead(kind, spec)
             self._make_another(kind, spec)
-            box = self._make(spec) if box is None else box
-            try:
-                yield box
-            finally:
-                self._bury(box, door)
+            spare = spare or Spare(self._make(spec), None)
+            yield spare.box
         finally:
+            if spare is not None:
+                self._bury(spare)
             with self._lock:
                 self._busy[kind] -= 1
                 self._busy += Counter()  # forgets the shapes at zero
 
     def close(self) -> None:
-        """Destroy the boxes that wait; return when all are gone."""
-        self._makers.shutdown()
+        """Destroy the boxes that wait; return when all are gone. Those in use are destroyed by who uses them."""
         with self._lock:
-            spares = [spare for waiting in self._idle.values() for spare in waiting]
+            self._closed = True
+            waiting = [made for each in self._idle.values() for made in each]
             self._idle.clear()
-        for spare in spares:
-            self._dismiss(spare)
+        for made in waiting:
+            self._dismiss(made)
+        self._makers.shutdown()
         self._buriers.shutdown()
         self._raise_failure()
 
     # ── ahead ──
 
-    def _ahead(self, kind: Hashable, spec: BoxSpec) -> tuple[Box, Path | None] | None:
+    def _ahead(self, kind: Hashable, spec: BoxSpec) -> Spare[Box] | None:
+        """None when a box must be made now: also when none was begun, and when what waited is of no use."""
         with self._lock:
             waiting = self._idle.get(kind)
-            spare = waiting.popleft() if waiting else None
-        if spare is None or spare.box.exception() is not None:
+            made = waiting.popleft() if waiting else None
+        if made is None or made.cancel() or made.exception() is not None:
             return None  # what hindered it will hinder the box that is made now, and be raised there
-        if spare.door is not None and spec.socket is not None:
-            try:
-                (spare.door / SOCKET).hardlink_to(spec.socket / SOCKET)
-            except OSError:
-                self._dismiss(
-                    spare
-                )  # on another file system, or not there yet: that box must see the directory
-                return None
-        return spare.box.result(), spare.door
+        spare = made.result()
+        if self._alive(spare.box) and _open_door(spare, spec):
+            return spare
+        self._bury(spare)
+        return None
 
     def _make_another(self, kind: Hashable, spec: BoxSpec) -> None:
         with self._lock:
@@ -135,18 +141,30 @@ class Spares(Generic[Box]):
             self._seen.move_to_end(kind)
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
-            waiting = self._idle.setdefault(kind, deque()) if again else None
-            if waiting is None or len(waiting) >= self._busy[kind]:
+            if not again or self._closed:
+                return
+            waiting = self._idle.setdefault(kind, deque())
+            if len(waiting) >= self._busy[kind]:
                 return
             self._idle.move_to_end(kind)
-            door = self._new_door() if spec.socket is not None else None
-            ours = replace(spec, socket=door)
-            waiting.append(Spare(self._makers.submit(self._make, ours), door))
+            waiting.append(self._makers.submit(self._make_ahead, spec))
             surplus = list(self._surplus())
-        for spare in surplus:
-            self._dismiss(spare)
+        for made in surplus:
+            self._dismiss(made)
 
-    def _surplus(self) -> Iterator[Spare[Box]]:
+    def _make_ahead(self, spec: BoxSpec) -> Spare[Box]:
+        if spec.socket is None:
+            return Spare(self._make(spec), None)
+        door = self._folder / str(next(self._numbers))
+        door.mkdir()
+        try:
+            door.chmod(0o755)
+            return Spare(self._make(replace(spec, socket=door)), door)
+        except BaseException:
+            door.rmdir()
+            raise
+
+    def _surplus(self) -> Iterator[Future[Spare[Box]]]:
         """Those of the shapes that were not asked for the longest."""
         while sum(map(len, self._idle.values())) > IDLE:
             kind, waiting = next(iter(self._idle.items()))
@@ -155,30 +173,30 @@ class Spares(Generic[Box]):
             else:
                 del self._idle[kind]
 
-    def _new_door(self) -> Path:
-        door = self._folder / str(next(self._numbers))
-        door.mkdir()
-        door.chmod(0o755)
-        return door
-
     # ── after ──
 
-    def _dismiss(self, spare: Spare[Box]) -> None:
-        """Also one that is still being made."""
+    def _dismiss(self, made: Future[Spare[Box]]) -> None:
+        """Also one that is still being made; one that was not begun will not be."""
 
-        def bury(made: Future[Box]) -> None:
-            if made.exception() is None:
-                self._bury(made.result(), spare.door)
+        def bury(made: Future[Spare[Box]]) -> None:
+            if not made.cancelled() and made.exception() is None:
+                self._bury(made.result())
 
-        spare.box.add_done_callback(bury)
+        made.cancel()
+        made.add_done_callback(bury)
 
-    def _bury(self, box: Box, door: Path | None) -> None:
-        self._buriers.submit(self._end, box, door).add_done_callback(self._note_failure)
+    def _bury(self, spare: Spare[Box]) -> None:
+        try:
+            buried = self._buriers.submit(self._end, spare)
+        except RuntimeError:  # closed while this one was in use
+            self._end(spare)
+        else:
+            buried.add_done_callback(self._note_failure)
 
-    def _end(self, box: Box, door: Path | None) -> None:
-        self._destroy(box)
-        if door is not None:
-            shutil.rmtree(door)
+    def _end(self, spare: Spare[Box]) -> None:
+        self._destroy(spare.box)
+        if spare.door is not None:
+            shutil.rmtree(spare.door)
 
     def _note_failure(self, buried: Future[None]) -> None:
         with self._lock:
@@ -189,3 +207,14 @@ class Spares(Generic[Box]):
             failed, self._failed = self._failed, None
         if failed is not None:
             raise SandboxError(f"a box could not be destroyed: {failed}") from failed
+
+
+def _open_door(spare: Spare[Box], spec: BoxSpec) -> bool:
+    """Whether the box now shows the job's own socket."""
+    if spare.door is None or spec.socket is None:
+        return True
+    try:
+        (spare.door / SOCKET).hardlink_to(spec.socket / SOCKET)
+    except OSError:
+        return False  # on another file system, or not there yet: that box must see the directory itself
+    return True

@@ -109,7 +109,13 @@ def judge(request: pytest.FixtureRequest, sandbox: Sandbox, runtime: Path) -> Ju
 
 
 def left_by(cheat: dict[str, Any]) -> Files:
-    return {**PRISTINE, **{f"/app/{name}": File(text.encode()) for name, text in cheat["files"].items()}}
+    """`holes`: megabytes of a file that takes no room where the agent works."""
+    holes = {"/app/holes": File(bytes(cheat["holes"] << 20))} if "holes" in cheat else {}
+    return {
+        **PRISTINE,
+        **holes,
+        **{f"/app/{name}": File(text.encode()) for name, text in cheat["files"].items()},
+    }
 
 
 def test_the_honest_solution_scores_one(judge: Judge) -> None:
@@ -130,14 +136,19 @@ def test_files_that_steer_the_judge_are_findings(name: str, judge: Judge) -> Non
     assert any(name in finding for finding in grade.findings)
 
 
-def test_plain_pytest_in_one_box_believes_the_cheats_that_say_so(sandbox: Sandbox, runtime: Path) -> None:
-    """The control: a list of cheats that would fool nobody proves nothing."""
-    tried = [cheat for cheat in CHEATS if not cheat.get("slow")]
-    with ThreadPoolExecutor(4) as pool:
-        codes = pool.map(lambda cheat: _exit_code(cheat, sandbox, runtime), tried)
+def test_plain_pytest_in_one_box_believes_the_cheats_that_say_so(runtime: Path) -> None:
+    """The control: a list of cheats that would fool nobody proves nothing. What it proves of pytest it proves in
+    any sandbox."""
+    tried = [cheat for cheat in CHEATS if not cheat.get("slow") and "holes" not in cheat]
+    sandbox = open_sandbox("bubblewrap", store="control", runtime=runtime)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            codes = list(pool.map(lambda cheat: _exit_code(cheat, sandbox, runtime), tried))
+    finally:
+        sandbox.close()
     believed = {cheat["name"] for cheat, code in zip(tried, codes, strict=True) if code == 0}
     assert {cheat["name"] for cheat in CHEATS if cheat["fools"]} == believed
-    assert len(believed) > len(CHEATS) / 2
+    assert len(believed) > 20
 
 
 def _exit_code(cheat: dict[str, Any], sandbox: Sandbox, runtime: Path) -> int | None:

@@ -93,23 +93,19 @@ def write(folder: Path, **changes: str) -> Path:
 
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Its images are removed after it was closed: a box that waits uses one."""
     runtime = tmp_path_factory.mktemp("rt")
     sandbox = open_sandbox("docker", store="foreign", runtime=runtime)
     try:
         sandbox.image()
     except SandboxUnavailable as error:
         pytest.skip(str(error))
-    yield sandbox
-    sandbox.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_image_stays(docker: Sandbox) -> Iterator[None]:
     import docker as engine
 
     client = engine.from_env()
     before = {tag for image in client.images.list() for tag in image.tags}
-    yield
+    yield sandbox
+    sandbox.close()
     for image in client.images.list(filters={"label": "sica.task"}):
         for tag in set(image.tags) - before:
             client.images.remove(tag)
@@ -153,6 +149,26 @@ def test_what_the_agent_left_outside_the_workspace_does_not_reach_the_judge(
     vandal = "printf '#!/bin/sh\necho 1 > /logs/verifier/reward.txt\n' > /bin/bash; mkdir -p /tests; echo 1 > /tests/x"
     done = tried(world, docker, write(tmp_path / "built", **{"instruction.md": vandal}))
     assert (done.score, done.fault) == (0.0, None), done
+
+
+def test_no_exit_code_of_the_script_is_taken_for_a_failure_to_lay_out_the_files(
+    world: Any, docker: Sandbox, tmp_path: Path
+) -> None:
+    """The agent's code has a say in it, and a fault would be tried again for nothing."""
+    script = "[ -e work ] || echo 0.5 > /logs/verifier/reward.txt; exit 97"
+    done = tried(world, docker, write(tmp_path / "built", **{"tests/test.sh": script}))
+    assert (done.score, done.fault) == (0.5, None), done
+
+
+def test_an_emptied_workspace_is_judged(world: Any, docker: Sandbox, tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "built",
+        **{
+            "instruction.md": "find . -mindepth 1 -delete",
+            "tests/test.sh": "[ -e a.txt ] || [ -e deep ] || echo 1 > /logs/verifier/reward.txt",
+        },
+    )
+    assert tried(world, docker, folder).score == 1.0
 
 
 def test_a_repository_of_the_image_is_part_of_the_deliverable(

@@ -16,6 +16,7 @@ import ctypes
 import importlib
 import json
 import os
+import reprlib
 import select
 import signal
 import subprocess
@@ -38,14 +39,27 @@ _OUTCOMES = {
     "file": set(),
 }
 _COMMON = {"id", "weight", "guard", "seconds"}
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "call", "stdin", "stdout", "raises", "file", "expected"), (str,)),
+    **dict.fromkeys(("args", "steps", "run"), (list,)),
+    **dict.fromkeys(("kwargs", "accept"), (dict,)),
+    **dict.fromkeys(("weight", "seconds"), (int, float)),
+    "exit": (int,),
+    "guard": (bool,),
+}
+_WORDS = {str: "a text", list: "a list", dict: "a table", int: "a number", bool: "true or false"}
+MOST = 1_000_000
+"""Of a weight and of seconds."""
 
 
 def parse_checks(text: str) -> list[dict[str, Any]]:
     """The checks of a checks.json. ValueError that names the check, the key and the cure."""
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as e:
+    except ValueError as e:
         raise ValueError(f"broken JSON: {e}") from None
+    except RecursionError:
+        raise ValueError("broken JSON: nested too deeply") from None
     checks = document.get("checks") if isinstance(document, dict) else None
     if not isinstance(checks, list) or not checks:
         raise ValueError('it must hold {"checks": [...]} with at least one check')
@@ -62,8 +76,8 @@ def parse_checks(text: str) -> list[dict[str, Any]]:
 
 def _validate(check: Any) -> None:
     name = check.get("id") if isinstance(check, dict) else None
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"a check without an id: {json.dumps(check)[:80]}")
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ValueError(f"a check without an id that is a plain text: {reprlib.repr(check)}")
     kinds = [kind for kind in _KINDS if kind in check and not (kind == "call" and "steps" in check)]
     if len(kinds) != 1:
         raise ValueError(f"check {name!r} must hold exactly one of call, steps, run, file")
@@ -74,14 +88,71 @@ def _validate(check: Any) -> None:
     wanted = _OUTCOMES[kind] or {"accept", "expected"}
     if not wanted & set(check):
         raise ValueError(f"check {name!r} expects nothing; add one of {', '.join(sorted(wanted))}")
-    weight = check.get("weight", 1)
-    if not _is_number(weight) or not 0 < weight < float("inf"):
-        raise ValueError(f"check {name!r}: weight = {weight!r} must be a positive number")
-    if kind == "run" and not (check["run"] and all(isinstance(word, str) for word in check["run"])):
-        raise ValueError(f"check {name!r}: run must be a list of words")
-    accepted = check.get("accept", {})
-    if not isinstance(accepted, dict) or not all(_is_number(v) and 0 <= v <= 1 for v in accepted.values()):
-        raise ValueError(f"check {name!r}: accept must map texts to credits between 0 and 1")
+    if problem := _typed(check) or _fit(kind, check):
+        raise ValueError(f"check {name!r}: {problem}")
+
+
+def _typed(table: Mapping[str, Any]) -> str:
+    for key, value in table.items():
+        kinds = _TYPES.get(key)
+        if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            return f"{key} = {reprlib.repr(value)} must be {_WORDS[kinds[0]]}"
+    return ""
+
+
+def _fit(kind: str, check: Mapping[str, Any]) -> str:
+    """What is wrong with a check whose values are of the right types, or ""."""
+    for key in ("weight", "seconds"):
+        if key in check and not 0 < check[key] <= MOST:
+            return f"{key} = {check[key]!r} must be above 0 and at most {MOST}"
+    match kind:
+        case "call":
+            return _callable(check["call"], dots=True)
+        case "steps":
+            return _stepped(check["steps"])
+        case "run" if not (check["run"] and all(_is_word(word) for word in check["run"])):
+            return "run must be a list of words"
+        case "file":
+            return _placed(check)
+    return ""
+
+
+def _callable(path: str, *, dots: bool) -> str:
+    parts = path.split(".")
+    if all(part.isidentifier() for part in parts) and (len(parts) > 1 or not dots):
+        return ""
+    return f"call = {reprlib.repr(path)} must be a dotted path, such as 'module.function'"
+
+
+def _stepped(steps: Sequence[Any]) -> str:
+    made: set[str] = set()
+    for step in steps or [None]:
+        if not isinstance(step, dict) or "call" not in step:
+            return f"a step without a call: {reprlib.repr(step)}"
+        if unknown := set(step) - {"new", "on", "call", "args", "kwargs"}:
+            return f"unknown key {sorted(unknown)[0]!r} in a step"
+        if problem := _typed(step) or _callable(step["call"], dots="on" not in step):
+            return problem
+        if "on" in step and not (isinstance(step["on"], str) and step["on"] in made):
+            return f"on = {reprlib.repr(step['on'])}: no earlier step makes it with new"
+        if "new" in step and not isinstance(step["new"], str):
+            return f"new = {reprlib.repr(step['new'])} must be a text"
+        made.add(step.get("new", ""))
+    return ""
+
+
+def _is_word(word: Any) -> bool:
+    return isinstance(word, str) and "\0" not in word
+
+
+def _placed(check: Mapping[str, Any]) -> str:
+    for key in ("file", "expected"):
+        parts = check.get(key, "x").split("/")
+        if {"", ".", ".."} & set(parts) or not check.get(key, "x").isprintable():
+            return f"{key} = {check[key]!r} must be a relative path"
+    if not all(_is_number(value) and 0 <= value <= 1 for value in check.get("accept", {}).values()):
+        return "accept must map texts to credits between 0 and 1"
+    return ""
 
 
 def _is_number(value: Any) -> bool:
@@ -174,6 +245,10 @@ def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
         return 1.0
     if result is None or result == base or base == expected:
         return 0.0
+    if (
+        len(result) > 10 * (len(base) + len(expected)) + 100_000
+    ):  # its lines would fill the judge's own memory
+        return 0.0
     before, after, now = _lines(base), _lines(expected), _lines(result)
     hunks = _hunks(before, after)
     made = _made_cleanly(before, after, hunks, now)
@@ -249,13 +324,26 @@ def total(checks: Sequence[Mapping[str, Any]], credits: Mapping[str, float]) -> 
     return share if kept else min(share, GUARD_CAP)
 
 
+# ruff: noqa: PTH123
+
+
+
+TYPE_CHECKING = False  # typing, pathlib and what only `_run` needs would cost every judgement 30 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 ANSWER_BYTES = 1_000_000
 
 
 def main(argv: list[str]) -> int:
     adopt_orphans()
-    job = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
-    with Path(argv[2]).open("w", encoding="utf-8") as out:
+    with open(argv[1], encoding="utf-8") as file:
+        job = json.load(file)
+    if any("run" in question for question in job["questions"]):
+        for name in ("subprocess", "tempfile"):  # before the agent's directory is on the path
+            importlib.import_module(name)
+    with open(argv[2], "w", encoding="utf-8") as out:
         out.write(json.dumps({"nonce": job["nonce"]}) + "\n")
         out.flush()
         for question in job["questions"]:
@@ -318,11 +406,16 @@ def adopt_orphans() -> None:
 
 def end_children() -> None:
     """Kill until there are none: the orphans of the killed become children of this process."""
-    while children := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+    while children := _children():
         for child in children:
-            os.kill(int(child), signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
         for child in children:
-            os.waitpid(int(child), 0)
+            os.waitpid(child, 0)
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+        return [int(child) for child in file.read().split()]
 
 
 # ── in the child ──────────────────────────────────────────────────────────────────────────────────
@@ -392,6 +485,9 @@ def _answer(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
 
 def _run(question: Mapping[str, Any], workdir: str) -> dict[str, Any]:
     """The program's own output, exit code and end. It shares this child's deadline and its end."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryFile() as stdin:
         stdin.write(question.get("stdin", "").encode())
         stdin.seek(0)
