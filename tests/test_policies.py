@@ -521,6 +521,9 @@ def test_hgm_improves_the_agent_whose_descendants_do_well() -> None:
     found = frequencies("hgm", known)
     assert found.get("b", 0) + found["d"] > 0.9
     assert found.get("c", 0) < 0.02
+    alone = frequencies("hgm:clade=false", known)
+    assert alone["d"] > 0.9
+    assert alone.get("b", 0) < alone.get("c", 0) + 0.02 < 0.1
 
 
 def test_hgm_measures_the_promising_more() -> None:
@@ -707,7 +710,7 @@ def test_options_are_read_by_their_type() -> None:
         ("gready", "no policy called 'gready'; there are: dgm, greedy, hgm"),
         (
             "hgm:alpa=1",
-            "no option of hgm called 'alpa'; there are: alpha, beta, cooling, evaluations, quantile",
+            "no option of hgm called 'alpa'; there are: alpha, beta, clade, cooling, evaluations, quantile",
         ),
         ("sica:alpha=1", "no option of sica called 'alpha'; there are: none"),
         ("hgm:alpha", "the option of hgm 'alpha' has no value"),

@@ -10,6 +10,7 @@ so agents are made as fast as evidence grows, and evidence goes where it may sti
 `cooling` (evaluations / those left)^beta: draws come closer to the means as the budget ends. Improvements in flight and
 agents before the gate count in |T|, so that many workers do not overshoot. When this run has made its `evaluations`,
 the agent with the highest `quantile` of its own posterior is measured in full beside the champion, and that is all.
+With `clade=false` an agent is worth what it achieves itself: the control for the idea.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def policy(
     cooling: bool = False,
     beta: float = 1.0,
     quantile: float = 0.01,
+    clade: bool = True,
 ) -> Sequence[Step]:
     if cooling and not evaluations:
         raise UsageError("hgm cools towards the end of a budget", "hgm:evaluations=800:cooling=true")
@@ -47,7 +49,8 @@ def policy(
     tau = min(COLD, (evaluations / left) ** beta) if cooling else 1.0
     own = outcomes(archive)
     measure = _measure(archive, own, tau, rng)
-    expand = _expand(archive, own, tau, rng, desperate=not measure)
+    worth = clades(archive, own) if clade else {c: own[a.tree] for c, a in archive.agents.items()}
+    expand = _expand(archive, own, worth, tau, rng, desperate=not measure)
     return [*expand, *measure] if due(archive, own, alpha) else [*measure, *expand]
 
 
@@ -118,7 +121,13 @@ def due(archive: Archive, own: Mapping[str, Counts], alpha: float) -> bool:
 
 
 def _expand(
-    archive: Archive, own: Mapping[str, Counts], tau: float, rng: Random, *, desperate: bool
+    archive: Archive,
+    own: Mapping[str, Counts],
+    worth: Mapping[str, Counts],
+    tau: float,
+    rng: Random,
+    *,
+    desperate: bool,
 ) -> Sequence[Step]:
     """Agents that have solved nothing are left out, unless nothing else can be done or is under way."""
     tried = [a for a in archive.ready() if own[a.tree].n]
@@ -127,8 +136,7 @@ def _expand(
         able = able or tried
     if not able:
         return []
-    clade = clades(archive, own)
-    best = _highest(able, {a.commit: clade[a.commit] for a in able}, tau, rng)
+    best = _highest(able, worth, tau, rng)
     return [archive.improve(best.commit)]
 
 
