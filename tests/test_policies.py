@@ -8,10 +8,12 @@ island without their parent.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from inspect import signature
 from math import exp, isclose
 from pathlib import Path
 from random import Random
@@ -694,6 +696,22 @@ def test_the_best_of_an_island_is_likelier_than_its_rest() -> None:
     found = chances("islands:count=1", archive(rows, parents={"b": "a", "c": "b", "d": "b", "e": "b"}))
     assert found["c"] > 0.8
     assert found["d"] >= 0.05
+
+
+# ── the document ──────────────────────────────────────────────────────────────────────────────────
+
+PAGE = Path(__file__).parents[1] / "docs" / "policies.md"
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_the_document_names_every_policy_and_each_of_its_options_with_its_default(name: str) -> None:
+    policy = importlib.import_module(f"sica.policies.{name}").policy
+    section = PAGE.read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    for option in signature(policy).parameters.values():
+        if option.kind is option.KEYWORD_ONLY:
+            assert re.search(
+                rf"`{option.name}` \({str(option.default).lower().removesuffix('.0')}\b", section
+            ), option
 
 
 # ── options ───────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,8 @@ from statistics import fmean
 
 import pytest
 from commands import sica
+from conftest import World as RealWorld
+from conftest import skilled
 
 from sica.contract import INSTRUCTION
 from sica.errors import UsageError
@@ -175,6 +177,17 @@ def test_nothing_is_measured_twice_by_many_workers(name: str) -> None:
         (t.tree, t.digest, t.attempt) for of in archive.trials.values() for t in of if t.score is not None
     ]
     assert len(scored) == len(set(scored)) >= 100
+
+
+def test_hgm_in_real_boxes_ends_with_its_choice_proved_and_promoted(world: RealWorld) -> None:
+    seed = world.seed(skilled())
+    last = world.evolve(children=2, confirm=0, policy=open_policy("hgm:evaluations=6"))[-1]
+    assert isinstance(last, Stopped)
+    assert last.reason == "done"
+    champion = last.archive.agents[last.archive.champion]
+    assert champion.commit != seed.commit
+    assert last.archive.measured(champion.commit)
+    assert last.archive.measured(seed.commit)
 
 
 # ── the world ─────────────────────────────────────────────────────────────────────────────────────
