@@ -40,7 +40,7 @@ from sica.model import (
     Task,
     Trial,
 )
-from sica.ports import Benchmark, Ledger, Policy
+from sica.ports import Benchmark, Policy, Recorder
 
 FAULTS_IN_A_ROW = 6
 """So many faults in a row are no accident: stop and say so, instead of spending the night on a broken machine."""
@@ -69,7 +69,7 @@ class Plan:
     """Unix time after which nothing new is started."""
 
 
-def evolve(plan: Plan, place: Workplace, ledger: Ledger, archive: Archive) -> Iterator[Event]:
+def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Iterator[Event]:
     """Run until the plan is done, a cap or the time is reached, or `place.cancel` is set; Stopped comes last.
 
     Every outcome is durable before its event is seen. Raises SandboxError when outcome after outcome fails
@@ -122,7 +122,7 @@ def wanted(plan: Plan, archive: Archive) -> Iterator[Step]:
     yield from champion.confirmations(archive, plan.confirm)
     made = sum(i.run == archive.run and not i.fault for i in archive.improvements)
     going = sum(isinstance(step, Improve) for step in archive.in_flight)
-    for step in plan.policy(archive, Random(f"{plan.seed}:{archive.settled}")):
+    for step in plan.policy(archive, Random(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
         if not isinstance(step, Improve) or made + going < plan.children:
             yield step
 

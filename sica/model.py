@@ -7,10 +7,12 @@ requests) is validated by pydantic where it enters, then becomes one of these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 CONTRACT = 1
 """Version of the agent contract (docs/agents.md); part of the score key."""
@@ -454,35 +456,57 @@ class Archive:
     weights: Weights = Weights()
     settled: int = 0
     """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
+    _known: dict[Any, tuple[object, object, Any]] = field(default_factory=dict, repr=False, compare=False)
+    """What `once` found, shared by the archives that follow from this one."""
+
+    def once(self, what: object, tree: str, found: Callable[[], T]) -> T:
+        """What follows from a tree's trials and the tasks, worked out once as long as neither changes.
+
+        `what` must name everything else that the answer depends on. A loop asks the same of a hundred agents after
+        every outcome, and an outcome changes one of them.
+        """
+        trials = self.trials.get(tree, ())
+        known = self._known.get((what, tree))
+        if known is None or known[0] is not trials or known[1] is not self.tasks:
+            known = self._known[what, tree] = (trials, self.tasks, found())
+        answer: T = known[2]
+        return answer
 
     def scored(self, agent: str) -> tuple[Trial, ...]:
         """The agent's trials that have a score, shared by every commit with the same tree."""
-        return tuple(t for t in self.trials.get(self.agents[agent].tree, ()) if t.score is not None)
+        tree = self.agents[agent].tree
+        return self.once(
+            "scored", tree, lambda: tuple(t for t in self.trials.get(tree, ()) if t.score is not None)
+        )
 
     def ready(self) -> tuple[Agent, ...]:
         return tuple(a for a in self.agents.values() if a.standing == "ready")
 
     def missing(self, agent: str, attempts: range | None = None) -> tuple[Evaluate, ...]:
         """Trials wanted of the agent: neither scored, given up nor in flight; in the tasks' order."""
-        tree = self.agents[agent].tree
-        settled = self._settled(tree)
+        tree, wanted = self.agents[agent].tree, attempts or range(self.attempts)
+        open_ = self.once(("open", agent, wanted, self.run), tree, lambda: self._open(agent, wanted))
         busy = {
             (s.task, s.attempt)
             for s in self.in_flight
             if isinstance(s, Evaluate) and self.agents[s.agent].tree == tree
         }
+        return tuple(s for s in open_ if (s.task, s.attempt) not in busy) if busy else open_
+
+    def _open(self, agent: str, wanted: range) -> tuple[Evaluate, ...]:
+        settled = self._settled(self.agents[agent].tree)
         return tuple(
             Evaluate(agent, task.digest, attempt)
-            for attempt in attempts or range(self.attempts)
+            for attempt in wanted
             for task in self.tasks
-            if (task.digest, attempt) not in settled | busy
+            if (task.digest, attempt) not in settled
         )
 
     def measured(self, agent: str, attempts: range | None = None) -> bool:
         """Whether every wanted trial of the agent has been settled, with at least one score among them."""
-        settled = self._settled(self.agents[agent].tree)
-        wanted = attempts or range(self.attempts)
-        return bool(self.scored(agent)) and all((t.digest, n) in settled for t in self.tasks for n in wanted)
+        tree, wanted = self.agents[agent].tree, attempts or range(self.attempts)
+        left = self.once(("open", agent, wanted, self.run), tree, lambda: self._open(agent, wanted))
+        return not left and bool(self.scored(agent))
 
     def faults(self, step: Evaluate) -> int:
         """How often this very trial failed outside the agent in this run."""

@@ -60,11 +60,15 @@ class Repo(Protocol):
         """Write refs/notes/sica/score (one line) and refs/notes/sica/eval (JSON lines) in one batch each."""
 
 
-class Ledger(Protocol):
-    """The append-only list of outcomes."""
+class Recorder(Protocol):
+    """What the loop needs of a ledger."""
 
     def record(self, outcome: Outcome) -> bool:
         """Durable when it returns. False when this very outcome was known: nothing is counted twice."""
+
+
+class Ledger(Recorder, Protocol):
+    """The append-only list of outcomes."""
 
     def reconcile(self, agents: Iterable[Agent]) -> Sequence[Agent]:
         """Add rows for agents that git has and the ledger has not; returns those added."""

@@ -6,6 +6,8 @@ timeout. The default here is the score alone: with the paper's weights an agent 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import fsum
 from statistics import fmean
 
 from sica.model import Archive, Trial, Weights
@@ -28,14 +30,20 @@ def utility(trial: Trial, weights: Weights) -> float:
 def mean_utility(archive: Archive, agent: str, attempts: range | None = None) -> float:
     """Over the agent's scored trials, tasks by their weight; 0 without any."""
     wanted = attempts or range(archive.attempts)
+    return archive.once(
+        ("mean utility", wanted, archive.weights),
+        archive.agents[agent].tree,
+        lambda: _mean(archive, archive.scored(agent), wanted),
+    )
+
+
+def _mean(archive: Archive, trials: Sequence[Trial], attempts: range) -> float:
     weight = {t.digest: t.weight for t in archive.tasks}
     pairs = [
-        (utility(t, archive.weights), weight.get(t.digest, 1.0))
-        for t in archive.scored(agent)
-        if t.attempt in wanted
+        (utility(t, archive.weights), weight.get(t.digest, 1.0)) for t in trials if t.attempt in attempts
     ]
-    total = sum(w for _, w in pairs)
-    return sum(u * w for u, w in pairs) / total if total else 0.0
+    total = fsum(w for _, w in pairs)  # the exact sum: the order in which trials arrived decides nothing
+    return fsum(u * w for u, w in pairs) / total if total else 0.0
 
 
 def bounds(archive: Archive, agent: str) -> tuple[float, float]:

@@ -61,6 +61,7 @@ READING = [
     ("config list", 0),
     ("doctor", 0),
     ("db check", 0),
+    ("simulate --policy iid --seeds 2 --budget 9 --jobs 1 --world tasks=4", 0),
 ]
 
 

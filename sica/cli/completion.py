@@ -61,10 +61,9 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def policies() -> list[str]:
-    import sica.policies
+    from sica.policies import policy_names
 
-    folder = Path(sica.policies.__file__ or "").parent
-    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    return policy_names()
 
 
 def sandboxes() -> list[str]:

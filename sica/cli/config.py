@@ -97,7 +97,7 @@ def _require_known(call: Invocation, key: str, value: str) -> None:
     if key == "sandbox" and value not in sandboxes.NAMES:
         raise no_such("sandbox", value, list(sandboxes.NAMES))
     if key == "policy":
-        parts.open_policy(value)
+        parts.open_policy(call, value)
     if key in ("bench", "smoke"):
         parts.open_benchmark(call, value)
 

@@ -31,7 +31,10 @@ def command(
     ctx: typer.Context,
     children: int = typer.Option(None, "-n", "--children", help="Improvements to make; 0 only measures."),
     policy: str = typer.Option(
-        None, "--policy", help="Which agent to improve next.", autocompletion=completion.policies
+        None,
+        "--policy",
+        help="Which agent to improve next: NAME or NAME:OPTION=VALUE.",
+        autocompletion=completion.policies,
     ),
     bench: str = typer.Option(
         None, "--bench", help="Benchmark: a name or a folder of tasks.", autocompletion=completion.benchmarks
@@ -93,7 +96,7 @@ def command(
         max_hours=max_hours,
     )
     config = settings.config
-    chosen_policy = parts.open_policy(config.policy)
+    chosen_policy = parts.open_policy(call, config.policy)
     benchmark = parts.open_benchmark(call, config.bench)
     smoke_tasks = parts.open_smoke(call, config)
     every = benchmark.tasks()

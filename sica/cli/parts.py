@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sica import places as where
-from sica import report
+from sica import policies, report
 from sica.attempt import Workplace
-from sica.cli.completion import policies as policy_names
 from sica.cli.invocation import Invocation
 from sica.config import RunConfig
 from sica.errors import StoreError, UsageError, no_such
@@ -117,18 +116,11 @@ def starts_as(repo: GitRepo, agent: Agent) -> str:
 # ── single parts ──────────────────────────────────────────────────────────────────────────────────
 
 
-def open_policy(name: str) -> Policy:
-    """One of sica/policies, or `package.module` of one's own with a function `policy`."""
-    if "." not in name and name not in policy_names():
-        raise no_such("policy", name, policy_names())
-    try:
-        module = import_module(name if "." in name else f"sica.policies.{name}")
-    except ModuleNotFoundError as error:
-        raise UsageError(f"no policy {name!r}: {error}", f"there are: {', '.join(policy_names())}") from None
-    policy: Policy | None = getattr(module, "policy", None)
-    if policy is None:
-        raise UsageError(f"{name} has no function `policy`", "def policy(archive, rng): return steps")
-    return policy
+def open_policy(call: Invocation, words: str) -> Policy:
+    """A policy with its options; `package.module` is also looked for in the folder that one is in."""
+    if "." in words.partition(":")[0]:
+        sys.path.append(str(call.folder))
+    return policies.open_policy(words)
 
 
 def open_benchmark(call: Invocation, name: str, names: Sequence[str] = ()) -> FolderBenchmark:

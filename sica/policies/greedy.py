@@ -1,21 +1,27 @@
 """Check out the best commit: improve the agent whose lower confidence bound is highest.
 
-The interval is what keeps a lucky draw on few tasks from being taken for the best agent.
+The interval is what keeps a lucky draw on few tasks from being taken for the best agent. An agent that had `patience`
+improvements and not one living child may have lost its way with code: it stands back while there is another.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
 from sica.model import Archive, Step
+from sica.policies._shared import offspring
 from sica.utility import bounds
 
 
-def policy(archive: Archive, rng: Random) -> Sequence[Step]:
+def policy(archive: Archive, rng: Random, *, patience: int = 5) -> Sequence[Step]:
     missing = [step for agent in archive.ready() for step in archive.missing(agent.commit)]
     known = [a for a in archive.ready() if archive.measured(a.commit)]
     if missing or not known:
         return missing
-    best = max(known, key=lambda a: (bounds(archive, a.commit)[0], a.number))
+    tried = Counter(made.parent for made in archive.improvements if not made.fault)
+    children = offspring(archive)
+    fertile = [a for a in known if children[a.commit] or tried[a.commit] < patience]
+    best = max(fertile or known, key=lambda a: (bounds(archive, a.commit)[0], a.number))
     return [archive.improve(best.commit)]

@@ -1,0 +1,117 @@
+"""`sica simulate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from sica import report
+from sica.cli.invocation import Invocation
+from sica.errors import UsageError
+
+if TYPE_CHECKING:
+    from sica.simulate import Mean, Spending, Standing
+
+
+EXAMPLES = (
+    "sica simulate --policy iid,dgm,hgm --seeds 20",
+    "sica simulate --policy iid,mine.newest:back=2 --world tasks=30:broken=0.5",
+)
+
+
+def command(
+    ctx: typer.Context,
+    policy: str = typer.Option(
+        "iid,sica,greedy,dgm,hgm", "--policy", help="Policies by comma; the first is the yardstick."
+    ),
+    seeds: int = typer.Option(10, "--seeds", min=2, help="Worlds in which each policy runs once."),
+    budget: int = typer.Option(800, "--budget", min=1, help="Evaluations that each run may make."),
+    max_cost: float = typer.Option(
+        None, "--max-cost", help="Simulated dollars that each run may spend, instead of evaluations."
+    ),
+    world: str = typer.Option(
+        "", "--world", help="What is true: OPTION=VALUE:OPTION=VALUE, as tasks=30:broken=0.5."
+    ),
+    jobs: int = typer.Option(None, "--jobs", min=1, help="Processes at once."),
+    as_json: bool = typer.Option(False, "--json", help="One object, with the curves and every run."),
+) -> None:
+    """Compare policies in synthetic worlds where the true skill of every agent is known. Nothing is spent or kept.
+
+    The loop is the real one; agents, boxes and tasks are simulated. docs/policies.md says what a world is.
+    """
+    from sica import simulate
+    from sica.cli import parts
+    from sica.policies import parsed
+
+    call: Invocation = ctx.obj
+    names = [word.strip() for word in policy.split(",") if word.strip()]
+    if len(set(names)) < len(names) or not names:
+        raise UsageError(f"--policy {policy!r} does not name different policies", "--policy iid,dgm,hgm")
+    for name in names:
+        parts.open_policy(call, name)
+    options = parsed("property of a world", simulate.world_options(), [w for w in world.split(":") if w])
+    truth = simulate.World(**options)
+    if max_cost is not None and not max_cost > 0:
+        raise UsageError(f"--max-cost {max_cost} is no amount to spend")
+    spending = simulate.Spending(budget, max_cost)
+    most = min(jobs or len(os.sched_getaffinity(0)), seeds * len(names))
+    results = []
+    for result in simulate.compare(names, truth, seeds, spending, most):
+        results.append(result)
+        if call.live(sys.stderr):
+            call.say(f"{len(results)} of {seeds * len(names)}: seed {result.seed}, {result.policy}")
+    found = simulate.standings(results)
+    if as_json:
+        call.json(
+            "sica.simulate/1",
+            world=asdict(truth),
+            seeds=seeds,
+            budget={"evaluations": None if max_cost else budget, "usd": max_cost},
+            policies=[asdict(s) for s in found],
+            runs=[asdict(r) for r in results],
+        )
+    else:
+        call.page([*_table(found, seeds, spending, call.look()), "", *_curves(found, call.look())])
+
+
+def _table(found: Sequence[Standing], seeds: int, spending: Spending, look: report.Look) -> Iterator[str]:
+    lines = [
+        [
+            s.policy,
+            _margin(s.chosen, look),
+            report.percent(s.found.value),
+            "" if s is found[0] else _difference(s.against, look),
+            f"{s.evaluations:.0f}",
+            f"{s.improvements:.0f}",
+            f"{s.agents:.0f}",
+            report.money(s.usd),
+            report.percent(s.evaluating),
+        ]
+        for s in found
+    ]
+    spent = f"{spending.evaluations} evaluations" if spending.usd is None else report.money(spending.usd)
+    yield f"True scores after {spent}, means of {report.plural(seeds, 'world')} with 95% intervals"
+    header = ("", "chosen", "best", f"vs {found[0].policy}", "trials", "made", "alive", "cost", "on trials")
+    yield from report.table(lines, "<<><>>>>>", look, header=header, flexible=0)
+
+
+def _curves(found: Sequence[Standing], look: report.Look) -> Iterator[str]:
+    """The chosen agent's true score, in percent, when so much of the budget was spent."""
+    points = len(found[0].curve)
+    header = ("chosen, on the way", *(f"{100 * (n + 1) / points:.0f}%" for n in range(points)))
+    lines = [[s.policy, *(f"{100 * p.chosen:.1f}" for p in s.curve)] for s in found]
+    yield from report.table(lines, "<" + ">" * points, look, header=header)
+
+
+def _margin(mean: Mean, look: report.Look) -> str:
+    text = report.with_margin(mean.value, (mean.low, mean.high))
+    return text if look.glyphs is report.UNICODE else text.replace("±", "+-")
+
+
+def _difference(mean: Mean, look: report.Look) -> str:
+    return report.signed(mean.value) + _margin(mean, look).partition("%")[2]

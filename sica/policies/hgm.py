@@ -1,0 +1,186 @@
+"""The Huxley-Goedel Machine's choice (Wang et al. 2025): an ancestor is worth what its descendants achieve.
+
+Of every agent, s and f are the successes and failures of its own trials; S and F those of its clade, which is the
+agent and all its descendants. Graded scores count as parts of a success. With N trials scored and |T| agents:
+
+    N^alpha >= |T| - 1        improve the agent with the highest draw of Beta(tau (1 + S), tau (1 + F))
+    else                      one trial of the agent with the highest draw of Beta(tau (1 + s), tau (1 + f))
+
+so agents are made as fast as evidence grows, and evidence goes where it may still change the choice. tau is 1, or with
+`cooling` (evaluations / those left)^beta: draws come closer to the means as the budget ends. Improvements in flight and
+agents before the gate count in |T|, so that many workers do not overshoot. When this run has made its `evaluations`,
+the agent with the highest `quantile` of its own posterior is measured in full beside the champion, and that is all.
+With `clade=false` an agent is worth what it achieves itself: the control for the idea.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+from sica.errors import UsageError
+from sica.model import Agent, Archive, Evaluate, Improve, Step
+from sica.policies._beta import quantile as beta_quantile
+from sica.utility import utility
+
+COLD = 10_000.0
+"""tau when nothing is left to spend."""
+
+
+def policy(
+    archive: Archive,
+    rng: Random,
+    *,
+    alpha: float = 0.6,
+    evaluations: int = 0,
+    cooling: bool = False,
+    beta: float = 1.0,
+    quantile: float = 0.01,
+    clade: bool = True,
+) -> Sequence[Step]:
+    if cooling and not evaluations:
+        raise UsageError("hgm cools towards the end of a budget", "hgm:evaluations=800:cooling=true")
+    left = evaluations - _made(archive) if evaluations else 1
+    if left <= 0:
+        return _finish(archive, quantile)
+    tau = min(COLD, (evaluations / left) ** beta) if cooling else 1.0
+    own = outcomes(archive)
+    measure = _measure(archive, own, tau, rng)
+    worth = clades(archive, own) if clade else {c: own[a.tree] for c, a in archive.agents.items()}
+    expand = _expand(archive, own, worth, tau, rng, desperate=not measure)
+    return [*expand, *measure] if due(archive, own, alpha) else [*measure, *expand]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Successes and failures; parts of one when scores are graded."""
+
+    won: float = 0.0
+    lost: float = 0.0
+
+    @property
+    def n(self) -> float:
+        return self.won + self.lost
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.won + other.won, self.lost + other.lost)
+
+
+NOTHING = Counts()
+
+
+def outcomes(archive: Archive) -> Mapping[str, Counts]:
+    """By tree: commits with the same code share their trials, and share them once. A fault counts nowhere."""
+    trees = dict.fromkeys(a.tree for a in archive.agents.values())
+    return {
+        tree: archive.once(("counts", archive.weights), tree, partial(_counts, archive, tree))
+        for tree in trees
+    }
+
+
+def _counts(archive: Archive, tree: str) -> Counts:
+    scored = (t for t in archive.trials.get(tree, ()) if t.score is not None)
+    values = sorted(min(1.0, max(0.0, utility(t, archive.weights))) for t in scored)
+    return Counts(sum(values), sum(1 - v for v in values))
+
+
+def clades(archive: Archive, own: Mapping[str, Counts]) -> Mapping[str, Counts]:
+    """By commit. Every tree counts once for each of its ancestors, however many ways lead there."""
+    holders: dict[str, list[str]] = defaultdict(list)
+    for agent in archive.agents.values():
+        holders[agent.tree].append(agent.commit)
+    found = dict.fromkeys(archive.agents, NOTHING)
+    for tree, commits in sorted(holders.items()):
+        if own[tree].n:
+            for ancestor in _upwards(archive, commits):
+                found[ancestor] += own[tree]
+    return found
+
+
+def _upwards(archive: Archive, commits: Iterable[str]) -> set[str]:
+    """The agents and all their ancestors."""
+    seen: set[str] = set()
+    waiting = list(commits)
+    while waiting:
+        commit = waiting.pop()
+        if commit not in seen and commit in archive.agents:
+            seen.add(commit)
+            waiting += archive.agents[commit].parents
+    return seen
+
+
+def due(archive: Archive, own: Mapping[str, Counts], alpha: float) -> bool:
+    """Whether the evidence is enough for one more agent."""
+    agents = sum(a.standing != "rejected" for a in archive.agents.values())
+    pending = sum(isinstance(step, Improve) for step in archive.in_flight)
+    trials = sum(counts.n for counts in own.values())
+    return bool(round(trials) ** alpha >= agents - 1 + pending)
+
+
+def _expand(
+    archive: Archive,
+    own: Mapping[str, Counts],
+    worth: Mapping[str, Counts],
+    tau: float,
+    rng: Random,
+    *,
+    desperate: bool,
+) -> Sequence[Step]:
+    """Agents that have solved nothing are left out, unless nothing else can be done or is under way."""
+    tried = [a for a in archive.ready() if own[a.tree].n]
+    able = [a for a in tried if own[a.tree].won > 0]
+    if desperate and not archive.in_flight:
+        able = able or tried
+    if not able:
+        return []
+    best = _highest(able, worth, tau, rng)
+    return [archive.improve(best.commit)]
+
+
+def _measure(archive: Archive, own: Mapping[str, Counts], tau: float, rng: Random) -> Sequence[Step]:
+    """One random trial that is missing, of the first attempt that is not complete."""
+    missing = {a.commit: steps for a in archive.ready() if (steps := archive.missing(a.commit))}
+    if not missing:
+        return []
+    agents = [archive.agents[commit] for commit in missing]
+    best = _highest(agents, {a.commit: own[a.tree] for a in agents}, tau, rng)
+    steps = missing[best.commit]
+    return [rng.choice([s for s in steps if s.attempt == steps[0].attempt])]
+
+
+def _highest(agents: Sequence[Agent], counts: Mapping[str, Counts], tau: float, rng: Random) -> Agent:
+    draws = {
+        a.commit: rng.betavariate(tau * (1 + counts[a.commit].won), tau * (1 + counts[a.commit].lost))
+        for a in agents
+    }
+    return max(agents, key=lambda a: draws[a.commit])
+
+
+def best(archive: Archive, quantile: float = 0.01) -> Agent | None:
+    """The final choice: the ready agent that is good with the highest certainty; None before any score."""
+    own = outcomes(archive)
+    able = [a for a in archive.ready() if own[a.tree].n]
+    return max(
+        able,
+        key=lambda a: (beta_quantile(quantile, 1 + own[a.tree].won, 1 + own[a.tree].lost), -a.number),
+        default=None,
+    )
+
+
+def _made(archive: Archive) -> int:
+    """Trials that this run has scored or is making."""
+    scored = sum(t.score is not None and t.run == archive.run for of in archive.trials.values() for t in of)
+    return scored + sum(isinstance(step, Evaluate) for step in archive.in_flight)
+
+
+def _finish(archive: Archive, quantile: float) -> Sequence[Step]:
+    """What a promotion of the final choice still needs: the same tasks for it and for the champion."""
+    chosen = best(archive, quantile)
+    if chosen is None or chosen.commit == archive.champion:
+        return []
+    reigning = archive.agents.get(archive.champion)
+    steps = archive.missing(chosen.commit)
+    return (*steps, *archive.missing(reigning.commit)) if reigning and reigning.standing == "ready" else steps

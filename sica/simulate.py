@@ -1,0 +1,560 @@
+"""A synthetic world where policies are compared: hundreds of trials in a second, by the very same loop.
+
+`sica.loop`, the gate, the brief and the attempt run unchanged; what is simulated stands behind their ports. An agent is
+a commit whose tree holds a genome, a box is a function of it, and what an agent leaves in its workspace becomes its
+child or its answer, as everywhere.
+
+The world: tasks of different hardness h, and agents of latent skill and talent. An agent solves a task with chance
+1 / (1 + exp(h - skill)); its true score is the mean of that over all tasks. Improving, it leaves a child with
+
+    skill'  = skill + drift + talent - slope * (skill - the seed's) + step * N(0, 1)
+    talent' = talent + inherit * N(0, 1)
+
+or with nothing changed, or broken. Talent shows in no score of the agent's own: only its descendants tell. All dice
+depend on the seed of the world and on what is asked, never on when: the same agent meets the same luck under every
+policy, so that policies are compared in pairs.
+"""
+
+# ruff: noqa: ARG002, ARG005 - a simulated part needs less than a port offers
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from math import exp
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from typing import Any
+
+from sica.attempt import Workplace
+from sica.brief import workspace
+from sica.contract import HOME, INSTRUCTION
+from sica.errors import SandboxError, UsageError
+from sica.loop import Plan, evolve
+from sica.model import (
+    Agent,
+    Archive,
+    BoxSpec,
+    Budget,
+    Ended,
+    Event,
+    File,
+    Files,
+    Finished,
+    Grade,
+    Improvement,
+    Job,
+    Message,
+    Outcome,
+    Promotion,
+    Task,
+    Trial,
+    Usage,
+)
+from sica.policies import open_policy
+from sica.policies.hgm import best
+from sica.ports import Policy, Sandbox, Session, Trace
+from sica.stats import sign_flip
+
+GENOME = "genome.json"
+MANIFEST = File(b'contract = 1\nname = "simulated"\n[run]\nargv = ["simulated"]\n')
+SMOKE = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is true, and what nobody in it is told."""
+
+    tasks: int = 60
+    start: float = 0.4
+    """The seed's true score."""
+    hardness: float = 2.0
+    """Standard deviation of the tasks' hardness, in logits: most tasks are nearly always or nearly never solved."""
+    drift: float = -0.1
+    """What a change does to the skill on the average, with a talent of zero: most changes hurt."""
+    step: float = 0.4
+    """Standard deviation of what a change does."""
+    inherit: float = 0.08
+    """Standard deviation of the talent's change from parent to child; 0: every agent is as good an improver."""
+    slope: float = 0.15
+    """Share of the skill won so far that the next change loses: the better, the harder to improve."""
+    broken: float = 0.25
+    """Share of the children that do not work at all."""
+    barren: float = 0.1
+    """Share of the children that work and can no longer change code: none of their own children works."""
+    empty: float = 0.05
+    """Share of the improvements that change nothing."""
+    faults: float = 0.01
+    """Share of the boxes that fail by themselves."""
+    trial_usd: float = 0.10
+    improve_usd: float = 1.0
+
+    def __post_init__(self) -> None:
+        shares = (self.broken, self.barren, self.empty, self.broken + self.empty)
+        if not (self.tasks >= 1 and 0 < self.start < 1):
+            raise UsageError(f"a world of {self.tasks} tasks whose seed scores {self.start} cannot be")
+        if not all(0 <= share <= 1 for share in shares) or not 0 <= self.faults < 1:
+            raise UsageError("broken, barren, empty, broken + empty and faults are shares of one")
+        if min(self.hardness, self.step, self.inherit, self.trial_usd, self.improve_usd) < 0:
+            raise UsageError("hardness, step, inherit, trial_usd and improve_usd cannot be below zero")
+
+
+@dataclass(frozen=True, slots=True)
+class Genome:
+    skill: float
+    talent: float = 0.0
+    broken: bool = False
+    barren: bool = False
+
+    def file(self) -> File:
+        return File(json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def of(cls, file: File) -> Genome:
+        return cls(**json.loads(file.data))
+
+
+class Truth:
+    """The world with one seed: its tasks, its seed agent, and what happens in its boxes."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world, self.seed = world, seed
+        rng = Random(f"hardness:{seed}")
+        self.hardness = {f"t{i}": rng.gauss(0, world.hardness) for i in range(world.tasks)}
+        self.adam = Genome(self._skill_for(world.start))
+
+    def score(self, genome: Genome) -> float:
+        """The true one: what the mean of endless trials would come to."""
+        return 0.0 if genome.broken else fmean(_logistic(genome.skill - h) for h in self.hardness.values())
+
+    def solves(self, genome: Genome, name: str, rng: Random) -> bool:
+        if genome.broken or name == SMOKE:
+            return not genome.broken
+        return rng.random() < _logistic(genome.skill - self.hardness[name])
+
+    def child(self, parent: Genome, rng: Random) -> Genome:
+        world, fate, luck = self.world, rng.random(), rng.random()
+        won = parent.skill - self.adam.skill
+        skill = parent.skill + world.drift + parent.talent - world.slope * won + world.step * rng.gauss(0, 1)
+        talent = parent.talent + world.inherit * rng.gauss(0, 1)
+        if fate < world.empty:
+            return parent
+        broken = parent.barren or fate < world.empty + world.broken
+        return Genome(skill, talent, broken, barren=luck < world.barren)
+
+    def _skill_for(self, score: float) -> float:
+        low, high = -20.0, 20.0
+        while high - low > 1e-9:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.score(Genome(middle)) < score else (low, middle)
+        return (low + high) / 2
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + exp(-x))
+
+
+# ── the ports ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class SimulatedRepo:
+    """Agents as commits, in memory: trees by the hash of their files, safe for several writers."""
+
+    def __init__(self) -> None:
+        self.trees: dict[str, Files] = {}
+        self.known: dict[str, Agent] = {}
+        self.main = ""
+        self.notes: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def add(self, files: Files, parents: Sequence[Agent], message: Message) -> Agent:
+        tree = sha256(repr(sorted(files.items())).encode()).hexdigest()[:40]
+        with self._lock:
+            number = len(self.known)
+            above = tuple(p.commit for p in parents)
+            commit = sha256(repr((tree, above, number)).encode()).hexdigest()[:40]
+            agent = Agent(number, commit, tree, above, message.subject, message.body, message.operator)
+            self.trees[tree] = files
+            self.known[commit] = agent
+        return agent
+
+    def agents(self) -> Iterator[Agent]:
+        yield from self.known.values()
+
+    def files(self, tree: str) -> Files:
+        return self.trees[tree]
+
+    def export(self, tree: str) -> Path:
+        return Path("/simulated/trees") / tree
+
+    def diff(self, old: str, new: str, *options: str) -> str:
+        was, now = (self.trees[self.known[c].tree][GENOME].data.decode() for c in (old, new))
+        return f"-{was}\n+{now}\n"
+
+    def promote(self, agent: Agent) -> str:
+        self.main = agent.commit
+        return agent.commit
+
+    def champion(self) -> str:
+        return self.main
+
+    def annotate(self, scores: Mapping[str, str], evaluations: Mapping[str, Sequence[str]]) -> None:
+        self.notes |= scores
+
+
+@dataclass(slots=True)
+class SimulatedSession:
+    """A door to a model that nobody goes through; its directory's name carries the dice to the box."""
+
+    directory: Path
+    used: Usage
+
+    def usage(self) -> Usage:
+        return self.used
+
+    def reached(self) -> str:
+        return ""
+
+    def failure(self) -> str:
+        return ""
+
+    def waited(self) -> float:
+        return 0.0
+
+    def notice(self, text: str) -> None:
+        raise NotImplementedError(f"no model is here to be told: {text}")
+
+
+class SimulatedBroker:
+    """Prices what a box does: by its role, give or take."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @contextmanager
+    def session(
+        self, *, id: str, role: str, model: str, budget: Budget, seed: int, trace: Trace, run: str
+    ) -> Iterator[Session]:
+        usual = self.world.improve_usd if role == "improve" else self.world.trial_usd
+        usd = usual * Random(f"price:{role}:{seed}").lognormvariate(-0.125, 0.5)  # of mean `usual`
+        yield SimulatedSession(Path("/simulated/sessions") / str(seed), Usage(usd=usd, calls=1))
+
+
+class SimulatedSandbox:
+    """A box is a function of the agent's genome, of the instruction and of the dice."""
+
+    name = "simulated"
+
+    def __init__(self, truth: Truth, repo: SimulatedRepo) -> None:
+        self.truth, self.repo = truth, repo
+        self._runs: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+
+    def image(self) -> str:
+        return "simulated"
+
+    def probe(self) -> Mapping[str, str]:
+        return {"simulated": "nothing runs"}
+
+    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+        assert spec.socket is not None
+        tree, dice, told = spec.mounts[HOME].name, spec.socket.name, job.files[INSTRUCTION].data.decode()
+        with self._lock:
+            again = self._runs[tree, dice] = self._runs.get((tree, dice), 0) + 1
+        if Random(f"fault:{self.truth.seed}:{tree}:{dice}:{again}").random() < self.truth.world.faults:
+            raise SandboxError("the simulated box failed")
+        genome = Genome.of(self.repo.files(tree)[GENOME])
+        rng = Random(f"{self.truth.seed}:{tree}:{dice}")
+        done = (
+            self._improve(genome, job, rng)
+            if told.startswith("# Improve")
+            else self._solve(genome, told, rng)
+        )
+        return Ended(0, None, b"", b"", {f"{job.cwd}/{path}": file for path, file in done.items()}, (), 1.0)
+
+    def _improve(self, genome: Genome, job: Job, rng: Random) -> Files:
+        inside = job.cwd + "/"
+        mine = {path.removeprefix(inside): f for path, f in job.files.items() if path.startswith(inside)}
+        return {**mine, GENOME: self.truth.child(genome, rng).file()}
+
+    def _solve(self, genome: Genome, name: str, rng: Random) -> Files:
+        return {"answer": File(b"right" if self.truth.solves(genome, name, rng) else b"wrong")}
+
+    def sweep(self) -> int:
+        return 0
+
+
+@dataclass(slots=True)
+class SimulatedBenchmark:
+    """Tasks whose instruction is their name, and whose answer is right or wrong."""
+
+    names: tuple[str, ...]
+    name: str = "simulated"
+
+    def tasks(self) -> Sequence[Task]:
+        return [Task(id=f"simulated/{name}", digest=f"d-{name}", instruction=name) for name in self.names]
+
+    def prepare(self, task: Task, sandbox: Sandbox, cancel: threading.Event | None = None) -> Task:
+        return task
+
+    def workspace(self, task: Task) -> Files:
+        return workspace({})
+
+    def grade(
+        self, task: Task, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None
+    ) -> Grade:
+        return Grade(float(left[f"{task.workdir}/answer"].data == b"right"), "split")
+
+
+class Recorder:
+    """Counts what was spent; the loop's archive remembers the rest."""
+
+    def __init__(self) -> None:
+        self.usd = self.evaluating_usd = 0.0
+        self.evaluations = self.improvements = 0
+
+    def record(self, outcome: Outcome) -> bool:
+        if isinstance(outcome, Promotion):
+            return True
+        self.usd += outcome.usage.usd
+        if isinstance(outcome, Trial):
+            self.evaluating_usd += outcome.usage.usd
+            self.evaluations += outcome.score is not None
+        self.improvements += isinstance(outcome, Improvement)
+        return True
+
+
+class Unwritten:
+    """A trace of what never happened."""
+
+    def event(self, kind: str, /, **data: Any) -> None:
+        pass
+
+    def message(self, body: Mapping[str, Any]) -> str:
+        return ""
+
+    def close(self) -> str:
+        return ""
+
+
+# ── one run ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Simulation:
+    """One policy in one world: the loop's events, and what is true of the agents that it made."""
+
+    def __init__(
+        self, world: World, seed: int, *, policy: Policy, children: int = 1000, workers: int = 1
+    ) -> None:
+        self.truth = Truth(world, seed)
+        self.repo, self.recorder = SimulatedRepo(), Recorder()
+        self.sandbox: Sandbox = SimulatedSandbox(self.truth, self.repo)
+        self.cancel = threading.Event()
+        benchmark = SimulatedBenchmark(tuple(self.truth.hardness))
+        self.plan = Plan(
+            policy=policy,
+            benchmark=benchmark,
+            tasks=benchmark.tasks(),
+            smoke=SimulatedBenchmark((SMOKE,)),
+            read_trace=lambda name: (),
+            workers=workers,
+            children=children,
+            confirm=0,
+            seed=seed,
+        )
+        adam = self.repo.add({"agent.toml": MANIFEST, GENOME: self.truth.adam.file()}, [], Message("seed"))
+        self.start = Archive(
+            {adam.commit: adam}, tuple(self.plan.tasks), {}, champion=adam.commit, run="simulated"
+        )
+
+    def events(self, archive: Archive | None = None) -> Iterator[Event]:
+        """The loop's own, from the seed or from an archive that an earlier simulation left."""
+        place = Workplace(
+            repo=self.repo,
+            sandbox=self.sandbox,
+            broker=SimulatedBroker(self.truth.world),
+            open_trace=lambda session: Unwritten(),
+            model="simulated",
+            run="simulated",
+            cancel=self.cancel,
+        )
+        return evolve(self.plan, place, self.recorder, archive or self.start)
+
+    def score(self, agent: Agent) -> float:
+        """The true one."""
+        return self.truth.score(Genome.of(self.repo.files(agent.tree)[GENOME]))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a run had come to when so much was spent."""
+
+    evaluations: int
+    usd: float
+    chosen: float
+    """True score of the agent that the evidence so far is for: the highest 1 % quantile of its posterior."""
+    found: float
+    """True score of the best agent that there is, known or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    policy: str
+    seed: int
+    curve: tuple[Point, ...]
+    """The last one is the end."""
+    improvements: int
+    agents: int
+    """That work."""
+    evaluating: float
+    """Share of the money that went into trials."""
+
+    @property
+    def end(self) -> Point:
+        return self.curve[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """When a simulation stops, and at how many points of the way its state is told."""
+
+    evaluations: int = 800
+    usd: float | None = None
+    """Instead of evaluations."""
+    points: int = 8
+    improvements: int = 400
+    """Where a policy is stopped that keeps asking for children that do not work."""
+
+    def share(self, recorder: Recorder) -> float:
+        if self.usd is not None:
+            return recorder.usd / self.usd
+        return recorder.evaluations / self.evaluations
+
+
+def simulate(words: str, world: World, seed: int, spending: Spending) -> Result:
+    """Run one policy in one world until the budget is spent. The same words and seeds give the same result."""
+    simulation = Simulation(world, seed, policy=open_policy(words), children=spending.improvements)
+    recorder, curve, archive = simulation.recorder, list[Point](), simulation.start
+    for event in simulation.events():
+        archive = event.archive
+        if isinstance(event, Finished) and spending.share(recorder) >= (len(curve) + 1) / spending.points:
+            curve.append(_point(simulation, archive))
+            if len(curve) >= spending.points:
+                simulation.cancel.set()
+    if len(curve) < spending.points:  # the policy was done before: what it had then is what it has
+        curve += [_point(simulation, archive)] * (spending.points - len(curve))
+    evaluating = recorder.evaluating_usd / recorder.usd if recorder.usd else 0.0
+    return Result(words, seed, tuple(curve), recorder.improvements, len(archive.ready()), evaluating)
+
+
+def _point(simulation: Simulation, archive: Archive) -> Point:
+    chosen = best(archive)
+    return Point(
+        simulation.recorder.evaluations,
+        simulation.recorder.usd,
+        simulation.score(chosen) if chosen else 0.0,
+        max((simulation.score(a) for a in archive.ready()), default=0.0),
+    )
+
+
+# ── many runs ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def compare(
+    policies: Sequence[str], world: World, seeds: int, spending: Spending, jobs: int = 1
+) -> Iterator[Result]:
+    """Every policy in the same worlds, `jobs` processes at once; in order of seed, then of policy."""
+    asked = [(words, world, seed, spending) for seed in range(seeds) for words in policies]
+    if jobs == 1:
+        yield from (simulate(*one) for one in asked)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            yield from pool.map(simulate, *zip(*asked, strict=True))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """Over the seeds, with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], draws: int = 2000) -> Mean:
+        rng = Random(0)
+        means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(draws))
+        return cls(fmean(values), means[int(0.025 * draws)], means[int(0.975 * draws) - 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One policy over all seeds."""
+
+    policy: str
+    chosen: Mean
+    found: Mean
+    against: Mean
+    """Its chosen agents against the first policy's, world by world."""
+    p: float
+    """Two-sided, of no difference to the first policy."""
+    evaluations: float
+    improvements: float
+    agents: float
+    usd: float
+    evaluating: float
+    curve: tuple[Point, ...]
+    """Means over the seeds, at equal shares of the budget."""
+
+
+def standings(results: Iterable[Result]) -> Sequence[Standing]:
+    """In the order in which the policies were asked for; the first is the yardstick."""
+    by: dict[str, list[Result]] = {}
+    for result in results:
+        by.setdefault(result.policy, []).append(result)
+    first = next(iter(by.values()))
+    return [_standing(words, of, first) for words, of in by.items()]
+
+
+def _standing(words: str, of: Sequence[Result], first: Sequence[Result]) -> Standing:
+    pairs = [mine.end.chosen - other.end.chosen for mine, other in zip(of, first, strict=True)]
+    return Standing(
+        policy=words,
+        chosen=Mean.of([r.end.chosen for r in of]),
+        found=Mean.of([r.end.found for r in of]),
+        against=Mean.of(pairs),
+        p=sign_flip(pairs),
+        evaluations=fmean(r.end.evaluations for r in of),
+        improvements=fmean(r.improvements for r in of),
+        agents=fmean(r.agents for r in of),
+        usd=fmean(r.end.usd for r in of),
+        evaluating=fmean(r.evaluating for r in of),
+        curve=tuple(_averaged(points) for points in zip(*(r.curve for r in of), strict=True)),
+    )
+
+
+def _averaged(points: Sequence[Point]) -> Point:
+    return Point(
+        round(fmean(p.evaluations for p in points)),
+        fmean(p.usd for p in points),
+        fmean(p.chosen for p in points),
+        fmean(p.found for p in points),
+    )
+
+
+def world_options() -> Mapping[str, str]:
+    """Name -> type of everything about a world that can be set."""
+    return {f.name: str(f.type) for f in fields(World)}
