@@ -112,7 +112,7 @@ UNKNOWN = [
     ("eval 7", "no agent called '7'; there are: agent/0"),
     (
         "evolve --policy gready",
-        "no policy called 'gready'; there are: greedy, sica\n      did you mean 'greedy'?",
+        "no policy called 'gready'; there are: dgm, greedy, hgm,",
     ),
     ("evolve --bench cor", "no benchmark called 'cor'; there are: core, smoke\n      did you mean 'core'?"),
     ("log --bench cor", "nothing is measured on 'cor'; measured is: core"),

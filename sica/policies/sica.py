@@ -1,7 +1,8 @@
 """SICA's choice: the newest agent that is not separable from the best (Robeyns et al. 2025, runner's base choice).
 
-L is the lower bound of the best agent's interval; walking back from the newest, the first agent whose mean reaches L
-is improved next. The walk ends at the best itself at the latest.
+Walking back from the newest, the first agent whose mean reaches L is improved next. In the original L is the lower
+bound of the best mean's interval; here it is the highest lower bound of any agent, which is the same where all were
+measured equally often. Else an agent could lose its turn by overtaking the best with fewer trials and a wider interval.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ def policy(archive: Archive, rng: Random) -> Sequence[Step]:
     if missing or not known:
         return missing
     means = {a.commit: mean_utility(archive, a.commit) for a in known}
-    best = max(known, key=lambda a: (means[a.commit], a.number))
-    floor = min(bounds(archive, best.commit)[0], means[best.commit])
+    floor = max(min(bounds(archive, commit)[0], mean) for commit, mean in means.items())
     newest = max((a for a in known if means[a.commit] >= floor), key=lambda a: a.number)
     return [archive.improve(newest.commit)]

@@ -662,10 +662,13 @@ def test_a_killed_sica_leaves_no_process_and_sweep_removes_the_rest(box: Sandbox
         other = open_sandbox(box.name, store=f"{STORE}other", runtime=tmp_path / "other")
         assert other.sweep() == 0
         other.close()
-        swept = mine.sweep()
-        assert swept == (2 if box.name == "docker" else 0), (
-            "the launcher removes groups itself, an engine nothing"
-        )
+        if box.name == "docker":
+            assert mine.sweep() == 2, "an engine removes nothing by itself"
+        else:
+            assert until(lambda: len(left_by(box, store)) <= 1), (
+                "the launcher removes the groups it was told of"
+            )
+            mine.sweep()  # a waiting box may have had a group and no process yet
         assert mine.sweep() == 0
         mine.close()
         assert list(tmp_path.glob("box-*")) == []
