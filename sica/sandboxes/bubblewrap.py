@@ -206,6 +206,7 @@ class Bubblewrap:
             command = self._command(BoxSpec(writable=()), ("/bin/true",))
             box = launcher.start(command, None)
             try:
+                box.wait(wire.SLACK)  # on a full machine, the launcher takes its time to start
                 if box.end() == 0:
                     return self._bwrap
             finally:
