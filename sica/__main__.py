@@ -1,5 +1,5 @@
 """`python -m sica`."""
 
-from sica.cli.main import main
+from sica.cli.entry import main
 
 main()

@@ -366,3 +366,13 @@ def test_scores_of_two_settings_are_never_averaged(tmp_path: Path) -> None:
     assert wrong.code == 2
     assert "gpt" in wrong.err
     assert "offline in box:1" in wrong.err
+
+
+def test_help_at_once_says_what_typer_says(tmp_path: Path) -> None:
+    whole = sica(tmp_path, "--pager", "--help")
+    assert whole.out == (ROOT / "sica" / "cli" / "help.txt").read_text(), (
+        "run: sica --pager --help > sica/cli/help.txt"
+    )
+    for asked in ("--help", "-h"):
+        assert sica(tmp_path, asked) == whole
+    assert sica(tmp_path, "--help", env={"COLUMNS": "50"}).out != whole.out, "narrow terminals are typer's"
