@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     if not PYTHON.exists():
         print(f"making {VENV.name} with {sys.executable}", file=sys.stderr)
         try:
-            venv.create(VENV, with_pip=True)
+            venv.create(VENV, with_pip=True, symlinks=True)
         except subprocess.CalledProcessError:
             return _fail("python3 cannot make a virtual environment", "on Debian: apt install python3-venv")
     uv = None if "--pip" in argv else _uv()

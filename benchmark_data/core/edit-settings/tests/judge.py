@@ -571,6 +571,15 @@ def judge(tests: Path, workdir: Path, reward: Path) -> None:
     written.replace(reward)
 
 
+def can_work(workdir: Path, user: Mapping[str, Any]) -> bool:
+    probe = [sys.executable, "-I", "-c", "import json, sys; __import__('os').chdir(sys.argv[1])", str(workdir)]
+    quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    try:
+        return subprocess.run(probe, check=False, cwd="/", **quiet, **user).returncode == 0
+    except PermissionError:
+        return False
+
+
 def credit(check: Mapping[str, Any], answer: Any, workdir: Path, edit: tuple[bytes, bytes] | None) -> float:
     if "file" not in check:
         return float(answered(check, answer))
@@ -596,10 +605,9 @@ def ask_worker(asked: list[dict[str, Any]], tests: Path, workdir: Path) -> dict[
             for path in (place, workdir, *place.rglob("*"), *workdir.rglob("*")):
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
             user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-        try:
-            subprocess.run(command, check=False, stdin=subprocess.DEVNULL, cwd=place, **user)
-        except PermissionError:  # a Python that nobody may run, in root's home: share our user
-            subprocess.run(command, check=False, stdin=subprocess.DEVNULL, cwd=place)
+            if not can_work(workdir, user):
+                user = {}  # a Python or a workdir that nobody may reach, in root's home: share our user
+        subprocess.run(command, check=False, stdin=subprocess.DEVNULL, cwd=place, **user)
         answers = place / "answers"
         text = answers.read_bytes() if answers.is_file() and not answers.is_symlink() else b""
     found: dict[int, Any] = {}
