@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sica.errors import UsageError
+from sica.errors import UsageError, no_such
 from sica.model import File, Files
 
 SCHEMAS = ("1.0", "1.1", "1.2", "1.3", "1.4")
@@ -63,7 +63,9 @@ class Table(BaseModel):
 
 
 class Sica(Table):
-    """`[metadata.sica]`: every key that is ours, and the only place for one."""
+    """`[metadata.sica]`: every key that is ours, and the only place for one: here an unknown key is a slip."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     split: Literal["train", "dev", "heldout"] = "train"
     tries: Literal[1, 2] = 1
@@ -281,6 +283,9 @@ def _validated(path: Path, raw: Mapping[str, Any]) -> TaskTable:
         first = e.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         more = f" (and {e.error_count() - 1} more)" if e.error_count() > 1 else ""
+        if first["type"] == "extra_forbidden":
+            unknown = no_such("key", key, [f"metadata.sica.{name}" for name in Sica.model_fields])
+            raise UsageError(f"{path}: {unknown}{more}", unknown.hint or f"remove {key}") from None
         value = reprlib.repr(first["input"])
         raise UsageError(f"{path}: {key} = {value}: {first['msg']}{more}", f"change {key}") from None
 

@@ -132,6 +132,10 @@ def test_unknown_keys_are_warnings(task: Path) -> None:
         ("[environment]\nworkdir = '/../etc'\n", ["environment.workdir"]),
         ("[metadata.sica]\nsplit = 'test'\n", ["metadata.sica.split", "'test'", "heldout"]),
         ("[metadata.sica]\ngrading = 'trust'\n", ["metadata.sica.grading", "'trust'", "two-box"]),
+        (
+            "[metadata.sica]\nlevle = 1\n",
+            ["task.toml", "metadata.sica.levle", "did you mean 'metadata.sica.level'?"],
+        ),
         ("[metadata.sica]\nweight = inf\n", ["metadata.sica.weight", "inf"]),
         ("schema_version = '9.9'\n", ["schema_version", "'9.9'", "1.4"]),
     ],
