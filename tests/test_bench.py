@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -83,19 +84,20 @@ def test_ctrl_c_says_how_far_it_came(mine: Path) -> None:
         cwd=mine, env=environment(mine, **BOXES), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as running:  # fmt: skip
         assert running.stdout is not None
-        assert "slow  form: advice" in running.stdout.readline()
+        line = running.stdout.readline()
+        assert "slow  form: advice" in line
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=30)
     assert running.returncode == 130
     assert err == "sica: interrupted after 1 of 2 tasks\n"
-    assert out == ""
+    assert out in ("", line), "an interrupt within print's own flush makes Python write the line again"
 
 
 def test_the_first_task_of_the_document_is_fit(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
     script = text.partition("```sh\n")[2].partition("```")[0]
     done = subprocess.run(
-        ["bash", "-ec", f'sica() {{ {sys.executable} -m sica "$@"; }}\n{script}'],
+        ["bash", "-ec", f'sica() {{ {shlex.quote(sys.executable)} -m sica "$@"; }}\n{script}'],
         cwd=tmp_path, env=environment(tmp_path, **BOXES), text=True, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,8 +21,9 @@ def main() -> None:
 
 def _wide() -> bool:
     """Whether typer would lay the text out as it was written: for 80 columns."""
-    if "COLUMNS" in os.environ:
-        return False
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told) >= 80
     try:
         return os.get_terminal_size(1).columns >= 80
     except OSError:
