@@ -27,7 +27,18 @@ OUTSIDE = {
         "launcher",
         "cgroups",
     ),
-    *("owner", "gateways", "benchmarks", "harbor", "dataset", "images", "grading", "twobox", "benchcheck"),
+    *(
+        "owner",
+        "gateways",
+        "benchmarks",
+        "harbor",
+        "dataset",
+        "images",
+        "grading",
+        "twobox",
+        "benchcheck",
+        "mining",
+    ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}
 SHARED = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
-from sica.cli import completion
+from sica.cli import completion, mined
 from sica.cli.invocation import Invocation, examples
 
 if TYPE_CHECKING:
@@ -20,13 +19,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Benchmarks: list them, check their tasks.",
+    help="Benchmarks: list them, check their tasks, make some of a repository.",
 )
 
 
 @app.callback()
 def root() -> None:
-    """Benchmarks: list them, check their tasks."""
+    """Benchmarks: list them, check their tasks, make some of a repository."""
 
 
 @app.command("list", epilog=examples("sica bench list --json"))
@@ -76,18 +75,18 @@ def check(
     with sandbox_for(sandbox or call.settings().config.sandbox, here) as confine:
         try:
             for each in names:
-                _show(call, f"{found.name}: {done + 1} of {len(names)}: {each}")
+                call.passing(f"{found.name}: {done + 1} of {len(names)}: {each}")
                 for result in benchcheck.check(found, confine, [each]):
                     results.append(result)
                     if not as_json and result.verdict != "ok":
-                        _show(call, "")
+                        call.passing("")
                         print(_line(result), flush=True)
                 done += 1
         except KeyboardInterrupt:
             call.say(f"sica: interrupted after {done} of {report.plural(len(names), 'task')}")
             raise typer.Exit(130) from None
         finally:
-            _show(call, "")
+            call.passing("")
     ok = benchcheck.exit_code(results) == 0
     if as_json:
         call.json("sica.bench.check/1", benchmark=found.name, ok=ok, results=[asdict(r) for r in results])
@@ -96,10 +95,8 @@ def check(
     raise typer.Exit(0 if ok else 1)
 
 
-def _show(call: Invocation, line: str) -> None:
-    """The one line that says what goes on, when somebody looks; the next takes its place."""
-    if call.live(sys.stderr):
-        print(f"\r\x1b[2K{report.clean(line)[: call.width() - 1]}", end="", file=sys.stderr, flush=True)
+app.command("locate", epilog=examples(*mined.LOCATE_EXAMPLES))(mined.locate)
+app.command("edits", epilog=examples(*mined.EDITS_EXAMPLES))(mined.edits)
 
 
 def _line(result: CheckResult) -> str:

@@ -129,6 +129,12 @@ class Invocation:
     def say(self, text: str = "") -> None:
         print(_sendable(text, sys.stderr), file=sys.stderr, flush=True)
 
+    def passing(self, line: str) -> None:
+        """The one line that says what goes on, when somebody looks; the next takes its place, "" takes it away."""
+        if self.live(sys.stderr):
+            shown = report.clean(line)[: self.width(sys.stderr) - 1]
+            print(f"\r\x1b[2K{shown}", end="", file=sys.stderr, flush=True)
+
     def warn(self, text: str) -> None:
         self.say(self.look(sys.stderr).paint("warn", "warning: ") + text)
 
