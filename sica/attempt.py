@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from sica.brief import ARCHIVE
 from sica.contract import (
     HOME,
     LOGS,
@@ -57,8 +58,8 @@ class Assignment:
     limits: Limits
     budget: Budget
     seed: int
-    beside: Files = field(default_factory=dict)
-    """Further files below /task, absolute."""
+    archive: Files = field(default_factory=dict)
+    """What it may see of the archive, by path below /archive, where it is bound read-only."""
     image: str | None = None
     places: tuple[str, ...] = ()
     """Box directories that are the deliverable; empty: the workdir and wherever the workspace has files."""
@@ -152,8 +153,11 @@ def _boxed(
     place: Workplace, agent: Agent, given: Assignment, socket: Path, started: float
 ) -> tuple[BoxSpec, Job]:
     asks = manifest(place.repo.files(agent.tree))
+    mounts = {HOME: place.repo.export(agent.tree)}
+    if given.archive:
+        mounts[ARCHIVE] = _laid_out(given.archive, socket / "archive")
     spec = BoxSpec(
-        mounts={HOME: place.repo.export(agent.tree)},
+        mounts=mounts,
         writable=writable(given.workdir, given.workspace, given.places, given.image),
         socket=socket,
         limits=given.limits,
@@ -171,11 +175,25 @@ def _boxed(
             extra=asks.run.env,
             task=given.env,
         ),
-        files=start_files(given.workspace, given.instruction, given.beside),
+        files=start_files(given.workspace, given.instruction),
         stdin=given.instruction.encode() if asks.run.stdin == "instruction" else b"",
         collect=(*kept(given.workdir, given.workspace, given.places), LOGS),
     )
     return spec, job
+
+
+def _laid_out(files: Files, folder: Path) -> Path:
+    """Files as a folder that every user may read; it goes with the session's directory, which holds it."""
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    for name, file in files.items():
+        path = folder / name
+        for parent in reversed([p for p in path.parents if p.is_relative_to(folder) and not p.exists()]):
+            parent.mkdir()
+            parent.chmod(0o755)
+        path.write_bytes(file.data)
+        path.chmod(0o755 if file.executable else 0o644)
+    return folder
 
 
 def _remember(trace: Trace, ended: Ended | None, how: str, why: str) -> None:

@@ -141,9 +141,9 @@ def surroundings(
     }
 
 
-def start_files(workspace: Files, instruction: str, beside: Files) -> Files:
+def start_files(workspace: Files, instruction: str) -> Files:
     """Everything put into an agent's box before it starts, by absolute path."""
-    return {**workspace, **beside, INSTRUCTION: File(instruction.encode())}
+    return {**workspace, INSTRUCTION: File(instruction.encode())}
 
 
 def kept(workdir: str, workspace: Files, places: Sequence[str] = ()) -> tuple[str, ...]:

@@ -11,11 +11,10 @@ The archive is the only state. A killed run goes on by being started again: the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
 
 from sica import champion, gate, making
 from sica.attempt import Workplace, trial
@@ -52,7 +51,7 @@ class Plan:
     tasks: Sequence[Task]
     smoke: Benchmark
     """The gate's tasks: every agent that works at all passes them."""
-    read_trace: Callable[[str], Iterable[Mapping[str, Any]]]
+    known: making.Known
     workers: int = 2
     children: int = 4
     """Improvements to make in this run; 0 measures only."""
@@ -67,7 +66,7 @@ class Plan:
 
     @property
     def making(self) -> making.Terms:
-        return making.Terms(self.improve_limits, self.improve_budget, self.seed, self.read_trace)
+        return making.Terms(self.improve_limits, self.improve_budget, self.seed, self.known)
 
 
 def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Iterator[Event]:

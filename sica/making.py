@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from sica import brief
+from sica import brief, evidence
 from sica.attempt import Assignment, Workplace, seeded, work
 from sica.errors import UsageError
-from sica.model import Archive, Budget, Files, Improve, Improvement, Limits, Message
+from sica.model import Agent, Archive, Budget, File, Files, Improve, Improvement, Limits, Message
+from sica.ports import Repo
+
+Known = Callable[[Agent, Archive], Files]
+"""What an agent may see of the archive while it writes its child, by path below /archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class Terms:
     limits: Limits
     budget: Budget
     seed: int
-    read_trace: Callable[[str], Iterable[Mapping[str, Any]]]
+    known: Known
 
 
 def improve(step: Improve, terms: Terms, place: Workplace, archive: Archive) -> Improvement:
@@ -37,7 +42,7 @@ def improve(step: Improve, terms: Terms, place: Workplace, archive: Archive) -> 
             limits=terms.limits,
             budget=terms.budget,
             seed=seeded(terms.seed, parent.tree, step.nth),
-            beside=_evidence(parent.commit, terms, place, archive),
+            archive=terms.known(parent, archive),
             about={"for": "improvement", "nth": step.nth},
         ),
     )
@@ -57,9 +62,8 @@ def improve(step: Improve, terms: Terms, place: Workplace, archive: Archive) -> 
         return replace(told, ending="broken", why=str(error))
 
 
-def _evidence(parent: str, terms: Terms, place: Workplace, archive: Archive) -> Files:
-    trials = brief.shown(archive, parent)
-    traces = {name: terms.read_trace(name) for name in brief.with_trace(trials)}
-    known = brief.relevant(archive, parent)
-    diffs = {a.commit: place.repo.diff(a.parents[0], a.commit) for a in known}
-    return brief.beside(brief.evidence(trials, traces), brief.changes(archive, known, diffs))
+def known(repo: Repo, read_trace: Callable[[str], Iterable[Mapping[str, Any]]]) -> Known:
+    """All that `sica.evidence` lets an improver see, from a real store."""
+    query = File((Path(__file__).parent / "inside" / "query.py").read_bytes(), executable=True)
+    sources = evidence.Sources(read_trace, repo.diff, repo.patch_ids, critique=lambda _: "")
+    return lambda parent, archive: {**evidence.files(archive, parent, sources), "query.py": query}

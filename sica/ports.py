@@ -50,6 +50,9 @@ class Repo(Protocol):
     def diff(self, old: str, new: str, *options: str) -> str:
         """git's own diff text; options such as --stat are fixed words, never from a model."""
 
+    def patch_ids(self, diffs: Mapping[str, str]) -> Mapping[str, str]:
+        """git's patch-id of each diff, by the same key; an empty diff has none."""
+
     def promote(self, agent: Agent) -> str:
         """Merge the agent into main with the agent's tree; a no-op if it is already the champion."""
 

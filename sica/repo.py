@@ -253,6 +253,13 @@ class GitRepo:
             )
         return out.decode(errors="replace")
 
+    def patch_ids(self, diffs: Mapping[str, str]) -> Mapping[str, str]:
+        """git's patch-id of each diff, by the same key (a full hash); an empty diff has none."""
+        told = "".join(f"commit {_sha(commit)}\n\n{diff}\n" for commit, diff in diffs.items())
+        with _plainly(self.path):
+            out = self._git("patch-id", "--stable", stdin=told.encode(errors="replace"))
+        return {commit: patch for patch, commit in (line.split() for line in out.decode().splitlines())}
+
     def champion(self) -> str:
         """Commit of the agent that main points at: main's own commit is a merge of it, or it itself.
 

@@ -199,6 +199,9 @@ class SimulatedRepo:
         was, now = (self.trees[self.known[c].tree][GENOME].data.decode() for c in (old, new))
         return f"-{was}\n+{now}\n"
 
+    def patch_ids(self, diffs: Mapping[str, str]) -> Mapping[str, str]:
+        return diffs
+
     def promote(self, agent: Agent) -> str:
         self.main = agent.commit
         return agent.commit
@@ -364,7 +367,7 @@ class Simulation:
             benchmark=benchmark,
             tasks=benchmark.tasks(),
             smoke=SimulatedBenchmark((SMOKE,)),
-            read_trace=lambda name: (),
+            known=lambda agent, archive: {},
             workers=workers,
             children=children,
             confirm=0,

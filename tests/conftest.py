@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sica import making
 from sica.attempt import Workplace
 from sica.benchmarks import open_benchmark
 from sica.broker import HttpBroker
@@ -109,7 +110,7 @@ class World:
             "benchmark": toy,
             "tasks": toy.tasks(),
             "smoke": open_benchmark(str(self.root / "gate")),
-            "read_trace": self.traces.read,
+            "known": making.known(self.repo, self.traces.read),
             "children": 2,
             "improve_limits": Limits(seconds=20),
             "improve_budget": Budget(calls=5),

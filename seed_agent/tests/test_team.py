@@ -63,7 +63,7 @@ class Team(Served):
     def test_the_archivist_is_there_where_an_archive_is(self):
         self.work(SUBMIT)
         offered = {tool["function"]["name"] for tool in self.asked[0]["tools"]}
-        self.assertEqual("archivist" in offered, Path("/task/archive").exists())
+        self.assertEqual("archivist" in offered, Path("/archive").exists())
         self.assertEqual(set(agents.modules()), {"archivist", "coder", "reasoner", "review", "solver"})
 
 

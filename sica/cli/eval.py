@@ -191,7 +191,7 @@ def _attempts(archive: Archive, chosen: Sequence[Agent], reps: int, fresh: bool)
 
 
 def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Task], attempts: range) -> Plan:
-    from sica import loop
+    from sica import loop, making
     from sica.cli import parts
 
     def policy(archive: Archive, rng: Random) -> Sequence[Step]:
@@ -203,7 +203,7 @@ def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Ta
         benchmark=benchmark,
         tasks=tasks,
         smoke=parts.open_smoke(call, shop.config),
-        read_trace=shop.traces.read,
+        known=making.known(shop.store.repo, shop.traces.read),
         workers=shop.config.workers,
         children=0,
     )

@@ -73,7 +73,7 @@ def command(
     Running it again continues a run that was stopped; nothing that is finished is done or paid for twice.
     What is not given here is a setting: sica config list shows them with their values.
     """
-    from sica import loop
+    from sica import loop, making
     from sica.cli import parts, progress, running
 
     call: Invocation = ctx.obj
@@ -114,7 +114,7 @@ def command(
             benchmark=benchmark,
             tasks=tasks,
             smoke=smoke_tasks,
-            read_trace=shop.traces.read,
+            known=making.known(shop.store.repo, shop.traces.read),
             workers=config.workers,
             children=config.children,
             confirm=config.confirm,

@@ -3,12 +3,12 @@
 from seed import team
 
 SPEC = {
-    "system": """You read the archive below /task/archive for a colleague who is to improve an agent: the trials with
+    "system": """You read the archive below /archive for a colleague who is to improve an agent: the trials with
 their scores, the transcripts, what was changed before and what came of it. Answer from what stands there: count,
 compare, quote the lines that show it, and say what it does not show. Then call submit with the answer.""",
     "tools": ["bash", "calculate", "close_file", "directory", "give_up", "open_file", "search", "submit"],
     "team": [],
-    "needs": "/task/archive",
+    "needs": "/archive",
 }
 TOOL = team.tool(
     "archivist",

@@ -19,7 +19,7 @@ from random import Random
 from sica.gateways._offline.hands import Hands, Thought
 from sica.gateways._offline.mutants import mutants
 
-_TRIALS, _CHANGES = "/task/archive/trials.jsonl", "/task/archive/changes.jsonl"
+_TRIALS, _CHANGES = "/archive/trials.jsonl", "/archive/changes.jsonl"
 _OWN_TESTS = "python3 -m unittest discover -s tests -t . 2>&1 | tail -n 4"
 _CONSTANT = r"^[A-Z][A-Z_0-9]+ *(:[^=]*)?= *[-0-9TF\"']"
 _CAREFUL = 0.6
