@@ -131,6 +131,8 @@ def work(place: Workplace, agent: Agent, given: Assignment) -> Attempt:
             seed=given.seed,
             trace=trace,
             run=place.run,
+            agent=agent.commit,
+            task=str(given.about.get("task", "")),
         ) as session:
             spec, job = _boxed(place, agent, given, session.directory, started)
             try:

@@ -93,15 +93,16 @@ def usage(body: Mapping[str, Any]) -> Usage | None:
     prompt, completion = _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
     if prompt is None or completion is None:
         return None
-    cached = _count(_details(said).get("cached_tokens")) or 0
-    return Usage(prompt_tokens=prompt, cached_tokens=min(cached, prompt), completion_tokens=completion)
+    cached = min(_count(_details(said).get("cached_tokens")) or 0, prompt)
+    return Usage(
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        completion_tokens=completion,
+        cache_write_tokens=min(_cache_written(said), prompt - cached),
+    )
 
 
-def cache_written(body: Mapping[str, Any]) -> int:
-    """Prompt tokens that the provider put in its cache at the cache's own price."""
-    said = body.get("usage")
-    if not isinstance(said, Mapping):
-        return 0
+def _cache_written(said: Mapping[str, Any]) -> int:
     named = (said.get("cache_creation_input_tokens"), _details(said).get("cache_creation_tokens"))
     return next((count for value in named if (count := _count(value))), 0)
 

@@ -70,11 +70,18 @@ class ModelPrice(_Part):
 
     prompt: float = Field(ge=0, description="dollars per million prompt tokens")
     completion: float = Field(ge=0, description="dollars per million completion tokens")
-    cached: float | None = Field(default=None, ge=0, description="dollars per million cached prompt tokens")
+    cached: float | None = Field(
+        default=None, ge=0, description="dollars per million prompt tokens read from the provider's cache"
+    )
+    cache_write: float | None = Field(
+        default=None, ge=0, description="dollars per million prompt tokens written to the provider's cache"
+    )
 
     def price(self) -> Price:
-        cached = None if self.cached is None else self.cached / 1e6
-        return Price(self.prompt / 1e6, self.completion / 1e6, cached)
+        def each(dollars: float | None) -> float | None:
+            return None if dollars is None else dollars / 1e6
+
+        return Price(self.prompt / 1e6, self.completion / 1e6, each(self.cached), each(self.cache_write))
 
 
 def _workers() -> int:

@@ -192,7 +192,7 @@ class Facts:
 
 def ending(facts: Facts) -> tuple[str, Fault | None]:
     """How an agent's run ended and whether that is a fault. Nothing an agent prints can move it."""
-    if facts.reached == "run" or (facts.ended and facts.ended.limit == "cancelled"):
+    if facts.reached in ("run", "day") or (facts.ended and facts.ended.limit == "cancelled"):
         return "cancelled", "cancelled"
     if facts.ended is None:
         return "infra", "infra"

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,18 +37,21 @@ from sica.model import (
     Usage,
     Verdict,
 )
+from sica.ports import Price
 from sica.stats import wilson
 
-SCHEMA = 1
+SCHEMA = 2
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
 
 APPLICATION = 0x73696361
 """PRAGMA application_id: `sica`."""
 
-_USAGE = "usd, prompt_tokens, cached_tokens, completion_tokens, calls, seconds"
+_USAGE = "usd, prompt_tokens, cached_tokens, completion_tokens, calls, seconds, cache_write_tokens"
+_MARKS = ",".join("?" * len(_USAGE.split(", ")))
+_N = len(_USAGE.split(", "))
 _TRIAL = """
   a.hash, w.hash, k.name, k.digest, t.attempt, c.hash, t.score, t.fault, t.ending, t.grading,
-  t.usd, t.prompt_tokens, t.cached_tokens, t.completion_tokens, t.calls, t.seconds,
+  t.usd, t.prompt_tokens, t.cached_tokens, t.completion_tokens, t.calls, t.seconds, t.cache_write_tokens,
   coalesce(e.trace, ''), coalesce(e.session, ''), coalesce(r.name, ''), t.started, coalesce(e.why, ''),
   c.model, c.image, e.detail"""
 _TRIAL_JOINS = """
@@ -73,6 +76,24 @@ class Unnoted:
 
     def __bool__(self) -> bool:
         return bool(self.evaluations)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Prices and sittings of runs, row by row, for a ledger that takes them over."""
+
+    prices: Sequence[Row] = ()
+    """Run, model, since, price."""
+    sittings: Sequence[Row] = ()
+    """Run, began, ended."""
+
+    def write(self, run: sqlite3.Connection) -> None:
+        for name, *rest in self.prices:
+            run.execute("INSERT INTO prices VALUES (?,?,?,?)", (_run_id(run, name), *rest))
+        for name, *rest in self.sittings:
+            run.execute(
+                "INSERT INTO sittings (run, began, ended) VALUES (?,?,?)", (_run_id(run, name), *rest)
+            )
 
 
 class SqliteLedger:
@@ -202,11 +223,32 @@ class SqliteLedger:
 
     def end_run(self, run: str, reason: str) -> None:
         with self._transaction() as change:
-            done = change.execute(
-                "UPDATE runs SET ended = ?, reason = ? WHERE name = ?", (time.time(), reason, run)
-            )
+            now = time.time()
+            done = change.execute("UPDATE runs SET ended = ?, reason = ? WHERE name = ?", (now, reason, run))
             if done.rowcount != 1:
                 raise StoreError(f"no run called {run!r} to end in {self.path}")
+            change.execute(
+                "UPDATE sittings SET ended = ? WHERE id = (SELECT max(id) FROM sittings WHERE run ="
+                " (SELECT id FROM runs WHERE name = ?)) AND ended IS NULL",
+                (now, run),
+            )
+
+    def begin_sitting(self, run: str) -> None:
+        """Somebody works on the run from now on, until `end_run` or until the process is killed."""
+        with self._transaction() as change:
+            change.execute(
+                "INSERT INTO sittings (run, began) VALUES (?, ?)", (_run_id(change, run), time.time())
+            )
+
+    def priced(self, run: str, model: str, price: Price) -> None:
+        """From now on the run's calls of this model cost this."""
+        if self.prices(run).get(model) == price:
+            return
+        with self._transaction() as change:
+            change.execute(
+                "INSERT INTO prices (run, model, since, price) VALUES (?,?,?,?)",
+                (_run_id(change, run), model, time.time(), json.dumps(asdict(price))),
+            )
 
     def call(self, call: Call) -> None:
         """Insert or settle one model call, by (session, number). What is settled stays as it is.
@@ -227,12 +269,14 @@ class SqliteLedger:
             trials: dict[str, list[Trial]] = {}
             for trial in self._trials_under(conditions):
                 trials.setdefault(trial.tree, []).append(trial)
+            champion, crowned = self._champion()
             return Archive(
                 agents=agents,
                 tasks=tuple(tasks),
                 trials={tree: tuple(of) for tree, of in trials.items()},
                 improvements=tuple(self._improvements(agents)),
-                champion=self._champion() or next(iter(agents), ""),
+                champion=champion or next(iter(agents), ""),
+                crowned=crowned,
                 attempts=attempts,
                 settled=self._settled(),
             )
@@ -329,7 +373,8 @@ class SqliteLedger:
             " LEFT JOIN runs r ON r.id = v.run ORDER BY v.id"
         )
         return tuple(
-            Verdict(row[0], bool(row[1]), row[2], row[3], Usage(*row[4:10]), *row[10:14]) for row in rows
+            Verdict(row[0], bool(row[1]), row[2], row[3], Usage(*row[4 : 4 + _N]), *row[4 + _N :])
+            for row in rows
         )
 
     def promotions(self) -> tuple[Promotion, ...]:
@@ -346,12 +391,12 @@ class SqliteLedger:
     def calls(self, session: str | None = None) -> tuple[Call, ...]:
         """Of one box's session, or all there are."""
         rows = self._rows(
-            f"SELECT c.session, c.number, coalesce(r.name, ''), c.role, c.model, {_USAGE}, c.state, c.at"
-            " FROM calls c LEFT JOIN runs r ON r.id = c.run WHERE ?1 IS NULL OR session = ?1"
-            " ORDER BY session, number",
+            f"SELECT c.session, c.number, coalesce(r.name, ''), c.role, c.model, c.{_USAGE.replace(', ', ', c.')},"
+            " c.state, c.at, coalesce(a.hash, ''), c.task FROM calls c LEFT JOIN runs r ON r.id = c.run"
+            " LEFT JOIN agents a ON a.id = c.agent WHERE ?1 IS NULL OR c.session = ?1 ORDER BY c.session, c.number",
             (session,),
         )
-        return tuple(Call(*(*row[:5], Usage(*row[5:11]), *row[11:])) for row in rows)
+        return tuple(Call(*(*row[:5], Usage(*row[5 : 5 + _N]), *row[5 + _N :])) for row in rows)
 
     def spent(self, run: str) -> Usage:
         """Everything the run's sessions used, reservations of a crashed call included."""
@@ -360,6 +405,55 @@ class SqliteLedger:
             f"SELECT {sums} FROM calls WHERE run = (SELECT id FROM runs WHERE name = ?)", (run,)
         )
         return Usage(*row)
+
+    def prices(self, run: str) -> Mapping[str, Price]:
+        """By model, as of the run's last call of it."""
+        rows = self._rows(
+            "SELECT model, price FROM prices WHERE run = (SELECT id FROM runs WHERE name = ?) ORDER BY since",
+            (run,),
+        )
+        return {model: _price(json.loads(price)) for model, price in rows}
+
+    def books(self) -> Books:
+        named = "FROM {} x JOIN runs r ON r.id = x.run ORDER BY x.rowid"
+        return Books(
+            self._rows("SELECT r.name, x.model, x.since, x.price " + named.format("prices")),
+            self._rows("SELECT r.name, x.began, x.ended " + named.format("sittings")),
+        )
+
+    def worked(self, run: str) -> float:
+        """Seconds that were worked on the run, all sittings together; a killed one lasted to its last sign of life."""
+        rows = self._rows(
+            "SELECT s.began, s.ended, (SELECT min(n.began) FROM sittings n WHERE n.id > s.id) FROM sittings s"
+            " WHERE s.run = (SELECT id FROM runs WHERE name = ?)",
+            (run,),
+        )
+        lasted = [(ended or self._last_sign(run, began, after)) - began for began, ended, after in rows]
+        return float(sum(lasted))
+
+    def _last_sign(self, run: str, began: float, before: float | None) -> float:
+        """The latest moment between the two that a row of the run tells of."""
+        signs = " UNION ALL ".join(
+            f"SELECT max({when}) FROM {table} WHERE run = (SELECT id FROM runs WHERE name = ?1)"
+            f" AND {when} BETWEEN ?2 AND ?3"
+            for table, when in (
+                ("calls", "at"),
+                ("trials", "started + seconds"),
+                ("improvements", "started + seconds"),
+                ("verdicts", "started + seconds"),
+            )
+        )
+        times = [at for (at,) in self._rows(signs, (run, began, before or time.time())) if at is not None]
+        return float(max([began, *times]))
+
+    def spent_by_day(self, since: float) -> Mapping[int, Usage]:
+        """What every run of this store used on each UTC day from that time on, by the number of the day."""
+        sums = ", ".join(f"sum({name})" for name in _USAGE.split(", "))
+        rows = self._rows(
+            f"SELECT CAST(at / 86400 AS INTEGER) AS day, {sums} FROM calls WHERE at >= ? GROUP BY day",
+            (since,),
+        )
+        return {day: Usage(*used) for day, *used in rows}
 
     def summaries(
         self,
@@ -431,6 +525,7 @@ class SqliteLedger:
         champion: str = "",
         runs: Iterable[Run] = (),
         calls: Sequence[Call] = (),
+        books: Books = Books(),  # noqa: B008 - frozen
     ) -> None:
         """Fill an empty ledger from git: agents from branches, outcomes from notes, the champion from main.
 
@@ -442,13 +537,14 @@ class SqliteLedger:
         with self._transaction() as run:
             for one in runs:
                 _insert_run(run, one)
-            for call in calls:
-                _upsert_call(run, call)
             for line in told:
                 if line["kind"] == "trial" and line.get("split"):
                     _insert_task(run, line["task"], line["digest"], line["split"])
             for agent in by_commit.values():
                 _insert_agent(run, agent)
+            for call in calls:
+                _upsert_call(run, call)
+            books.write(run)
             last = ""
             for line in told:
                 outcome = _outcome(line, by_commit)
@@ -605,13 +701,14 @@ class SqliteLedger:
         )
         for parent, child, ending, *rest in rows:
             made = agents[child] if child else None
-            yield Improvement(parent, made, ending, Usage(*rest[:6]), *rest[6:])
+            yield Improvement(parent, made, ending, Usage(*rest[:_N]), *rest[_N:])
 
-    def _champion(self) -> str:
+    def _champion(self) -> tuple[str, float]:
+        """The last one promoted and when; nobody before any promotion."""
         rows = self._rows(
-            "SELECT a.hash FROM promotions p JOIN agents a ON a.id = p.agent ORDER BY p.id DESC LIMIT 1"
+            "SELECT a.hash, p.at FROM promotions p JOIN agents a ON a.id = p.agent ORDER BY p.id DESC LIMIT 1"
         )
-        return str(rows[0][0]) if rows else ""
+        return rows[0] if rows else ("", 0.0)
 
     def _settled(self) -> int:
         """Ids are dense, because nothing is ever deleted."""
@@ -646,8 +743,8 @@ def rebuild(
 ) -> Path | None:
     """Make the ledger again from git alone, then put it in the place of the old one.
 
-    Two things git does not hold are taken over when the old file can still be read: what the runs were configured
-    with, and every single model call.
+    What git does not hold is taken over when the old file can still be read: what the runs were configured with,
+    how long they took, at which prices, and every single model call.
     Returns the folder that keeps the old one, None when there was none. Hold the run lock. A kill at any moment
     leaves the old or the new ledger, and running it again is safe.
     """
@@ -655,9 +752,9 @@ def rebuild(
     with _plainly(path):
         for left in _files_of(fresh):
             left.unlink(missing_ok=True)
-        runs, calls = _remembered(path)
+        runs, calls, books = _remembered(path)
         with SqliteLedger.open(fresh) as ledger:
-            ledger.restore(agents, lines, champion, runs, calls)
+            ledger.restore(agents, lines, champion, runs, calls, books)
         aside = _put_aside(path) if path.exists() else None
         for left in _files_of(path)[1:]:
             left.unlink(missing_ok=True)  # a write-ahead log of the old file would be played into the new one
@@ -666,13 +763,13 @@ def rebuild(
     return aside
 
 
-def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call]]:
+def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call], Books]:
     """What only the old file knows; nothing when it is not there or damaged, which is why it is rebuilt."""
     try:
         with SqliteLedger.open(path, readonly=True) as old:
-            return ((), ()) if old.check() else (old.runs(), old.calls())
+            return ((), (), Books()) if old.check() else (old.runs(), old.calls(), old.books())
     except SicaError:
-        return (), ()
+        return (), (), Books()
 
 
 # ── rows and records ──────────────────────────────────────────────────────────────────────────────
@@ -681,7 +778,12 @@ def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call]]:
 def _trial(row: Row) -> Trial:
     *told, model, image, detail = row
     details = json.loads(detail) if detail else {}
-    return Trial(*(*told[:10], Usage(*told[10:16]), *told[16:], details, Setting(model, image)))
+    return Trial(*(*told[:10], Usage(*told[10 : 10 + _N]), *told[10 + _N :], details, Setting(model, image)))
+
+
+def _price(told: Mapping[str, Any]) -> Price:
+    dearer = told.get("dearer")
+    return Price(**{**told, "dearer": _price(dearer) if dearer else None})
 
 
 def _usage_row(usage: Usage) -> Row:
@@ -692,6 +794,7 @@ def _usage_row(usage: Usage) -> Row:
         usage.completion_tokens,
         usage.calls,
         usage.seconds,
+        usage.cache_write_tokens,
     )
 
 
@@ -714,7 +817,7 @@ def _insert(run: sqlite3.Connection, outcome: Outcome) -> bool:
 def _insert_trial(run: sqlite3.Connection, trial: Trial) -> bool:
     done = run.execute(
         "INSERT INTO trials (agent, tree, task, attempt, conditions, run, score, fault, ending, grading, started,"
-        f" {_USAGE}) VALUES (?,?,?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        f" {_USAGE}) VALUES (?,?,?,?,?,?,?,?,?,?,?, {_MARKS}) ON CONFLICT DO NOTHING",
         (
             _agent_id(run, trial.agent),
             _tree_id(run, trial.tree),
@@ -748,7 +851,7 @@ def _insert_improvement(run: sqlite3.Connection, made: Improvement) -> bool:
         child = _agent_id(run, made.child.commit)
     done = run.execute(
         f"INSERT INTO improvements (parent, child, ending, run, trace, session, started, why, {_USAGE})"
-        " VALUES (?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        f" VALUES (?,?,?,?,?,?,?,?, {_MARKS}) ON CONFLICT DO NOTHING",
         (
             _agent_id(run, made.parent),
             child,
@@ -780,7 +883,7 @@ def _from_commit(agent: Agent) -> Improvement:
 def _insert_verdict(run: sqlite3.Connection, verdict: Verdict) -> bool:
     done = run.execute(
         f"INSERT INTO verdicts (agent, passed, reason, fault, run, trace, session, started, {_USAGE})"
-        " VALUES (?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        f" VALUES (?,?,?,?,?,?,?,?, {_MARKS}) ON CONFLICT DO NOTHING",
         (
             _agent_id(run, verdict.agent),
             verdict.passed,
@@ -796,14 +899,16 @@ def _insert_verdict(run: sqlite3.Connection, verdict: Verdict) -> bool:
     return done.rowcount == 1
 
 
+_AS_TOLD = ", ".join(f"{name} = excluded.{name}" for name in _USAGE.split(", "))
+
+
 def _upsert_call(run: sqlite3.Connection, call: Call) -> None:
     run.execute(
-        f"INSERT INTO calls (session, number, run, role, model, state, at, {_USAGE})"
-        " VALUES (?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT (session, number) DO UPDATE SET"
-        " run = excluded.run, role = excluded.role, model = excluded.model, state = excluded.state,"
-        " at = excluded.at, usd = excluded.usd, prompt_tokens = excluded.prompt_tokens,"
-        " cached_tokens = excluded.cached_tokens, completion_tokens = excluded.completion_tokens,"
-        " calls = excluded.calls, seconds = excluded.seconds WHERE calls.state = 'reserved'",
+        f"INSERT INTO calls (session, number, run, role, model, state, at, agent, task, {_USAGE})"
+        f" VALUES (?,?,?,?,?,?,?, (SELECT id FROM agents WHERE hash = ?),?, {_MARKS})"
+        " ON CONFLICT (session, number) DO UPDATE SET run = excluded.run, role = excluded.role,"
+        " model = excluded.model, state = excluded.state, at = excluded.at, agent = excluded.agent,"
+        f" task = excluded.task, {_AS_TOLD} WHERE calls.state = 'reserved'",
         (
             call.session,
             call.number,
@@ -812,6 +917,8 @@ def _upsert_call(run: sqlite3.Connection, call: Call) -> None:
             call.model,
             call.state,
             call.at,
+            call.agent,
+            call.task,
             *_usage_row(call.usage),
         ),
     )
@@ -990,7 +1097,8 @@ def _outcome(line: Mapping[str, Any], agents: Mapping[str, Agent]) -> Outcome:
     try:
         if line["kind"] == "promotion":
             return Promotion(commit, line["why"], line["run"], line["at"])
-        usage = Usage(*(line[name] for name in _USAGE.split(", ")))
+        old = {"cache_write_tokens": 0}  # of notes that were written before it was counted
+        usage = Usage(**{name: {**old, **line}[name] for name in _USAGE.split(", ")})
         tail = (usage, line["trace"], line["session"], line["run"], line["started"])
         if line["kind"] == "verdict":
             return Verdict(commit, bool(line["passed"]), line["reason"], line["fault"], *tail)
@@ -1016,9 +1124,17 @@ def _restore_call(
     if outcome.run and (outcome.usage.calls or outcome.usage.usd):
         session = outcome.session or f"restored/{line['kind']}/{line['n']}"
         run.execute(
-            f"INSERT INTO calls (session, number, run, role, model, state, at, {_USAGE})"
-            " VALUES (?,0,?,'restored','','settled',?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-            (session, _run_id(run, outcome.run), outcome.started, *_usage_row(outcome.usage)),
+            f"INSERT INTO calls (session, number, run, role, model, state, at, agent, task, {_USAGE})"
+            " VALUES (?,0,?,'restored','','settled',?, (SELECT id FROM agents WHERE hash = ?),?,"
+            f" {_MARKS}) ON CONFLICT DO NOTHING",
+            (
+                session,
+                _run_id(run, outcome.run),
+                outcome.started,
+                outcome.parent if isinstance(outcome, Improvement) else outcome.agent,
+                outcome.task if isinstance(outcome, Trial) else "",
+                *_usage_row(outcome.usage),
+            ),
         )
 
 

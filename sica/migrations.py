@@ -243,8 +243,7 @@ def _summaries(db: Database) -> None:
     )
 
 
-def _views(db: Database) -> None:
-    """For people and for datasette: names instead of numbers, keyed by commit hash."""
+def _leaderboard(db: Database) -> None:
     db.create_view(
         "leaderboard",
         "SELECT a.hash AS agent, 'agent/' || a.number AS name, s.benchmark, s.split, c.model, c.image,"
@@ -254,6 +253,11 @@ def _views(db: Database) -> None:
         " GROUP BY a.id, s.benchmark, s.split, c.model, c.image"
         " ORDER BY s.benchmark, score DESC",
     )
+
+
+def _views(db: Database) -> None:
+    """For people and for datasette: names instead of numbers, keyed by commit hash."""
+    _leaderboard(db)
     db.create_view(
         "trial_view",
         "SELECT t.id, a.hash AS agent, 'agent/' || a.number AS name, k.name AS task, k.digest, k.split, t.attempt,"
@@ -277,3 +281,90 @@ def _views(db: Database) -> None:
         " sum(c.prompt_tokens) AS prompt_tokens, sum(c.completion_tokens) AS completion_tokens"
         " FROM calls c LEFT JOIN runs r ON r.id = c.run GROUP BY c.run, c.role, c.model, c.state",
     )
+
+
+# ── 0002: what calls cost, to whom, at which price ────────────────────────────────────────────────
+
+_SPENT = (*_USAGE, "cache_write_tokens")
+
+
+def money(db: Database) -> None:
+    """Cache writes are counted, calls know their agent and task, runs keep their prices and their sittings."""
+    for table in ("trials", "improvements", "verdicts", "calls"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0")
+    _attribute(db)
+    db.create_table(
+        "prices",
+        {"run": int, "model": str, "since": float, "price": str},
+        pk=("run", "model", "since"),
+        not_null={"run", "model", "since", "price"},
+        foreign_keys=[("run", "runs", "id")],
+    )
+    db.create_table(
+        "sittings",
+        {"id": int, "run": int, "began": float, "ended": float},
+        pk="id",
+        not_null={"run", "began"},
+        foreign_keys=[("run", "runs", "id")],
+    )
+    db["sittings"].create_index(["run"])
+    _summaries_again(db)
+    db.create_view(
+        "spend",
+        "SELECT r.name AS run, c.role, 'agent/' || a.number AS agent, c.task, c.model, date(c.at, 'unixepoch') AS day,"
+        " c.state, count(*) AS calls, round(sum(c.usd), 6) AS usd, sum(c.prompt_tokens) AS prompt_tokens,"
+        " sum(c.cached_tokens) AS cached_tokens, sum(c.cache_write_tokens) AS cache_write_tokens,"
+        " sum(c.completion_tokens) AS completion_tokens FROM calls c LEFT JOIN runs r ON r.id = c.run"
+        " LEFT JOIN agents a ON a.id = c.agent GROUP BY c.run, c.role, c.agent, c.task, c.model, day, c.state",
+        replace=True,
+    )
+
+
+steps(name="0002_money")(money)
+
+
+def _attribute(db: Database) -> None:
+    """Calls of before belong to whatever outcome names their session."""
+    db.execute("ALTER TABLE calls ADD COLUMN agent INTEGER REFERENCES agents (id)")
+    db.execute("ALTER TABLE calls ADD COLUMN task TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        "UPDATE calls SET agent = x.agent, task = x.task FROM (SELECT e.session, t.agent, k.name AS task"
+        " FROM evidence e JOIN trials t ON t.id = e.trial JOIN tasks k ON k.id = t.task UNION ALL"
+        " SELECT session, parent, '' FROM improvements UNION ALL SELECT session, agent, '' FROM verdicts) x"
+        " WHERE x.session = calls.session AND x.session <> ''"
+    )
+    db["calls"].create_index(["at"])
+
+
+def _summaries_again(db: Database) -> None:
+    """The table of `_summaries` with one sum more; counted anew from the trials."""
+    db.execute("DROP TRIGGER count_trial")
+    db.execute("DROP VIEW leaderboard")
+    db.execute("DROP TABLE totals")
+    db.execute(
+        "CREATE TABLE totals (tree INTEGER NOT NULL REFERENCES trees (id), benchmark TEXT NOT NULL,"
+        " split TEXT NOT NULL, conditions INTEGER NOT NULL REFERENCES conditions (id), n INTEGER NOT NULL,"
+        " total REAL NOT NULL, squares REAL NOT NULL, faults INTEGER NOT NULL, usd REAL NOT NULL,"
+        " prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
+        " calls INTEGER NOT NULL, seconds REAL NOT NULL, cache_write_tokens INTEGER NOT NULL,"
+        " latest INTEGER NOT NULL, PRIMARY KEY (benchmark, tree, split, conditions)) WITHOUT ROWID"
+    )
+    sums = ", ".join(f"sum(t.{name})" for name in _SPENT)
+    db.execute(
+        "INSERT INTO totals SELECT t.tree, k.benchmark, k.split, t.conditions, count(t.score),"
+        " coalesce(sum(t.score), 0.0), coalesce(sum(t.score * t.score), 0.0), sum(t.score IS NULL),"
+        f" {sums}, max(t.id) FROM trials t JOIN tasks k ON k.id = t.task AND k.current = 1"
+        " GROUP BY t.tree, k.benchmark, k.split, t.conditions"
+    )
+    grown = ", ".join(
+        f"{name} = {name} + excluded.{name}" for name in ("n", "total", "squares", "faults", *_SPENT)
+    )
+    usage = ", ".join(f"new.{name}" for name in _SPENT)
+    db.execute(
+        f"CREATE TRIGGER count_trial AFTER INSERT ON trials BEGIN INSERT INTO totals"
+        f" SELECT new.tree, k.benchmark, k.split, new.conditions, new.score IS NOT NULL, coalesce(new.score, 0),"
+        f" coalesce(new.score * new.score, 0), new.score IS NULL, {usage}, new.id"
+        f" FROM tasks k WHERE k.id = new.task AND k.current = 1"
+        f" ON CONFLICT (benchmark, tree, split, conditions) DO UPDATE SET {grown}, latest = new.id; END"
+    )
+    _leaderboard(db)

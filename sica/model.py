@@ -43,12 +43,14 @@ class Usage:
 
     usd: float = 0.0
     prompt_tokens: int = 0
-    """Including cached ones."""
+    """Including those read from the provider's cache and those written to it."""
     cached_tokens: int = 0
     completion_tokens: int = 0
     calls: int = 0
     seconds: float = 0.0
     """Wall time in the agent's box."""
+    cache_write_tokens: int = 0
+    """Of the prompt tokens, those that the provider put into its cache, which may have a price of its own."""
 
     @property
     def tokens(self) -> int:
@@ -62,6 +64,7 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.calls + other.calls,
             self.seconds + other.seconds,
+            self.cache_write_tokens + other.cache_write_tokens,
         )
 
 
@@ -372,6 +375,11 @@ class Call:
     usage: Usage
     state: Literal["reserved", "settled", "failed", "refused"]
     at: float
+    """When it was reserved: the day that it counts for."""
+    agent: str = ""
+    """Commit of the agent that asked."""
+    task: str = ""
+    """Id of the task that it was at; empty for what is no trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,6 +456,8 @@ class Archive:
     """By tree, only of the run's tasks and under its conditions, in order of arrival."""
     improvements: tuple[Improvement, ...] = ()
     champion: str = ""
+    crowned: float = 0.0
+    """When the champion was promoted; 0 for one that nobody promoted."""
     in_flight: frozenset[Step] = frozenset()
     attempts: int = 1
     """Wanted of each agent at each task."""
@@ -552,7 +562,7 @@ class Archive:
                 agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
                 return replace(grown, agents={**self.agents, agent.commit: agent})
             case Promotion():
-                return replace(grown, champion=outcome.agent)
+                return replace(grown, champion=outcome.agent, crowned=outcome.at)
             case _:
                 return grown  # a gate that broke decided nothing
 

@@ -134,7 +134,7 @@ class Session(Protocol):
     def usage(self) -> Usage: ...
 
     def reached(self) -> str:
-        """The budget that this session ran into: calls, tokens, usd, run; or ""."""
+        """The budget that this session ran into: calls, tokens, usd, run, day; or ""."""
 
     def failure(self) -> str:
         """What the provider failed with after retries, or ""."""
@@ -150,8 +150,22 @@ class Broker(Protocol):
     """Serves a gateway to boxes: one socket a box, counts, records, refuses past the budget."""
 
     def session(
-        self, *, id: str, role: str, model: str, budget: Budget, seed: int, trace: Trace, run: str
-    ) -> AbstractContextManager[Session]: ...
+        self,
+        *,
+        id: str,
+        role: str,
+        model: str,
+        budget: Budget,
+        seed: int,
+        trace: Trace,
+        run: str,
+        agent: str = "",
+        task: str = "",
+    ) -> AbstractContextManager[Session]:
+        """`agent` (commit) and `task` (id) say whom its calls are counted for."""
+
+    def left(self) -> Budget:
+        """What the run may still use before one of its caps is reached; None where there is none."""
 
 
 class Benchmark(Protocol):
@@ -182,17 +196,37 @@ class Price:
 
     prompt: float
     completion: float
+    """Of an answer's token, thinking included."""
     cached: float | None = None
-    """Of a cached prompt token; None: as any other."""
+    """Of a prompt token read from the provider's cache; None: as any other."""
     cache_write: float | None = None
+    """Of a prompt token put into it; None: as any other."""
+    call: float = 0.0
+    """Of the call itself, whatever its size."""
+    beyond: int = 0
+    """Prompts of more tokens than this cost `dearer`, all of the call; 0: there is one price."""
+    dearer: Price | None = None
 
     def of(self, usage: Usage) -> float:
-        cached = usage.cached_tokens * (self.prompt if self.cached is None else self.cached)
+        """Dollars of one call."""
+        if self.dearer is not None and usage.prompt_tokens > self.beyond:
+            return self.dearer.of(usage)
+        plain = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
         return (
-            (usage.prompt_tokens - usage.cached_tokens) * self.prompt
-            + cached
+            plain * self.prompt
+            + usage.cached_tokens * (self.prompt if self.cached is None else self.cached)
+            + usage.cache_write_tokens * (self.prompt if self.cache_write is None else self.cache_write)
             + usage.completion_tokens * self.completion
+            + self.call
         )
+
+    def most(self, prompt_tokens: int) -> tuple[float, float]:
+        """What a prompt token and an answer's token can cost in a call with at most so many prompt tokens."""
+        prompt = max(self.prompt, self.cached or 0.0, self.cache_write or 0.0)
+        if self.dearer is None or prompt_tokens <= self.beyond:
+            return prompt, self.completion
+        long_prompt, long_completion = self.dearer.most(prompt_tokens)
+        return max(prompt, long_prompt), max(self.completion, long_completion)
 
 
 @dataclass(frozen=True, slots=True)

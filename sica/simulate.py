@@ -242,9 +242,22 @@ class SimulatedBroker:
     def __init__(self, world: World) -> None:
         self.world = world
 
+    def left(self) -> Budget:
+        return Budget()
+
     @contextmanager
     def session(
-        self, *, id: str, role: str, model: str, budget: Budget, seed: int, trace: Trace, run: str
+        self,
+        *,
+        id: str,
+        role: str,
+        model: str,
+        budget: Budget,
+        seed: int,
+        trace: Trace,
+        run: str,
+        agent: str = "",
+        task: str = "",
     ) -> Iterator[Session]:
         usual = self.world.improve_usd if role == "improve" else self.world.trial_usd
         usd = usual * Random(f"price:{role}:{seed}").lognormvariate(-0.125, 0.5)  # of mean `usual`

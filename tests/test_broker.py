@@ -353,6 +353,103 @@ def test_cached_and_cache_writing_tokens_have_their_own_price(bench: Bench) -> N
     assert session.usage().cached_tokens == 60
 
 
+def test_a_long_prompt_is_reserved_and_paid_at_its_own_price(bench: Bench) -> None:
+    """Many providers ask twice as much for the whole call past some length of the prompt."""
+    dearer = Price(4e-6, 6e-6, cached=1e-6)
+    bench.start(prices={"test/model": Price(2e-6, 3e-6, beyond=5_000, dearer=dearer)})
+    bench.gateway.script = lambda asked: said(prompt=len(str(asked.request["messages"])), completion=10)
+    session = bench.session()
+    ask(session.directory, "x" * 100, max_tokens=100)
+    ask(session.directory, "x" * 6_000, max_tokens=100)
+    short, short_paid, long, long_paid = (row.usage for row in bench.rows)
+    assert short.usd == pytest.approx(short.prompt_tokens * 2e-6 + 100 * 3e-6)
+    assert short_paid.usd == pytest.approx(short_paid.prompt_tokens * 2e-6 + 10 * 3e-6)
+    assert long.usd == pytest.approx(long.prompt_tokens * 4e-6 + 100 * 6e-6)
+    assert long_paid.usd == pytest.approx(long_paid.prompt_tokens * 4e-6 + 10 * 6e-6)
+
+
+def test_a_price_of_the_call_itself_is_paid_once_a_call(bench: Bench) -> None:
+    bench.start(prices={"test/model": Price(0.0, 0.0, call=0.005)}, cap=Budget(usd=0.012))
+    session = bench.session()
+    assert [ask(session.directory).status for _ in range(3)] == [200, 200, 429]
+    assert session.usage().usd == pytest.approx(0.01)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rates=st.tuples(*[st.floats(0, 1e-3)] * 4),
+    long=st.tuples(*[st.floats(0, 1e-3)] * 4),
+    beyond=st.integers(1, 1_000),
+    counts=st.tuples(*[st.integers(0, 500)] * 4),
+)
+def test_no_usage_within_a_reservation_costs_more_than_was_reserved(
+    rates: tuple[float, float, float, float],
+    long: tuple[float, float, float, float],
+    beyond: int,
+    counts: tuple[int, int, int, int],
+) -> None:
+    plain, cached, written, answer = counts
+    price = Price(*rates, beyond=beyond, dearer=Price(*long))
+    prompt = plain + cached + written
+    used = Usage(0.0, prompt, cached, answer, 1, cache_write_tokens=written)
+    for bound in (prompt, prompt + 100):
+        per_prompt, per_answer = price.most(bound)
+        assert price.of(used) <= bound * per_prompt + answer * per_answer + 1e-12
+
+
+def test_each_price_is_told_once_and_before_its_first_call(bench: Bench) -> None:
+    told: list[tuple[str, Price, int]] = []
+    bench.start(priced=lambda model, price: told.append((model, price, len(bench.rows))))
+    for name in ("s1", "s2"):
+        ask(bench.session(name).directory)
+    assert told == [("test/model", Price(1e-6, 2e-6), 0)]
+
+
+# ── days ──────────────────────────────────────────────────────────────────────────────────────────
+
+DAY = 86_400.0
+
+
+def test_the_days_cap_counts_what_other_runs_spent_today_and_says_so(bench: Bench) -> None:
+    bench.start(cap_of_day=Budget(calls=5), spent_by_day={3: Usage(calls=4)}, now=lambda: 3.5 * DAY)
+    session = bench.session()
+    assert [ask(session.directory).status for _ in range(2)] == [200, 429]
+    assert session.reached() == "day"
+    assert bench.broker is not None
+    assert bench.broker.left().calls == 0
+
+
+def test_a_new_day_begins_with_its_own_cap(bench: Bench) -> None:
+    clock = [3.9 * DAY]
+    bench.start(cap_of_day=Budget(calls=2), spent_by_day={3: Usage(calls=1)}, now=lambda: clock[0])
+    first = bench.session("s1")
+    assert [ask(first.directory).status for _ in range(2)] == [200, 429]
+    clock[0] = 4.1 * DAY
+    second = bench.session("s2")
+    assert [ask(second.directory).status for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_call_through_midnight_counts_for_the_day_that_reserved_it(bench: Bench) -> None:
+    clock = [3.99 * DAY]
+
+    def script(asked: Asked) -> dict[str, Any]:
+        clock[0] = 4.01 * DAY
+        return said()
+
+    bench.gateway.script = script
+    bench.start(cap_of_day=Budget(calls=1), now=lambda: clock[0])
+    session = bench.session()
+    assert ask(session.directory).status == 200
+    assert [row.at for row in bench.rows] == [3.99 * DAY] * 2
+    assert ask(session.directory).status == 200  # the fourth day's own
+    assert ask(session.directory).status == 429
+
+
+def test_what_is_left_is_the_smaller_of_the_runs_and_the_days(bench: Bench) -> None:
+    broker = bench.start(cap=Budget(usd=1.0, calls=9), cap_of_day=Budget(usd=0.5), now=lambda: 0.0)
+    assert broker.left() == Budget(usd=0.5, calls=9)
+
+
 def test_what_was_sent_before_is_reserved_by_the_providers_own_count(bench: Bench) -> None:
     bench.gateway.script = lambda asked: said(prompt=250)
     session = bench.session()

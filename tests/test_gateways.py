@@ -280,6 +280,11 @@ def test_prices_are_by_token_and_unknown_is_not_free() -> None:
     assert price == Price(3e-6, 15e-6, cached=3e-7, cache_write=3.75e-6)
     assert gateway.price("openai/gpt-5-mini") == Price(2.5e-7, 2e-6, cached=2.5e-8)
     assert gateway.price("openai/of-my-own") is None
+    dearer = Price(2.5e-6, 15e-6, cached=2.5e-7)
+    assert gateway.price("gemini/gemini-2.5-pro") == Price(
+        1.25e-6, 10e-6, cached=1.25e-7, beyond=200_000, dearer=dearer
+    )
+    assert gateway.price("perplexity/sonar") == Price(1e-6, 1e-6, call=0.012)  # it searches unasked
     assert LitellmGateway(api_base="http://127.0.0.1:9").price("openai/of-my-own") is None
 
 

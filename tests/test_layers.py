@@ -12,8 +12,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
-PURE = {"policies", "utility", "stats", "report", "brief", "evidence", "contract", "champion", "chat", "checks"}
-LOOP = {"loop", "attempt", "gate", "making", "ports", "simulate"}
+PURE = {
+    "policies",
+    "utility",
+    "forecast",
+    "stats",
+    "report",
+    "brief",
+    "evidence",
+    "roles",
+    "contract",
+    "champion",
+    "chat",
+    "checks",
+}
+LOOP = {"loop", "attempt", "gate", "ports", "simulate"}
 OUTSIDE = {
     *(
         "repo",

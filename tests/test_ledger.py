@@ -20,8 +20,10 @@ import pytest
 from conftest import World, skilled
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlite_utils import Database
 
 from sica import ledger as ledger_file
+from sica import migrations
 from sica.errors import StoreError, UsageError
 from sica.ledger import SqliteLedger, rebuild, score_line
 from sica.model import (
@@ -40,6 +42,7 @@ from sica.model import (
     Usage,
     Verdict,
 )
+from sica.ports import Price
 from sica.repo import GitRepo
 
 SEED = Agent(0, "a" * 40, "1" * 40, (), "the seed", operator="seed", created=1.0)
@@ -361,6 +364,72 @@ def test_a_reservation_counts_until_it_is_settled_and_a_settled_call_stays(ledge
     assert ledger.spent(run) == Usage(usd=1.25, prompt_tokens=10, calls=2)
     assert ledger.calls("s1") == (settled,)
     assert ledger.spent("r9") == Usage()
+
+
+def test_a_call_counts_for_the_utc_day_that_reserved_it(ledger: SqliteLedger) -> None:
+    run, day = ledger.start_run({}).id, 86_400.0
+    for number, at in enumerate((9.5 * day, 10.0 * day, 10.999 * day, 11.0 * day)):
+        ledger.call(Call("s1", number, run, "main", "m", Usage(usd=1.0 + number, calls=1), "reserved", at))
+    ledger.call(Call("s2", 0, "", "main", "m", Usage(usd=8.0, calls=1), "settled", 10.5 * day))
+    days = ledger.spent_by_day(10 * day)
+    assert {number: used.usd for number, used in days.items()} == {10: 2.0 + 3.0 + 8.0, 11: 4.0}
+
+
+def test_a_call_knows_its_agent_its_task_and_its_cache_writes(ledger: SqliteLedger) -> None:
+    used = Usage(0.5, 100, 40, 20, 1, cache_write_tokens=30)
+    call = Call("s1", 0, "r1", "main", "m", used, "settled", 1.0, CHILD.commit, "core/add")
+    stranger = replace(call, session="s2", agent="f" * 40, task="")
+    ledger.call(call)
+    ledger.call(stranger)
+    assert ledger.calls("s1") == (call,)
+    assert ledger.calls("s2") == (replace(stranger, agent=""),)
+    assert ledger.spent("r1").cache_write_tokens == 60
+
+
+def test_a_run_keeps_the_prices_that_it_was_paid_at(ledger: SqliteLedger) -> None:
+    run, other = ledger.start_run({}).id, ledger.start_run({}).id
+    old = Price(1e-6, 2e-6, 1e-7, 2e-6, 0.01, 200_000, Price(2e-6, 4e-6, call=0.01))
+    for price in (old, old, replace(old, prompt=3e-6)):
+        ledger.priced(run, "m", price)
+    ledger.priced(other, "m", old)
+    assert ledger.prices(run) == {"m": replace(old, prompt=3e-6)}
+    assert ledger.prices(other) == {"m": old}
+    assert len(ledger.books().prices) == 3
+
+
+def test_hours_of_a_run_are_those_of_its_sittings_and_a_killed_one_lasted_to_its_last_sign(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "sica.db"
+    with SqliteLedger.open(path) as ledger:
+        run, other = ledger.start_run({}).id, ledger.start_run({}).id
+        ledger.reconcile([SEED])
+        ledger.see_tasks(TASKS)
+        ledger.call(Call("s1", 0, run, "main", "m", USED, "reserved", 130.0))
+        ledger.record(trial(run=run, started=140.0, usage=replace(USED, seconds=25.0)))
+        ledger.call(Call("s2", 0, run, "main", "m", USED, "settled", 999.0))
+        ledger.call(Call("s3", 0, other, "main", "m", USED, "settled", 190.0))
+        assert ledger.worked(run) == 0
+    raw = sqlite3.connect(path)
+    rows = [(1, 100.0, None), (2, 150.0, 151.0), (1, 200.0, 260.0), (1, 990.0, None)]
+    raw.executemany("INSERT INTO sittings (run, began, ended) VALUES (?,?,?)", rows)
+    raw.commit()
+    raw.close()
+    with SqliteLedger.open(path) as ledger:
+        # killed at 130 or later, but the next sitting of anybody began at 150; ended; killed at 999
+        assert ledger.worked(run) == (130 - 100) + (260 - 200) + (999 - 990)
+        assert ledger.worked(other) == 1
+
+
+def test_a_sitting_is_ended_with_its_run(ledger: SqliteLedger) -> None:
+    run = ledger.start_run({}).id
+    for _ in range(2):
+        ledger.begin_sitting(run)
+        ledger.end_run(run, "budget")
+    began_and_ended = [row[1:] for row in ledger.books().sittings]
+    assert len(began_and_ended) == 2
+    assert all(ended >= began for began, ended in began_and_ended)
+    assert 0 <= ledger.worked(run) < 60
 
 
 def test_threads_share_one_ledger(ledger: SqliteLedger) -> None:
@@ -704,6 +773,31 @@ def test_reading_a_ledger_loads_no_heavy_package(ledger: SqliteLedger) -> None:
     assert not {"pydantic", "sqlite_utils", "git", "dulwich", "rich", "docker", "litellm", "aiohttp"} & set(
         out
     )
+
+
+def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_everything_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "sica.db"
+    raw = sqlite3.connect(path)
+    migrations.steps.apply(Database(raw, execute_plugins=False), stop_before="0002_money")
+    fill = (Path(__file__).parent / "data" / "ledger-1.sql").read_text()
+    raw.executescript(fill + f"PRAGMA application_id = {ledger_file.APPLICATION}; PRAGMA user_version = 1;")
+    raw.close()
+    with SqliteLedger.open(path) as ledger:
+        assert ledger.check() == []
+        (summary,) = ledger.summaries("core")
+        assert (summary.n, summary.total, summary.usage.usd) == (2, 1.5, 0.75)
+        assert summary.usage == Usage(0.75, 300, 80, 40, 5, 4.5)
+        told = {call.session: (call.agent, call.task) for call in ledger.calls()}
+        assert told == {
+            "s-trial": (SEED.commit, "core/add"),
+            "s-improve": (SEED.commit, ""),
+            "s-gate": (CHILD.commit, ""),
+            "s-lost": ("", ""),
+        }
+        assert ledger.spent("r1").usd == pytest.approx(1.75)
+        assert ledger.record(trial(task=1, usage=replace(USED, cache_write_tokens=7)))
+        assert ledger.summaries("core")[0].usage.cache_write_tokens == 7
+        assert ledger.check() == []
 
 
 def test_migrations_are_recorded(ledger: SqliteLedger) -> None:

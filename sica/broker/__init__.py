@@ -39,7 +39,7 @@ from sica.broker.door import (
     listen,
     room_for_connections,
 )
-from sica.broker.money import Account, Pace, dearest, with_completion
+from sica.broker.money import Account, Days, Pace, least, with_completion
 from sica.broker.session import BoxSession, Held, facts
 from sica.broker.terms import Terms
 from sica.errors import CredentialsError, ProviderError, RequestRejected, SicaError, UsageError
@@ -64,16 +64,25 @@ class HttpBroker:
         record: Callable[[Call], None],
         spent: Usage = Usage(),  # noqa: B008 - frozen
         cap: Budget = Budget(),  # noqa: B008 - frozen
+        spent_by_day: Mapping[int, Usage] | None = None,
+        cap_of_day: Budget = Budget(),  # noqa: B008 - frozen
         allowed: Mapping[str, Sequence[str]] | None = None,
         prices: Mapping[str, Price] | None = None,
+        priced: Callable[[str, Price], None] | None = None,
         terms: Terms = Terms(),  # noqa: B008 - frozen
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """`spent`: what the run used before. `allowed`: more models by role. `prices`: beat the gateway's."""
+        """`spent`: what the run used before; `spent_by_day`: what every run did, by UTC day. `allowed`: more models
+        by role. `prices`: beat the gateway's. `priced` is told each price before the first call that it is used for.
+        """
         self.fatal: BaseException | None = None
         self._gateway, self._runtime, self._record, self._terms = gateway, runtime, record, terms
         self._allowed = dict(allowed or {})
         self._prices: dict[str, Price | None] = dict(prices or {})
         self._account = Account(cap, spent)
+        self._days = Days(cap_of_day, spent_by_day or {})
+        self._priced, self._now = priced, now
+        self._announced: set[str] = set()
         self._money = threading.Condition()
         self._recording = threading.Lock()
         self._pace = Pace()
@@ -98,13 +107,29 @@ class HttpBroker:
         with self._money:
             return self._account.used()
 
+    def left(self) -> Budget:
+        """What may still be used of the run's cap and today's."""
+        with self._money:
+            return least(self._account.left(), self._days.on(self._now()).left())
+
     @contextmanager
     def session(
-        self, *, id: str, role: str, model: str, budget: Budget, seed: int, trace: Trace, run: str
+        self,
+        *,
+        id: str,
+        role: str,
+        model: str,
+        budget: Budget,
+        seed: int,
+        trace: Trace,
+        run: str,
+        agent: str = "",
+        task: str = "",
     ) -> Iterator[BoxSession]:
         """Raises UsageError, before anything is sent, when dollars are capped and a price is unknown."""
+        caps = (budget.usd, self._account.cap.usd, self._days.on(self._now()).cap.usd)
         for name in (model, *self._allowed.get(role, ())):
-            self._price(name, capped=budget.usd is not None or self._account.cap.usd is not None)
+            self._price(name, capped=any(cap is not None for cap in caps))
         directory = self._runtime / "s" / id
         session = BoxSession(
             id=id,
@@ -114,6 +139,8 @@ class HttpBroker:
             seed=seed,
             trace=trace,
             run=run,
+            agent=agent,
+            task=task,
             directory=directory,
             money=self._money,
         )
@@ -149,8 +176,8 @@ class HttpBroker:
         with self._recording, self._money:
             abandoned = list(session.account.held.items())
             for number, usage in abandoned:
-                session.account.settle(number, usage)
-                self._account.settle((session.id, number), usage)
+                for account, key in self._accounts(session, number, session.reserved_at[number]):
+                    account.settle(key, usage)
             self._money.notify_all()
         for number, usage in abandoned:
             session.log("failed", call=number, reason="not back when the box ended", usage=facts(usage))
@@ -295,7 +322,7 @@ class HttpBroker:
         if session.count_refusal() <= self._terms.refusals:
             number = session.next_number()
             session.log("refused", call=number, reason=reason)
-            self._note(session, number, session.model, Usage(), "refused")
+            self._note(session, number, session.model, Usage(), "refused", self._now())
 
     def _reserve(self, session: BoxSession, request: Request, notices: Sequence[str]) -> Held:
         """Hold the worst that the call can cost, or raise Refused; nothing is held then.
@@ -307,41 +334,55 @@ class HttpBroker:
         said = [{"role": "user", "content": text} for text in notices]
         body = {**request.body, "messages": [*request.body["messages"], *said]}
         tokens, digest = session.estimate({**body, "model": model})
-        prompt = Usage(usd=tokens * dearest(price, body), prompt_tokens=tokens, calls=1)
+        per_prompt, per_answer = price.most(tokens)
+        prompt = Usage(usd=price.call + tokens * per_prompt, prompt_tokens=tokens, calls=1)
         began = time.monotonic()
         with self._money:
             while True:
-                completion = self._completion(session, request, prompt, price)
-                need = with_completion(prompt, completion * request.choices, price)
-                lacking = self._lacking(session, need)
+                at = self._now()
+                completion = self._completion(session, request, prompt, per_answer, at)
+                need = with_completion(prompt, completion * request.choices, per_answer)
+                lacking = self._lacking(session, need, at)
                 if not lacking:
                     break
-                if self._lacking(session, need, of_settled=True):
+                if self._lacking(session, need, at, of_settled=True):
                     session.mark_reached(lacking)
                     raise Refused(429, f"budget exhausted: {lacking}", kind=_EXHAUSTED)
                 if session.closing.is_set():
                     raise Refused(503, "this door is closed", kind="api_error")
                 self._money.wait()
             number = session.next_number()
-            session.account.held[number] = need
-            self._account.held[session.id, number] = need
+            session.reserved_at[number] = at
+            for account, key in self._accounts(session, number, at):
+                account.held[key] = need
         session.add_wait(time.monotonic() - began)
         if request.completion is None:
             body["max_tokens"] = completion
-        return Held(number, model, price, need, {**body, "model": model}, digest)
+        return Held(number, model, price, need, at, {**body, "model": model}, digest)
 
-    def _lacking(self, session: BoxSession, need: Usage, *, of_settled: bool = False) -> str:
-        of_session = session.account.short(need, of_settled=of_settled)
-        return of_session or ("run" if self._account.short(need, of_settled=of_settled) else "")
+    def _accounts(self, session: BoxSession, number: object, at: float) -> Iterator[tuple[Account, object]]:
+        """Every account that a call reserved then is counted in, and its key there."""
+        yield session.account, number
+        yield self._account, (session.id, number)
+        yield self._days.on(at), (session.id, number)
 
-    def _completion(self, session: BoxSession, request: Request, prompt: Usage, price: Price) -> int:
+    def _lacking(self, session: BoxSession, need: Usage, at: float, *, of_settled: bool = False) -> str:
+        """Which cap stands in the way: the session's own part, "run", "day", or ""."""
+        if own := session.account.short(need, of_settled=of_settled):
+            return own
+        shared = (("run", self._account), ("day", self._days.on(at)))
+        return next((name for name, account in shared if account.short(need, of_settled=of_settled)), "")
+
+    def _completion(
+        self, session: BoxSession, request: Request, prompt: Usage, each: float, at: float
+    ) -> int:
         """Tokens of each choice: what was asked for, else the usual, else what the budgets have left."""
         if request.completion is not None:
             if request.completion > self._terms.most_completion:
                 raise Refused(400, f"more than {self._terms.most_completion} completion tokens are asked for")
             return request.completion
-        accounts = (session.account, self._account)
-        room = min(account.left_for_completion(prompt, price) for account in accounts) / request.choices
+        accounts = (session.account, self._account, self._days.on(at))
+        room = min(account.left_for_completion(prompt, each) for account in accounts) / request.choices
         return int(min(room, self._terms.completion)) if room >= _WORTHWHILE else self._terms.completion
 
     def _resolve(self, session: BoxSession, asked: str) -> str:
@@ -360,10 +401,14 @@ class HttpBroker:
         if model not in self._prices:
             self._prices[model] = self._gateway.price(model)
         price = self._prices[model]
+        if price is not None and model not in self._announced:
+            self._announced.add(model)
+            if self._priced is not None:
+                self._priced(model, price)
         if price is None and capped:
             raise UsageError(
                 f"nobody knows the price of {model}, so a cap in dollars could not be kept",
-                f'set it in sica.toml: [prices."{model}"] prompt = ..., completion = ... (dollars a token), '
+                f'set it in sica.toml: [prices."{model}"] prompt = ..., completion = ... (dollars per million tokens), '
                 "or run without a cap in dollars",
             )
         return price or Price(0.0, 0.0)
@@ -406,10 +451,7 @@ class HttpBroker:
         if counted is None:
             return held.reserved
         session.learn(held.digest, counted.prompt_tokens)
-        price = held.price
-        more_for_writing = 0.0 if price.cache_write is None else price.cache_write - price.prompt
-        usd = price.of(counted) + chat.cache_written(body) * more_for_writing
-        return replace(counted, calls=1, usd=usd)
+        return replace(counted, calls=1, usd=held.price.of(counted))
 
     def _stream(
         self, session: BoxSession, asked: Asked, exchange: Exchange, *, wants_usage: bool
@@ -467,30 +509,35 @@ class HttpBroker:
             with self._money:
                 if held.number not in session.account.held:
                     return
-            self._record(self._row(session, held.number, held.model, outcome.usage, outcome.state))
-            self._free(session, held.number, outcome.usage)
+            self._record(self._row(session, held.number, held.model, outcome.usage, outcome.state, held.at))
+            self._free(session, held, outcome.usage)
 
     def _promise(self, session: BoxSession, held: Held) -> None:
         """On record before it is sent. What cannot be recorded is not sent, and so not held either."""
         try:
-            self._note(session, held.number, held.model, held.reserved, "reserved")
+            self._note(session, held.number, held.model, held.reserved, "reserved", held.at)
         except BaseException:
-            self._free(session, held.number, Usage())
+            self._free(session, held, Usage())
             raise
 
-    def _free(self, session: BoxSession, number: int, usage: Usage) -> None:
+    def _free(self, session: BoxSession, held: Held, usage: Usage) -> None:
         with self._money:
-            if number in session.account.held:
-                session.account.settle(number, usage)
-                self._account.settle((session.id, number), usage)
+            if held.number in session.account.held:
+                for account, key in self._accounts(session, held.number, held.at):
+                    account.settle(key, usage)
                 self._money.notify_all()
 
-    def _note(self, session: BoxSession, number: int, model: str, usage: Usage, state: _State) -> None:
+    def _note(
+        self, session: BoxSession, number: int, model: str, usage: Usage, state: _State, at: float
+    ) -> None:
         with self._recording:
-            self._record(self._row(session, number, model, usage, state))
+            self._record(self._row(session, number, model, usage, state, at))
 
-    def _row(self, session: BoxSession, number: int, model: str, usage: Usage, state: _State) -> Call:
-        return Call(session.id, number, session.run, session.role, model, usage, state, time.time())
+    def _row(
+        self, session: BoxSession, number: int, model: str, usage: Usage, state: _State, at: float
+    ) -> Call:
+        about = (session.agent, session.task)
+        return Call(session.id, number, session.run, session.role, model, usage, state, at, *about)
 
 
 _T = TypeVar("_T")

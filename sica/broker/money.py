@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sica.model import Budget, Usage
-from sica.ports import Price
 
 
 @dataclass(slots=True)
@@ -34,17 +32,46 @@ class Account:
         )
         return next((name for name, value, cap in checks if cap is not None and value > cap), "")
 
-    def left_for_completion(self, prompt: Usage, price: Price) -> float:
-        """Completion tokens that the cap allows after the prompt."""
+    def left_for_completion(self, prompt: Usage, each: float) -> float:
+        """Completion tokens that the cap allows after the prompt, at so many dollars each."""
         used = self.used() + prompt
         tokens = float("inf") if self.cap.tokens is None else self.cap.tokens - used.tokens
-        if self.cap.usd is None or not price.completion:
+        if self.cap.usd is None or not each:
             return tokens
-        return min(tokens, (self.cap.usd - used.usd) / price.completion * (1 - 1e-9))
+        return min(tokens, (self.cap.usd - used.usd) / each * (1 - 1e-9))
+
+    def left(self) -> Budget:
+        """What may still be reserved; None where nothing is capped."""
+        used, cap = self.used(), self.cap
+        return Budget(
+            usd=None if cap.usd is None else max(0.0, cap.usd - used.usd),
+            tokens=None if cap.tokens is None else max(0, cap.tokens - used.tokens),
+            calls=None if cap.calls is None else max(0, cap.calls - used.calls),
+        )
 
     def settle(self, key: object, usage: Usage) -> None:
         self.held.pop(key)
         self.settled += usage
+
+
+class Days:
+    """An account for each day, so that a run through midnight is held to both days' caps; guarded by the broker.
+
+    A call counts for the day on which it is reserved, in UTC: that is how providers bill, and no day has 23 hours.
+    """
+
+    def __init__(self, cap: Budget, spent: Mapping[int, Usage]) -> None:
+        """`spent`: by day, before this broker was made."""
+        self._cap = cap
+        self._accounts = {number: Account(cap, usage) for number, usage in spent.items()}
+
+    def on(self, at: float) -> Account:
+        return self._accounts.setdefault(day(at), Account(self._cap))
+
+
+def day(at: float) -> int:
+    """The number of the UTC day of a time in Unix seconds."""
+    return int(at // 86_400)
 
 
 class Pace:
@@ -70,11 +97,14 @@ class Pace:
             return self._not_before - time.monotonic()
 
 
-def dearest(price: Price, body: Mapping[str, Any]) -> float:
-    """Dollars that one prompt token can cost."""
-    writes = "cache_control" in json.dumps(body)
-    return max(price.prompt, price.cached or 0.0, (price.cache_write or 0.0) if writes else 0.0)
+def least(one: Budget, other: Budget) -> Budget:
+    """The smaller of two budgets, part by part."""
+
+    def of(a: Any, b: Any) -> Any:
+        return min((v for v in (a, b) if v is not None), default=None)
+
+    return Budget(of(one.usd, other.usd), of(one.tokens, other.tokens), of(one.calls, other.calls))
 
 
-def with_completion(prompt: Usage, tokens: int, price: Price) -> Usage:
-    return replace(prompt, completion_tokens=tokens, usd=prompt.usd + tokens * price.completion)
+def with_completion(prompt: Usage, tokens: int, each: float) -> Usage:
+    return replace(prompt, completion_tokens=tokens, usd=prompt.usd + tokens * each)

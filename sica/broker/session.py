@@ -25,6 +25,8 @@ class Held:
     model: str
     price: Price
     reserved: Usage
+    at: float
+    """When it was reserved, in Unix seconds: its day."""
     request: Mapping[str, Any]
     digest: str
     """Of the prompt, for estimating the prompts that begin with it."""
@@ -43,13 +45,18 @@ class BoxSession:
         seed: int,
         trace: Trace,
         run: str,
+        agent: str,
+        task: str,
         directory: Path,
         money: threading.Condition,
     ) -> None:
         self.directory = directory
         self._money = money
         self.id, self.role, self.model, self.run, self.seed = id, role, model, run, seed
+        self.agent, self.task = agent, task
         self.account = Account(budget)
+        self.reserved_at: dict[object, float] = {}
+        """When its calls under way were reserved; guarded as the account is."""
         self.closing = threading.Event()
         self.running = 0
         self.lock = threading.Lock()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sica import report
+from sica import forecast, report
 from sica.cli.signals import tell
 from sica.model import (
     Agent,
@@ -54,6 +54,28 @@ class State:
     at_work: dict[Step, float] = field(default_factory=dict)
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=4))
     made: int = 0
+    workers: int = 1
+    confirm: int = 0
+    before: float = 0.0
+    """Dollars that earlier sittings of the run spent."""
+    _ahead: tuple[Archive, forecast.Estimate] | None = None
+
+    def forecast(self, now: float) -> forecast.Forecast | None:
+        """Where the run will end; what is ahead is worked out once for each archive."""
+        if self.archive is None:
+            return None
+        if self._ahead is None or self._ahead[0] is not self.archive:
+            work = forecast.ahead(self.archive, self.children, self.confirm)
+            improved = forecast.improving(self.archive.improvements)
+            self._ahead = (self.archive, forecast.estimate(work, forecast.samples(self.archive), improved))
+        return forecast.forecast(
+            self._ahead[1],
+            spent=self.spent(),
+            spent_before=self.before,
+            elapsed=now - self.began,
+            pace=forecast.pace(self.archive, self.began, now, self.workers),
+            cap=self.cap,
+        )
 
     def take(self, event: Event) -> None:
         self.archive = event.archive
@@ -241,12 +263,12 @@ class Picture:
             else "measuring"
         )
         yield f"{state.run}  {made}  {report.duration(elapsed)}"
-        spent = state.spent()
+        spent, outlook = state.spent(), state.forecast(time.time())
         if state.cap is not None:
             shown = report.bar(spent / state.cap, 24, self.look.glyphs)
-            yield f"spent    {report.money(spent)} of {report.money(state.cap)}  {shown}"
+            yield f"spent    {report.money(spent)} of {report.money(state.cap)}  {shown}{_outlook(outlook)}"
         elif spent:
-            yield f"spent    {report.money(spent)}"
+            yield f"spent    {report.money(spent)}{_outlook(outlook)}"
         if state.archive and state.archive.champion:
             score, interval = state.score(state.archive.champion)
             yield f"best     {state.name(state.archive.champion)}  {report.with_interval(score, interval)}"
@@ -261,6 +283,17 @@ class Picture:
             shown = report.bar(done / wanted if wanted else 0, 16, self.look.glyphs)
             text = f"  {state.name(commit)}  {done}/{wanted}  {shown}  {solved} {good}  {done - solved} {bad}"
             yield text + (f"  {faults} !" if faults else "")
+
+
+def _outlook(seen: forecast.Forecast | None) -> str:
+    """$9.80/h  about $131 at the end  eta 41m."""
+    if seen is None:
+        return ""
+    rate = f"  {report.money(seen.per_hour)}/h" if seen.per_hour else ""
+    end = "  the cap comes first" if seen.stops_at_cap else ""
+    if seen.at_end and seen.at_end.likely and not end:
+        end = f"  about {report.money(seen.at_end.likely)} at the end"
+    return rate + end + (f"  eta {report.duration(seen.eta)}" if seen.eta else "")
 
 
 @contextmanager

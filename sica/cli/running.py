@@ -34,7 +34,16 @@ def drive(
     call: Invocation, shop: Shop, plan: loop.Plan, archive: Archive, *, as_json: bool, quiet: bool = False
 ) -> tuple[Stopped, progress.State]:
     """Run the plan to its end; every event is shown, and printed when `as_json`. The run's end is recorded."""
-    state = progress.State(shop.run.id, shop.config.max_cost, plan.children, shop.spent, archive)
+    state = progress.State(
+        shop.run.id,
+        shop.config.max_cost,
+        plan.children,
+        shop.spent,
+        archive,
+        workers=plan.workers,
+        confirm=plan.confirm,
+        before=shop.spent(),
+    )
     live = call.live(sys.stderr) and not (as_json or quiet)
     say = _nothing if quiet or as_json else call.say
     last: Stopped | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -108,15 +109,53 @@ def _provider(litellm: Any, model: str) -> tuple[str, str]:
 
 
 def _price(entry: Mapping[str, Any]) -> Price | None:
-    prompt, completion = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
+    """Of an entry of LiteLLM's map, with the dearer prices that long prompts have."""
+    price: Price | None = None
+    above = 0
+    for beyond, name in sorted(_steps(entry), reverse=True):
+        price = _step(entry, name, above, price)
+        if price is None:
+            return None
+        above = beyond
+    return price
+
+
+_STEP = re.compile(r"input_cost_per_token(_above_(\d+)k_tokens)?")
+
+
+def _steps(entry: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """How long a prompt must be for a price to hold, and how the map's keys for it end."""
+    yield 0, ""
+    for key in entry:
+        if (found := _STEP.fullmatch(key)) and found[1]:
+            yield int(found[2]) * 1_000, found[1]
+
+
+def _step(entry: Mapping[str, Any], name: str, beyond: int, dearer: Price | None) -> Price | None:
+    def rate(key: str) -> float | None:
+        found: float | None = entry.get(key + name, entry.get(key))
+        return found
+
+    prompt, completion = rate("input_cost_per_token"), rate("output_cost_per_token")
     if prompt is None or completion is None:
         return None
     return Price(
         prompt,
-        completion,
-        cached=entry.get("cache_read_input_token_cost"),
-        cache_write=entry.get("cache_creation_input_token_cost"),
+        max(completion, rate("output_cost_per_reasoning_token") or 0.0),
+        cached=rate("cache_read_input_token_cost"),
+        cache_write=rate("cache_creation_input_token_cost"),
+        call=_fee(entry),
+        beyond=beyond,
+        dearer=dearer,
     )
+
+
+def _fee(entry: Mapping[str, Any]) -> float:
+    """Dollars of a call itself: of some models, and of those that search the web unasked."""
+    fee = float(entry.get("input_cost_per_request") or 0.0)
+    if entry.get("litellm_provider") == "perplexity":
+        fee += max((entry.get("search_context_cost_per_query") or {}).values(), default=0.0)
+    return fee
 
 
 def _plain(answer: Any) -> dict[str, Any]:
