@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from sica import oversight
 from sica.brief import ARCHIVE
 from sica.contract import (
     HOME,
@@ -43,6 +44,7 @@ from sica.model import (
     conditions,
 )
 from sica.ports import Benchmark, Broker, Repo, Sandbox, Trace
+from sica.roles import Roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Attempt:
     trace: str
     session: str
     started: float
+    rulings: tuple[Mapping[str, str], ...] = ()
+    """What guards and overseer did about it."""
 
     def left(self, workdir: str) -> Files:
         """The files in the workspace, by path relative to it."""
@@ -102,10 +106,12 @@ class Workplace:
     model: str
     run: str
     cancel: threading.Event
+    roles: Roles = field(default_factory=Roles)
+    watch: oversight.Terms = field(default_factory=oversight.Terms)
 
     @property
     def setting(self) -> Setting:
-        return Setting(self.model, self.sandbox.image())
+        return Setting(self.roles.described(self.model), self.sandbox.image())
 
 
 def seeded(*words: object) -> int:
@@ -122,33 +128,46 @@ def work(place: Workplace, agent: Agent, given: Assignment) -> Attempt:
     trace = place.open_trace(session_id)
     trace.event("start", agent=agent.name, commit=agent.commit, **given.about)
     ended, failed = None, ""
+    about = {"run": place.run, "agent": agent.commit, "task": str(given.about.get("task", ""))}
     try:
-        with place.broker.session(
-            id=session_id,
-            role=given.role,
-            model=place.model,
-            budget=given.budget,
-            seed=given.seed,
-            trace=trace,
-            run=place.run,
-            agent=agent.commit,
-            task=str(given.about.get("task", "")),
-        ) as session:
-            spec, job = _boxed(place, agent, given, session.directory, started)
-            try:
-                ended = place.sandbox.run(spec, job, place.cancel)
-            except SandboxUnavailable:
-                raise
-            except SandboxError as error:
-                failed = str(error)
-        usage = replace(session.usage(), seconds=ended.seconds if ended else 0.0)
-        facts = Facts(ended, failed, session.reached(), session.failure(), usage.calls, session.waited())
-        how, fault = ending(facts)
-        why = explain(how, facts, given.limits, given.budget)
-        _remember(trace, ended, how, why)
+        with oversight.watching(
+            trace, place.watch, place.cancel, place.broker, place.open_trace, given.instruction, **about
+        ) as (watched, oversee):
+            with place.broker.session(
+                id=session_id,
+                role=given.role,
+                model=place.model,
+                budget=given.budget,
+                seed=given.seed,
+                trace=watched,
+                **about,
+            ) as session:
+                spec, job = _boxed(place, agent, given, session.directory, started)
+                with watched.attending(session):
+                    oversee()
+                    try:
+                        ended = place.sandbox.run(spec, job, watched.stop)
+                    except SandboxUnavailable:
+                        raise
+                    except SandboxError as error:
+                        failed = str(error)
+            usage = replace(session.usage(), seconds=ended.seconds if ended else 0.0)
+            facts = Facts(
+                ended,
+                failed,
+                session.reached(),
+                session.failure(),
+                usage.calls,
+                session.waited(),
+                "" if place.cancel.is_set() else watched.why,
+            )
+            how, fault = ending(facts)
+            why = explain(how, facts, given.limits, given.budget)
+            _remember(trace, ended, how, why)
     finally:
         name = trace.close()
-    return Attempt(ended, how, fault, why, usage, name, session_id, started)
+    rulings = tuple(asdict(ruling) for ruling in watched.rulings if ruling.action != "nothing")
+    return Attempt(ended, how, fault, why, usage, name, session_id, started, rulings)
 
 
 def _boxed(
@@ -255,6 +274,7 @@ def trial(
             outcome,
             benchmark.grade(task, _delivered(made.ended.files), place.sandbox, place.cancel),
             made.ended,
+            made.rulings,
         )
     if made.fault == "infra" and made.usage.calls and faults_before >= RETRIES:
         # An agent that wrecks its box on tasks it cannot solve must not raise its mean by it.
@@ -289,7 +309,7 @@ def _trial(place: Workplace, agent: Agent, task: Task, attempt: int) -> Trial:
     )
 
 
-def _judged(outcome: Trial, grade: Grade, ended: Ended) -> Trial:
+def _judged(outcome: Trial, grade: Grade, ended: Ended, rulings: Sequence[Mapping[str, str]]) -> Trial:
     if grade.score is None:
         return replace(outcome, fault="infra", ending="infra", why=f"the judge could not run: {grade.fault}")
     detail = {
@@ -298,6 +318,7 @@ def _judged(outcome: Trial, grade: Grade, ended: Ended) -> Trial:
         "refused": list(ended.refused),
         "exit_code": ended.exit_code,
         "log": grade.log,
+        "rulings": list(rulings),
     }
     # A finding keeps the score, which the grader took from its own files, and bars the agent from the throne.
     how = "integrity" if grade.findings else outcome.ending

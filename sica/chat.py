@@ -85,6 +85,14 @@ def _joined(old: Any, new: Any, key: str) -> Any:
     return new
 
 
+def text(body: Mapping[str, Any]) -> str:
+    """What the first choice of a completion says in words."""
+    choices = body.get("choices") or [{}]
+    content = (choices[0].get("message") or {}).get("content")
+    parts = content if isinstance(content, list) else [{"text": content or ""}]
+    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
+
+
 def usage(body: Mapping[str, Any]) -> Usage | None:
     """What the provider says it counted, without dollars; None when it says nothing usable."""
     said = body.get("usage")

@@ -18,7 +18,9 @@ from pydantic.fields import FieldInfo
 from sica import places
 from sica.errors import UsageError, no_such
 from sica.model import Budget, Limits, Weights
+from sica.oversight import Terms as Watch
 from sica.ports import Price
+from sica.roles import Roles
 
 Origin = str
 """flag | SICA_NAME | a file's path | default."""
@@ -49,6 +51,43 @@ class Trial(_Part):
     max_calls: int | None = Field(default=None, ge=1, description="model calls for one trial")
     max_tokens: int | None = Field(default=None, ge=1, description="tokens for one trial")
     seconds: float | None = Field(default=None, gt=0, description="wall time for one trial")
+
+
+class Models(_Part):
+    small: str = Field(
+        default="", description="what agents get that ask for `small`; the main model when empty"
+    )
+    reasoning: str = Field(
+        default="", description="what agents get that ask for `reasoning`; the main model when empty"
+    )
+    effort: Literal["", "none", "minimal", "low", "medium", "high", "xhigh"] = Field(
+        default="", description="reasoning effort where an agent asks for none; empty: the provider's default"
+    )
+
+
+class Critique(_Part):
+    model: str = Field(default="", description="writes why a trial went as it did; empty: nobody does")
+    max_cost: float | None = Field(default=None, gt=0, description="dollars for one critique")
+    max_tokens: int = Field(default=30_000, ge=1000, description="tokens for one critique")
+
+
+class Oversight(_Part):
+    """Who watches boxes at work, from outside."""
+
+    model: str = Field(default="", description="watches boxes at work; empty: only the guards do")
+    max_cost: float | None = Field(default=None, gt=0, description="dollars for watching one box")
+    max_calls: int = Field(default=12, ge=1, description="checks of one box")
+    max_tokens: int = Field(default=200_000, ge=1000, description="tokens for watching one box")
+    least_seconds: float = Field(default=20.0, gt=0, description="between two checks, at least")
+    most_seconds: float = Field(default=300.0, gt=0, description="between two checks, at most")
+    silent_seconds: float = Field(
+        default=120.0, gt=0, description="without a first model call, after which an agent is stopped"
+    )
+    repeats: int = Field(
+        default=8,
+        ge=2,
+        description="steps without anything new until an agent is told; at twice as many it is stopped",
+    )
 
 
 class Utility(_Part):
@@ -124,6 +163,9 @@ class RunConfig(_Part):
     confirm_above: float = Field(
         default=5.0, ge=0, description="dollars of estimate above which sica asks first"
     )
+    models: Models = Models()
+    critique: Critique = Critique()
+    oversight: Oversight = Oversight()
     improve: Improve = Improve()
     trial: Trial = Trial()
     utility: Utility = Utility()
@@ -134,13 +176,25 @@ class RunConfig(_Part):
         seconds = None if self.max_hours is None else self.max_hours * 3600
         return Budget(self.max_cost, self.max_tokens, self.max_calls, seconds)
 
+    def watch(self) -> Watch:
+        """Who watches boxes at work."""
+        told = self.oversight
+        budget = Budget(told.max_cost, told.max_tokens, told.max_calls)
+        bounds = (told.least_seconds, told.most_seconds, told.silent_seconds, told.repeats)
+        return Watch(told.model, budget, *bounds)
+
+    def roles(self) -> Roles:
+        """Every model beside the main one."""
+        named, asked = self.models, (self.critique.model, self.oversight.model)
+        return Roles(named.small, named.reasoning, *asked, named.effort)
+
     def price(self, model: str) -> Price | None:
         """The user's own price of a model, if there is one."""
         found = self.prices.get(model)
         return None if found is None else found.price()
 
 
-SECTIONS = ("improve", "trial", "utility")
+SECTIONS = ("models", "critique", "oversight", "improve", "trial", "utility")
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:

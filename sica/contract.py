@@ -183,6 +183,8 @@ class Facts:
     calls: int
     waited: float = 0.0
     """Seconds that its calls waited for the provider's retries or for other boxes."""
+    stopped: str = ""
+    """Why guards or overseer stopped it, or ""."""
 
     @property
     def kept_waiting(self) -> bool:
@@ -192,14 +194,15 @@ class Facts:
 
 def ending(facts: Facts) -> tuple[str, Fault | None]:
     """How an agent's run ended and whether that is a fault. Nothing an agent prints can move it."""
-    if facts.reached in ("run", "day") or (facts.ended and facts.ended.limit == "cancelled"):
+    cut = facts.ended is not None and facts.ended.limit == "cancelled"
+    if facts.reached in ("run", "day") or (cut and not facts.stopped):
         return "cancelled", "cancelled"
     if facts.ended is None:
         return "infra", "infra"
     if facts.failure or (facts.ended.limit == "seconds" and facts.kept_waiting):
         return "provider", "provider"
     if facts.ended.limit is not None:
-        return facts.ended.limit, None
+        return ("stopped" if cut else facts.ended.limit), None
     if facts.reached:
         return facts.reached, None
     return ("done" if facts.ended.exit_code == 0 else "agent_error"), None
@@ -211,6 +214,7 @@ def explain(how: str, facts: Facts, limits: Limits, budget: Budget) -> str:
         "done": f"ended by itself after {facts.calls} model calls",
         "agent_error": f"exit code {facts.ended.exit_code if facts.ended else None} after {facts.calls} model calls",
         "seconds": f"stopped at the time limit of {limits.seconds:g} s after {facts.calls} model calls",
+        "stopped": f"stopped from outside: {facts.stopped}",
         "memory": f"stopped at the memory limit of {limits.memory_mb} MB",
         "calls": f"reached the budget of {budget.calls} model calls",
         "tokens": f"reached the budget of {budget.tokens} tokens after {facts.calls} model calls",

@@ -17,7 +17,7 @@ T = TypeVar("T")
 CONTRACT = 1
 """Version of the agent contract (docs/agents.md); part of the score key."""
 
-HARNESS = 1
+HARNESS = 2
 """Raised when running or grading changes in a way that can move a score; part of the score key."""
 
 RETRIES = 2
@@ -29,9 +29,20 @@ Fault = Literal["infra", "provider", "cancelled"]
 """Why there is no score: the harness, the provider or the user; never the agent."""
 
 Ending = Literal[
-    "done", "agent_error", "seconds", "memory", "calls", "tokens", "usd", "refused", "verifier", "integrity"
+    "done",
+    "agent_error",
+    "seconds",
+    "memory",
+    "calls",
+    "tokens",
+    "usd",
+    "refused",
+    "verifier",
+    "integrity",
+    "stopped",
 ]
-"""How a trial that counts came to its end; seconds, memory, calls, tokens and usd are budgets reached."""
+"""How a trial that counts came to its end; seconds, memory, calls, tokens and usd are budgets reached; stopped:
+guards or the overseer ended it."""
 
 
 # ── money and limits ──────────────────────────────────────────────────────────────────────────────

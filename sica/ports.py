@@ -142,8 +142,15 @@ class Session(Protocol):
     def waited(self) -> float:
         """Seconds that calls waited for a provider's retries or for other boxes: not the agent's doing."""
 
-    def notice(self, text: str) -> None:
-        """Put a message before the model with the next request, as the user's."""
+    def notice(self, text: str, span: str = "") -> None:
+        """Put a message before the model with the next request, as the user's; `span`: of that sub-agent only."""
+
+    def cancel(self, span: str, why: str) -> None:
+        """Refuse a sub-agent, and those that work for it, any further answer; `why` is told to whoever asks."""
+
+
+Ask = Callable[[Sequence[Mapping[str, Any]], int], str]
+"""Messages and the most tokens of an answer -> the answer's text. Raises BudgetStopped or ProviderError."""
 
 
 class Broker(Protocol):
@@ -163,6 +170,21 @@ class Broker(Protocol):
         task: str = "",
     ) -> AbstractContextManager[Session]:
         """`agent` (commit) and `task` (id) say whom its calls are counted for."""
+
+    def asking(
+        self,
+        *,
+        id: str,
+        role: str,
+        model: str,
+        budget: Budget,
+        seed: int,
+        trace: Trace,
+        run: str,
+        agent: str = "",
+        task: str = "",
+    ) -> AbstractContextManager[Ask]:
+        """The same for sica itself: critiques and oversight are counted and capped as everything is."""
 
     def left(self) -> Budget:
         """What the run may still use before one of its caps is reached; None where there is none."""

@@ -25,7 +25,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from math import exp
@@ -61,7 +61,7 @@ from sica.model import (
 )
 from sica.policies import open_policy
 from sica.policies.hgm import best
-from sica.ports import Policy, Sandbox, Session, Trace
+from sica.ports import Ask, Policy, Sandbox, Session, Trace
 from sica.stats import sign_flip
 
 GENOME = "genome.json"
@@ -232,8 +232,11 @@ class SimulatedSession:
     def waited(self) -> float:
         return 0.0
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, span: str = "") -> None:
         raise NotImplementedError(f"no model is here to be told: {text}")
+
+    def cancel(self, span: str, why: str) -> None:
+        raise NotImplementedError(f"no sub-agent is here to be cancelled: {why}")
 
 
 class SimulatedBroker:
@@ -244,6 +247,21 @@ class SimulatedBroker:
 
     def left(self) -> Budget:
         return Budget()
+
+    def asking(
+        self,
+        *,
+        id: str,
+        role: str,
+        model: str,
+        budget: Budget,
+        seed: int,
+        trace: Trace,
+        run: str,
+        agent: str = "",
+        task: str = "",
+    ) -> AbstractContextManager[Ask]:
+        raise NotImplementedError("nobody watches and nobody criticises in a simulation")
 
     @contextmanager
     def session(

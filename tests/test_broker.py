@@ -26,6 +26,7 @@ from sica.broker import BoxSession, HttpBroker, Terms
 from sica.errors import CredentialsError, ProviderError, RequestRejected, UsageError
 from sica.model import Budget, Call, Usage
 from sica.ports import Asked, Price
+from sica.roles import Roles
 from sica.traces import OpenTrace, Traces
 
 NO_LIMIT = Budget()
@@ -113,23 +114,30 @@ def test_chunks_are_passed_on_as_they_come(bench: Bench) -> None:
 
 def test_models_lists_what_may_be_asked_for(bench: Bench) -> None:
     bench.gateway.prices = {"test/model": Price(0, 0), "test/small": Price(0, 0)}
-    bench.start(allowed={"agent": ["test/small"]})
+    bench.start(roles=Roles(small="test/small"))
     session = bench.session()
     listed = request(session.directory, "GET", "/v1/models").body["data"]
-    assert [model["id"] for model in listed] == ["default", "test/model", "test/small"]
+    assert [model["id"] for model in listed] == ["default", "test/model", "small", "reasoning", "test/small"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "meant"), [("default", "test/model"), ("test/model",) * 2, ("test/small",) * 2]
+    ("asked", "meant"),
+    [
+        ("default", "test/model"),
+        ("test/model",) * 2,
+        ("test/small",) * 2,
+        ("small", "test/small"),
+        ("reasoning", "test/model"),
+    ],
 )
 def test_the_model_asked_for_is_the_one_that_answers(bench: Bench, asked: str, meant: str) -> None:
-    bench.start(allowed={"agent": ["test/small"]})
+    bench.start(roles=Roles(small="test/small"))
     assert ask(bench.session().directory, model=asked).status == 200
     assert bench.gateway.asked[0].request["model"] == meant
 
 
 def test_another_model_is_refused_and_never_swapped(bench: Bench) -> None:
-    bench.start(allowed={"overseer": ["test/small"]})
+    bench.start(roles=Roles(oversight="test/small"))
     session = bench.session()
     reply = ask(session.directory, model="test/small")
     assert (reply.status, reply.error["code"]) == (400, "model_not_found")

@@ -26,7 +26,7 @@ PURE = {
     "chat",
     "checks",
 }
-LOOP = {"loop", "attempt", "gate", "ports", "simulate"}
+LOOP = {"loop", "attempt", "gate", "making", "oversight", "critique", "ports", "simulate"}
 OUTSIDE = {
     *(
         "repo",

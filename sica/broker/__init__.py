@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
@@ -31,6 +32,7 @@ from sica.broker import dialect
 from sica.broker.dialect import Refused, Request
 from sica.broker.door import (
     Connection,
+    Direct,
     Exchange,
     Item,
     Reply,
@@ -40,11 +42,12 @@ from sica.broker.door import (
     room_for_connections,
 )
 from sica.broker.money import Account, Days, Pace, least, with_completion
-from sica.broker.session import BoxSession, Held, facts
+from sica.broker.session import BoxSession, Held, clean_span, facts
 from sica.broker.terms import Terms
-from sica.errors import CredentialsError, ProviderError, RequestRejected, SicaError, UsageError
+from sica.errors import BudgetStopped, CredentialsError, ProviderError, RequestRejected, SicaError, UsageError
 from sica.model import Budget, Call, Usage
-from sica.ports import Asked, Gateway, Price, Trace
+from sica.ports import Ask, Asked, Gateway, Price, Trace
+from sica.roles import Roles
 
 __all__ = ["BoxSession", "HttpBroker", "Terms"]
 
@@ -66,18 +69,19 @@ class HttpBroker:
         cap: Budget = Budget(),  # noqa: B008 - frozen
         spent_by_day: Mapping[int, Usage] | None = None,
         cap_of_day: Budget = Budget(),  # noqa: B008 - frozen
-        allowed: Mapping[str, Sequence[str]] | None = None,
+        roles: Roles = Roles(),  # noqa: B008 - frozen
         prices: Mapping[str, Price] | None = None,
         priced: Callable[[str, Price], None] | None = None,
         terms: Terms = Terms(),  # noqa: B008 - frozen
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`spent`: what the run used before; `spent_by_day`: what every run did, by UTC day. `allowed`: more models
-        by role. `prices`: beat the gateway's. `priced` is told each price before the first call that it is used for.
+        """`spent`: what the run used before; `spent_by_day`: what every run did, by UTC day. `roles`: more models
+        that a box may ask for. `prices`: beat the gateway's. `priced` is told each price before the first call that
+        it is used for.
         """
         self.fatal: BaseException | None = None
         self._gateway, self._runtime, self._record, self._terms = gateway, runtime, record, terms
-        self._allowed = dict(allowed or {})
+        self._roles = roles
         self._prices: dict[str, Price | None] = dict(prices or {})
         self._account = Account(cap, spent)
         self._days = Days(cap_of_day, spent_by_day or {})
@@ -127,10 +131,70 @@ class HttpBroker:
         task: str = "",
     ) -> Iterator[BoxSession]:
         """Raises UsageError, before anything is sent, when dollars are capped and a price is unknown."""
+        session = self._begin(id, role, model, budget, seed, trace, run, agent, task)
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, session.directory, ignore_errors=True)
+            server = self._wait_for(self._open(session))
+            undo.callback(lambda: self._wait_for(server.cleanup()))
+            undo.callback(self._finish, session)
+            yield session
+
+    @contextmanager
+    def asking(
+        self,
+        *,
+        id: str,
+        role: str,
+        model: str,
+        budget: Budget,
+        seed: int,
+        trace: Trace,
+        run: str,
+        agent: str = "",
+        task: str = "",
+    ) -> Iterator[Ask]:
+        """A door for sica itself: under the same books and caps as a box's, without a socket."""
+        session = self._begin(id, role, model, budget, seed, trace, run, agent, task)
+        try:
+            yield partial(self._direct, session)
+        finally:
+            self._finish(session)
+
+    def _direct(self, session: BoxSession, messages: Sequence[Mapping[str, Any]], tokens: int) -> str:
+        body = {"model": session.model, "messages": list(messages), "max_tokens": tokens}
+        answer = Direct()
+        with self._money:
+            session.running += 1
+        try:
+            self._call(session, dialect.read(json.dumps(body).encode()), answer)
+        except Refused as refused:
+            if refused.kind == _EXHAUSTED:
+                raise BudgetStopped(refused.message) from None
+            raise ProviderError(refused.message, transient=False) from None
+        finally:
+            with self._money:
+                session.running -= 1
+                self._money.notify_all()
+        said = answer.items[-1]
+        if not isinstance(said, Reply) or said.status != 200:
+            raise ProviderError(session.failure() or "there is no answer", transient=False)
+        return chat.text(said.body)
+
+    def _begin(
+        self,
+        id: str,
+        role: str,
+        model: str,
+        budget: Budget,
+        seed: int,
+        trace: Trace,
+        run: str,
+        agent: str,
+        task: str,
+    ) -> BoxSession:
         caps = (budget.usd, self._account.cap.usd, self._days.on(self._now()).cap.usd)
-        for name in (model, *self._allowed.get(role, ())):
+        for name in {model, *self._meant(model).values()}:
             self._price(name, capped=any(cap is not None for cap in caps))
-        directory = self._runtime / "s" / id
         session = BoxSession(
             id=id,
             role=role,
@@ -141,16 +205,11 @@ class HttpBroker:
             run=run,
             agent=agent,
             task=task,
-            directory=directory,
+            directory=self._runtime / "s" / id,
             money=self._money,
         )
         session.log("session", session=id, role=role, model=model, seed=seed, run=run, budget=facts(budget))
-        with ExitStack() as undo:
-            undo.callback(shutil.rmtree, directory, ignore_errors=True)
-            server = self._wait_for(self._open(session))
-            undo.callback(lambda: self._wait_for(server.cleanup()))
-            undo.callback(self._finish, session)
-            yield session
+        return session
 
     def _wait_for(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -207,7 +266,7 @@ class HttpBroker:
         return name
 
     def _models(self, session: BoxSession) -> Mapping[str, Any]:
-        names = dict.fromkeys(("default", session.model, *self._allowed.get(session.role, ())))
+        names = self._meant(session.model)
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "provider"} for name in names]
         return {"object": "list", "data": data}
 
@@ -222,10 +281,14 @@ class HttpBroker:
             slots.release()
             raise
         exchange = Exchange(self._loop)
+        span = clean_span(request.headers.get("X-Agent-Span", ""))
         with self._money:
             session.running += 1
         threading.Thread(
-            target=self._work, args=(session, raw, exchange, slots), name=f"call of {session.id}", daemon=True
+            target=self._work,
+            args=(session, raw, span, exchange, slots),
+            name=f"call of {session.id}",
+            daemon=True,
         ).start()
         try:
             return await self._answer(request, exchange)
@@ -272,9 +335,11 @@ class HttpBroker:
 
     # ── one call, in its own thread ──
 
-    def _work(self, session: BoxSession, raw: bytes, exchange: Exchange, slots: asyncio.Semaphore) -> None:
+    def _work(
+        self, session: BoxSession, raw: bytes, span: str, exchange: Exchange, slots: asyncio.Semaphore
+    ) -> None:
         try:
-            self._call(session, dialect.read(raw), exchange)
+            self._call(session, replace(dialect.read(raw), span=span), exchange)
         except Refused as refused:
             exchange.put(Reply(refused.status, refused.body()))
             if refused.status == 400 and session.count_refusal() <= self._terms.refusals:
@@ -293,15 +358,17 @@ class HttpBroker:
         session.mark_failed(f"{type(error).__name__}: {error}")
         self.fatal = self.fatal or error
 
-    def _call(self, session: BoxSession, request: Request, exchange: Exchange) -> None:
+    def _call(self, session: BoxSession, request: Request, exchange: Exchange | Direct) -> None:
         """Reserve, record, send, settle. Whatever happens once it is reserved, the call is accounted for."""
         if self.fatal is not None:
             raise _failed()
+        if why := session.cancelled(request.span):
+            raise Refused(403, f"cancelled: {why}", kind="cancelled")
         held, notices = self._admit(session, request)
         self._promise(session, held)
         outcome = _Outcome(Usage(), "failed", None)
         try:
-            session.log_request(held, notices)
+            session.log_request(held, notices, request.span)
             outcome = _Outcome(held.reserved, "failed", None)
             outcome = self._ask(session, held, request, exchange)
         finally:
@@ -309,11 +376,11 @@ class HttpBroker:
         exchange.put(outcome.last)
 
     def _admit(self, session: BoxSession, request: Request) -> tuple[Held, list[str]]:
-        notices = session.take_notices()
+        notices = session.take_notices(request.span)
         try:
             return self._reserve(session, request, notices), notices
         except Refused as refused:
-            session.put_back(notices)
+            session.put_back(notices, request.span)
             if refused.kind == _EXHAUSTED:
                 self._note_refusal(session, refused.message)
             raise
@@ -332,7 +399,8 @@ class HttpBroker:
         model = self._resolve(session, request.model)
         price = self._price(model, capped=False)
         said = [{"role": "user", "content": text} for text in notices]
-        body = {**request.body, "messages": [*request.body["messages"], *said]}
+        body = {**self._effort(session, model), **request.body}
+        body["messages"] = [*request.body["messages"], *said]
         tokens, digest = session.estimate({**body, "model": model})
         per_prompt, per_answer = price.most(tokens)
         prompt = Usage(usd=price.call + tokens * per_prompt, prompt_tokens=tokens, calls=1)
@@ -387,15 +455,24 @@ class HttpBroker:
 
     def _resolve(self, session: BoxSession, asked: str) -> str:
         """The model that is meant, never another one than was asked for."""
-        names = (session.model, *self._allowed.get(session.role, ()))
-        if asked == "default":
-            return session.model
+        names = self._meant(session.model)
         if asked not in names:
-            there = ", ".join(("default", *names))
+            there = ", ".join(names)
             raise Refused(
                 400, f"there is no model {asked[:200]!r} here; there are: {there}", code="model_not_found"
             )
-        return asked
+        return names[asked]
+
+    def _meant(self, main: str) -> Mapping[str, str]:
+        """What may be asked for, by role or by name, and the model that it means."""
+        by_role = self._roles.names(main)
+        return {"default": main, main: main, **by_role, **{name: name for name in by_role.values()}}
+
+    def _effort(self, session: BoxSession, model: str) -> Mapping[str, Any]:
+        """How much a model that thinks is to think where its agent says nothing of it."""
+        thinks = model in (session.model, self._roles.names(session.model)["reasoning"])
+        asked = self._roles.effort and session.role in _AGENTS and thinks
+        return {"reasoning_effort": self._roles.effort} if asked else {}
 
     def _price(self, model: str, *, capped: bool) -> Price:
         if model not in self._prices:
@@ -413,7 +490,9 @@ class HttpBroker:
             )
         return price or Price(0.0, 0.0)
 
-    def _ask(self, session: BoxSession, held: Held, request: Request, exchange: Exchange) -> _Outcome:
+    def _ask(
+        self, session: BoxSession, held: Held, request: Request, exchange: Exchange | Direct
+    ) -> _Outcome:
         """The provider's answer, or what is told to the agent instead of it."""
         asked = Asked(held.request, session.role, session.seed, held.number, self._terms.timeout)
         began = time.monotonic()
@@ -454,7 +533,7 @@ class HttpBroker:
         return replace(counted, calls=1, usd=held.price.of(counted))
 
     def _stream(
-        self, session: BoxSession, asked: Asked, exchange: Exchange, *, wants_usage: bool
+        self, session: BoxSession, asked: Asked, exchange: Exchange | Direct, *, wants_usage: bool
     ) -> tuple[dict[str, Any], ProviderError | None]:
         """Pass chunks on as they come; the answer they add up to, and what broke it off if something did."""
         first, rest = self._attempts(session, asked, exchange, lambda a: _begun(self._gateway.stream(a)))
@@ -475,7 +554,7 @@ class HttpBroker:
         return chat.whole(seen), broken
 
     def _attempts(
-        self, session: BoxSession, asked: Asked, exchange: Exchange, send: Callable[[Asked], _T]
+        self, session: BoxSession, asked: Asked, exchange: Exchange | Direct, send: Callable[[Asked], _T]
     ) -> _T:
         """Try until it works, the failure is one that waiting cannot cure, or patience ends."""
         dice = random.Random(f"{session.seed} {asked.number}")
@@ -543,6 +622,8 @@ class HttpBroker:
 _T = TypeVar("_T")
 _State = Literal["reserved", "settled", "failed", "refused"]
 _EXHAUSTED = "budget_exhausted"
+_AGENTS = ("main", "improve")
+"""Roles of the sessions that belong to agents at work."""
 _WORTHWHILE = 256
 """Completion tokens; an answer cut shorter than this helps nobody."""
 

@@ -43,6 +43,8 @@ class Request:
     completion: int | None
     """Tokens the agent asked for, of each choice; None when it left that open."""
     choices: int
+    span: str = ""
+    """Which of an agent's sub-agents asks, in its own words; "" for agents that know nothing of it."""
 
 
 class _Strict(BaseModel):

@@ -46,6 +46,17 @@ class Exchange:
             self._loop.call_soon_threadsafe(self.items.put_nowait, item)
 
 
+class Direct:
+    """Where the answer goes when sica itself asked."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.hung_up = threading.Event()
+
+    def put(self, item: Item) -> None:
+        self.items.append(item)
+
+
 def json_response(status: int, body: Mapping[str, Any], *, close: bool = False) -> web.Response:
     headers = {} if status < 400 else {"x-should-retry": "false"}  # what could be retried has been
     response = web.Response(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -59,15 +60,16 @@ class BoxSession:
         """When its calls under way were reserved; guarded as the account is."""
         self.closing = threading.Event()
         self.running = 0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # what watches the trace may answer with a notice
         self._trace: Trace | None = trace
         self._numbers = iter(range(1 << 62))
-        self._notices: deque[str] = deque()
+        self._notices: deque[tuple[str, str]] = deque()
         self._prompts: dict[str, int] = {}
         self._reached = ""
         self._failure = ""
         self._waited = 0.0
         self._refused = 0
+        self._cancelled: dict[str, str] = {}
 
     def usage(self) -> Usage:
         """Of every call, the ones under way at their reservation."""
@@ -83,16 +85,26 @@ class BoxSession:
     def waited(self) -> float:
         return self._waited
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, span: str = "") -> None:
         with self.lock:
-            self._notices.append(text)
+            self._notices.append((span, text))
+
+    def cancel(self, span: str, why: str) -> None:
+        with self.lock:
+            self._cancelled[span] = why
+
+    def cancelled(self, span: str) -> str:
+        """Why this sub-agent may ask no more, or "": it or one that it works for was cancelled."""
+        with self.lock:
+            found = (why for of, why in self._cancelled.items() if span == of or span.startswith(f"{of}/"))
+            return next(found, "")
 
     def log(self, kind: str, /, **data: Any) -> None:
         with self.lock:
             if self._trace is not None:
                 self._trace.event(kind, **data)
 
-    def log_request(self, held: Held, notices: Sequence[str]) -> None:
+    def log_request(self, held: Held, notices: Sequence[str], span: str) -> None:
         with self.lock:
             if self._trace is None:
                 return
@@ -100,7 +112,10 @@ class BoxSession:
                 self._trace.event("notice", call=held.number, text=text)
             hashes = [self._trace.message(message) for message in held.request["messages"]]
             rest = {k: v for k, v in held.request.items() if k not in {"messages", "model"}}
-            self._trace.event("request", call=held.number, model=held.model, messages=hashes, rest=rest)
+            whose = {"span": span} if span else {}
+            self._trace.event(
+                "request", call=held.number, model=held.model, messages=hashes, rest=rest, **whose
+            )
 
     def leave_trace(self) -> None:
         with self.lock:
@@ -109,15 +124,15 @@ class BoxSession:
     def next_number(self) -> int:
         return next(self._numbers)
 
-    def take_notices(self) -> list[str]:
+    def take_notices(self, asking: str) -> list[str]:
         with self.lock:
-            taken = list(self._notices)
-            self._notices.clear()
-        return taken
+            taken = [(span, text) for span, text in self._notices if span in ("", asking)]
+            self._notices = deque(kept for kept in self._notices if kept not in taken)
+        return [text for _, text in taken]
 
-    def put_back(self, notices: Sequence[str]) -> None:
+    def put_back(self, notices: Sequence[str], asking: str) -> None:
         with self.lock:
-            self._notices.extendleft(reversed(notices))
+            self._notices.extendleft((asking, text) for text in reversed(notices))
 
     def mark_reached(self, what: str) -> None:
         with self.lock:
@@ -156,6 +171,14 @@ class BoxSession:
             self._prompts[digest] = prompt_tokens
             if len(self._prompts) > 1_024:
                 del self._prompts[next(iter(self._prompts))]
+
+
+_SPAN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,119}")
+
+
+def clean_span(told: str) -> str:
+    """What a request's X-Agent-Span says, if it is a name."""
+    return told if _SPAN.fullmatch(told) else ""
 
 
 def _bytes(value: Any) -> int:

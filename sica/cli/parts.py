@@ -137,12 +137,14 @@ def open_benchmark(call: Invocation, name: str, names: Sequence[str] = ()) -> Fo
 
 
 def open_gateway(config: RunConfig, traces: Traces) -> Gateway:
-    """The door to the configured model, checked now rather than in the middle of a run."""
+    """The door to every configured model, checked now rather than in the middle of a run."""
     from sica import gateways
 
-    gateway = gateways.open_gateway(config.model, api_base=config.api_base or None, traces=traces)
-    gateway.check(config.model)
-    if gateway.name == "litellm" and config.api_base:
+    models = config.roles().all(config.model)
+    gateway = gateways.open_gateways(models, api_base=config.api_base or None, traces=traces)
+    for model in models:
+        gateway.check(model)
+    if "litellm" in gateway.name and config.api_base:
         require_answer(config.api_base)
     return gateway
 
@@ -274,6 +276,8 @@ class Shop:
             model=self.config.model,
             run=self.run.id,
             cancel=self.cancel,
+            roles=self.config.roles(),
+            watch=self.config.watch(),
         )
 
     def spent(self) -> float:
@@ -319,6 +323,7 @@ def working(
             spent=store.ledger.spent(run.id),
             cap=replace(config.budget(), seconds=None),
             prices=own,
+            roles=config.roles(),
         ) as broker:
             try:
                 yield Shop(store, config, sandbox, gateway, broker, traces, run, cancel)
@@ -340,12 +345,13 @@ def _sweep(call: Invocation, places: Places, sandbox: Sandbox, traces: Traces) -
 
 
 def _require_price(config: RunConfig, gateway: Gateway) -> None:
-    price = config.price(config.model) or gateway.price(config.model)
-    if price is None and config.max_cost is not None:
-        raise UsageError(
-            f"the price of {config.model} is unknown, so --max-cost cannot be kept",
-            f"sica config set prices.{config.model}.prompt DOLLARS_PER_MILLION, and .completion",
-        )
+    for model in config.roles().all(config.model):
+        price = config.price(model) or gateway.price(model)
+        if price is None and config.max_cost is not None:
+            raise UsageError(
+                f"the price of {model} is unknown, so --max-cost cannot be kept",
+                f"sica config set prices.{model}.prompt DOLLARS_PER_MILLION, and .completion",
+            )
 
 
 def _run(ledger: SqliteLedger, config: RunConfig, kind: str, task: str) -> Run:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sica.errors import UsageError, no_such
 
 if TYPE_CHECKING:
     from sica.gateways.replay import Reader
-    from sica.ports import Gateway
+    from sica.ports import Asked, Gateway, Price
 
 
 def names() -> list[str]:
@@ -42,3 +43,41 @@ def open_gateway(model: str, *, api_base: str | None = None, traces: Reader | No
     from sica.gateways.litellm import LitellmGateway
 
     return LitellmGateway(api_base=api_base)
+
+
+def open_gateways(
+    models: Iterable[str], *, api_base: str | None = None, traces: Reader | None = None
+) -> Gateway:
+    """One gateway for several models; their own ones where the models live behind different ones."""
+    kinds: dict[str, Gateway] = {}
+    by_model: dict[str, Gateway] = {}
+    for model in models:
+        opened = open_gateway(model, api_base=api_base, traces=traces)
+        kind = opened.name if opened.name != "replay" else model
+        by_model[model] = kinds.setdefault(kind, opened)
+    return next(iter(kinds.values())) if len(kinds) == 1 else ByModel(by_model)
+
+
+class ByModel:
+    """A ports.Gateway that hands each model to its own."""
+
+    def __init__(self, gateways: Mapping[str, Gateway]) -> None:
+        self._gateways = gateways
+        self.name = "+".join(dict.fromkeys(gateway.name for gateway in gateways.values()))
+
+    def _of(self, model: str) -> Gateway:
+        if model not in self._gateways:
+            raise no_such("model of this run", model, list(self._gateways))
+        return self._gateways[model]
+
+    def check(self, model: str) -> None:
+        self._of(model).check(model)
+
+    def price(self, model: str) -> Price | None:
+        return self._of(model).price(model)
+
+    def complete(self, asked: Asked) -> Mapping[str, Any]:
+        return self._of(str(asked.request["model"])).complete(asked)
+
+    def stream(self, asked: Asked) -> Iterator[Mapping[str, Any]]:
+        return self._of(str(asked.request["model"])).stream(asked)
