@@ -70,6 +70,9 @@ class Critique(_Part):
     max_cost: float | None = Field(default=None, gt=0, description="dollars for one critique")
     max_tokens: int = Field(default=30_000, ge=1000, description="tokens for one critique")
 
+    def budget(self) -> Budget:
+        return Budget(self.max_cost, self.max_tokens, calls=2)
+
 
 class Oversight(_Part):
     """Who watches boxes at work, from outside."""

@@ -40,7 +40,7 @@ from sica.model import (
 from sica.ports import Price
 from sica.stats import wilson
 
-SCHEMA = 2
+SCHEMA = 3
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
 
 APPLICATION = 0x73696361
@@ -299,6 +299,19 @@ class SqliteLedger:
             Agent(number, commit, tree, tuple(parents.get(id_, ())), *rest)
             for id_, number, commit, tree, *rest in rows
         )
+
+    def critique(self, session: str) -> str:
+        """What was written of the trial with this session, or ""."""
+        rows = self._rows("SELECT text FROM critiques WHERE session = ?", (session,))
+        return str(rows[0][0]) if rows else ""
+
+    def criticise(self, session: str, text: str, model: str, trace: str) -> None:
+        """Keep a critique; the first of a trial stays."""
+        with self._transaction() as run:
+            run.execute(
+                "INSERT OR IGNORE INTO critiques VALUES (?, ?, ?, ?, ?)",
+                (session, text, model, trace, time.time()),
+            )
 
     def trials_of(
         self, agent: str, benchmark: str | None = None, setting: Setting | None = None

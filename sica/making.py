@@ -62,8 +62,10 @@ def improve(step: Improve, terms: Terms, place: Workplace, archive: Archive) -> 
         return replace(told, ending="broken", why=str(error))
 
 
-def known(repo: Repo, read_trace: Callable[[str], Iterable[Mapping[str, Any]]]) -> Known:
-    """All that `sica.evidence` lets an improver see, from a real store."""
+def known(
+    repo: Repo, read_trace: Callable[[str], Iterable[Mapping[str, Any]]], critique: Callable[[str], str]
+) -> Known:
+    """All that `sica.evidence` lets an improver see, from a real store; critiques are by a trial's session."""
     query = File((Path(__file__).parent / "inside" / "query.py").read_bytes(), executable=True)
-    sources = evidence.Sources(read_trace, repo.diff, repo.patch_ids, critique=lambda _: "")
+    sources = evidence.Sources(read_trace, repo.diff, repo.patch_ids, lambda trial: critique(trial.session))
     return lambda parent, archive: {**evidence.files(archive, parent, sources), "query.py": query}

@@ -368,3 +368,19 @@ def _summaries_again(db: Database) -> None:
         f" ON CONFLICT (benchmark, tree, split, conditions) DO UPDATE SET {grown}, latest = new.id; END"
     )
     _leaderboard(db)
+
+
+# ── why trials went as they did ───────────────────────────────────────────────────────────────────
+
+
+def critiques(db: Database) -> None:
+    """Words about a trial, by the session that it had; they come after it and no score hangs on them."""
+    db.create_table(
+        "critiques",
+        {"session": str, "text": str, "model": str, "trace": str, "at": float},
+        pk="session",
+        not_null={"session", "text", "model", "at"},
+    )
+
+
+steps(name="0003_critiques")(critiques)

@@ -179,7 +179,7 @@ class Watched:
         added = [name for name in fresh if _words(self._bodies.get(name, {})) not in self._ours]
         first = not seen.messages
         seen.messages.update(fresh)
-        self._untold += [line for name in fresh for line in _told(span, self._bodies.get(name, {}))]
+        self._untold += [line for name in fresh for line in told(span, self._bodies.get(name, {}))]
         if first:
             return
         step = tuple(_essence(self._bodies.get(name, {})) for name in added)
@@ -207,7 +207,8 @@ def _essence(body: Mapping[str, Any]) -> str:
     return json.dumps([body.get("role"), _words(body), calls], ensure_ascii=False)
 
 
-def _told(span: str, body: Mapping[str, Any]) -> Iterator[str]:
+def told(span: str, body: Mapping[str, Any]) -> Iterator[str]:
+    """A message of a dialogue for somebody who follows it, a line each."""
     who = span or "main"
     role, words = body.get("role"), " ".join(_words(body).split())
     if role == "assistant":
@@ -266,22 +267,22 @@ def read(answer: str, terms: Terms) -> Look:
     """What an overseer answered, within the bounds. An answer that is none does nothing, and says so in its notes."""
     found = re.search(r"\{.*\}", answer, re.DOTALL)
     try:
-        told = json.loads(found[0]) if found else {}
+        said = json.loads(found[0]) if found else {}
     except ValueError:
-        told = {}
-    if not isinstance(told, dict) or told.get("action") not in ("nothing", "notice", "cancel"):
-        told = {
+        said = {}
+    if not isinstance(said, dict) or said.get("action") not in ("nothing", "notice", "cancel"):
+        said = {
             "action": "nothing",
             "notes": f"(your last answer was no JSON object of the form asked for: {answer[:200]})",
         }
-    action: Action = told["action"]
-    ruling = Ruling(action, "overseer", str(told.get("span") or "main"), str(told.get("text") or "")[:2000])
-    seconds = min(max(_number(told.get("after_seconds"), terms.most), terms.least), terms.most)
+    action: Action = said["action"]
+    ruling = Ruling(action, "overseer", str(said.get("span") or "main"), str(said.get("text") or "")[:2000])
+    seconds = min(max(_number(said.get("after_seconds"), terms.most), terms.least), terms.most)
     return Look(
         ruling,
-        str(told.get("notes") or "")[:4000],
+        str(said.get("notes") or "")[:4000],
         seconds,
-        max(1, int(_number(told.get("after_steps"), 1e9))),
+        max(1, int(_number(said.get("after_steps"), 1e9))),
     )
 
 
@@ -324,9 +325,9 @@ class Overseer(threading.Thread):
         lines = "\n".join(self._watched.untold())
         news = f"[...]{lines[-_DIGEST:]}" if len(lines) > _DIGEST else lines
         parts = {"The agent's task": self._task[:3000], "Your notes": self._notes, "News": news}
-        told = "\n\n".join(f"{name}:\n{text or '(nothing)'}" for name, text in parts.items())
+        question = "\n\n".join(f"{name}:\n{text or '(nothing)'}" for name, text in parts.items())
         answer = ask(
-            [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": told}], _ANSWER_TOKENS
+            [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": question}], _ANSWER_TOKENS
         )
         look = read(answer, self._terms)
         self._notes = look.notes

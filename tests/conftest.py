@@ -110,7 +110,7 @@ class World:
             "benchmark": toy,
             "tasks": toy.tasks(),
             "smoke": open_benchmark(str(self.root / "gate")),
-            "known": making.known(self.repo, self.traces.read),
+            "known": making.known(self.repo, self.traces.read, self.ledger.critique),
             "children": 2,
             "improve_limits": Limits(seconds=20),
             "improve_budget": Budget(calls=5),

@@ -203,7 +203,7 @@ def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Ta
         benchmark=benchmark,
         tasks=tasks,
         smoke=parts.open_smoke(call, shop.config),
-        known=making.known(shop.store.repo, shop.traces.read),
+        known=making.known(shop.store.repo, shop.traces.read, shop.store.ledger.critique),
         workers=shop.config.workers,
         children=0,
     )

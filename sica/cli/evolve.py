@@ -114,7 +114,7 @@ def command(
             benchmark=benchmark,
             tasks=tasks,
             smoke=smoke_tasks,
-            known=making.known(shop.store.repo, shop.traces.read),
+            known=making.known(shop.store.repo, shop.traces.read, shop.store.ledger.critique),
             workers=config.workers,
             children=config.children,
             confirm=config.confirm,

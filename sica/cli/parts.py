@@ -20,7 +20,7 @@ from sica.cli.invocation import Invocation
 from sica.config import RunConfig
 from sica.errors import StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
-from sica.model import Agent, Archive, Budget, Promotion, Run, Task, conditions
+from sica.model import Agent, Archive, Budget, Event, Promotion, Run, Task, conditions
 from sica.places import Places
 from sica.ports import Gateway, Policy, Sandbox
 from sica.repo import GitRepo
@@ -279,6 +279,16 @@ class Shop:
             roles=self.config.roles(),
             watch=self.config.watch(),
         )
+
+    def criticised(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The same events; with a model for it, trials are criticised beside them."""
+        model = self.config.critique.model
+        if not model:
+            return events
+        from sica.critique import Critic
+
+        place, ledger, budget = self.place, self.store.ledger, self.config.critique.budget()
+        return Critic(model, budget, place, ledger, self.traces.read).listening(events)
 
     def spent(self) -> float:
         return self.broker.spent().usd

@@ -61,7 +61,7 @@ def drive(
         stopping(shop.cancel, shown.interrupted, leave),
     ):
         try:
-            for event in loop.evolve(plan, shop.place, shop.store.ledger, archive):
+            for event in shop.criticised(loop.evolve(plan, shop.place, shop.store.ledger, archive)):
                 shown.event(event)
                 if as_json:
                     print(json.dumps(record(event, shop)), flush=True)
