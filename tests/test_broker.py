@@ -148,7 +148,7 @@ def test_another_model_is_refused_and_never_swapped(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/v1/messages", 404),
+        ("POST", "/v1/embeddings", 404),
         ("GET", "/", 404),
         ("GET", "/v1/chat/completions", 405),
         ("POST", "/v1/models", 405),

@@ -28,19 +28,23 @@ from typing import Any, Literal, Self, TypeVar, cast
 from aiohttp import web
 
 from sica import chat
-from sica.broker import dialect
+from sica.broker import dialect, manners
 from sica.broker.dialect import Refused, Request
 from sica.broker.door import (
     Connection,
     Direct,
     Exchange,
     Item,
+    Listener,
     Reply,
     Server,
+    Translated,
+    Whole,
     json_response,
     listen,
     room_for_connections,
 )
+from sica.broker.manners import Manner
 from sica.broker.money import Account, Days, Pace, least, with_completion
 from sica.broker.session import BoxSession, Held, clean_span, facts
 from sica.broker.terms import Terms
@@ -247,23 +251,20 @@ class HttpBroker:
     async def _serve(
         self, session: BoxSession, slots: asyncio.Semaphore, request: web.BaseRequest
     ) -> web.StreamResponse:
+        path = request.path.removeprefix("/v1")
+        manner = _MANNERS.get(path)
         try:
-            if self._route(request) == "models":
+            if path not in _ROUTES:
+                there = ", ".join(f"/v1{known}" for known in _ROUTES)
+                raise Refused(404, f"there is no {request.path[:200]}; there are: {there}")
+            if request.method != _ROUTES[path]:
+                raise Refused(405, f"{request.path} takes {_ROUTES[path]} only")
+            if path == "/models":
                 return json_response(200, self._models(session))
-            return await self._chat(session, slots, request)
+            return await self._chat(session, slots, request, manner)
         except Refused as refused:
-            return json_response(refused.status, refused.body(), close=refused.status in {408, 413, 415})
-
-    def _route(self, request: web.BaseRequest) -> str:
-        routes = {"/chat/completions": ("chat", "POST"), "/models": ("models", "GET")}
-        name, method = routes.get(request.path.removeprefix("/v1"), ("", ""))
-        if not name:
-            raise Refused(
-                404, f"there is no {request.path[:200]}; there are: /v1/chat/completions, /v1/models"
-            )
-        if request.method != method:
-            raise Refused(405, f"{request.path} takes {method} only")
-        return name
+            body = manner.error(refused.body()) if manner else refused.body()
+            return json_response(refused.status, body, close=refused.status in {408, 413, 415})
 
     def _models(self, session: BoxSession) -> Mapping[str, Any]:
         names = self._meant(session.model)
@@ -271,7 +272,11 @@ class HttpBroker:
         return {"object": "list", "data": data}
 
     async def _chat(
-        self, session: BoxSession, slots: asyncio.Semaphore, request: web.BaseRequest
+        self,
+        session: BoxSession,
+        slots: asyncio.Semaphore,
+        request: web.BaseRequest,
+        manner: Manner | None,
     ) -> web.StreamResponse:
         """The slot is taken before the body is read and given back by the call's own thread."""
         await slots.acquire()
@@ -286,7 +291,7 @@ class HttpBroker:
             session.running += 1
         threading.Thread(
             target=self._work,
-            args=(session, raw, span, exchange, slots),
+            args=(session, raw, span, manner, exchange, slots),
             name=f"call of {session.id}",
             daemon=True,
         ).start()
@@ -321,8 +326,13 @@ class HttpBroker:
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
+        if isinstance(first, Whole):
+            for name, told in first.events:
+                await response.write(f"event: {name}\ndata: {json.dumps(told)}\n\n".encode())
+            await response.write_eof()
+            return response
         item: Item = first
-        while item is not None:
+        while item is not None and not isinstance(item, Whole):
             data = item.body if isinstance(item, Reply) else item
             await response.write(b"data: " + json.dumps(data).encode() + b"\n\n")
             if isinstance(item, Reply):  # it broke in the middle: the error is the last thing said
@@ -336,17 +346,29 @@ class HttpBroker:
     # ── one call, in its own thread ──
 
     def _work(
-        self, session: BoxSession, raw: bytes, span: str, exchange: Exchange, slots: asyncio.Semaphore
+        self,
+        session: BoxSession,
+        raw: bytes,
+        span: str,
+        manner: Manner | None,
+        exchange: Exchange,
+        slots: asyncio.Semaphore,
     ) -> None:
+        heard: Exchange | Translated = Translated(exchange, manner, False) if manner else exchange
         try:
-            self._call(session, replace(dialect.read(raw), span=span), exchange)
+            if manner is None:
+                asked = dialect.read(raw)
+            else:
+                asked, wants_events = manner.read(raw)
+                heard = Translated(exchange, manner, wants_events)
+            self._call(session, replace(asked, span=span), heard)
         except Refused as refused:
-            exchange.put(Reply(refused.status, refused.body()))
+            heard.put(Reply(refused.status, refused.body()))
             if refused.status == 400 and session.count_refusal() <= self._terms.refusals:
                 session.log("refused", call=None, reason=refused.message)
         except Exception as error:  # noqa: BLE001 - the thread's last stop: the run learns of it through `fatal`
             self._stop(session, error)
-            exchange.put(Reply(500, Refused(500, "internal error", kind="api_error").body()))
+            heard.put(Reply(500, Refused(500, "internal error", kind="api_error").body()))
         finally:
             with self._money:
                 session.running -= 1
@@ -358,7 +380,7 @@ class HttpBroker:
         session.mark_failed(f"{type(error).__name__}: {error}")
         self.fatal = self.fatal or error
 
-    def _call(self, session: BoxSession, request: Request, exchange: Exchange | Direct) -> None:
+    def _call(self, session: BoxSession, request: Request, exchange: Listener) -> None:
         """Reserve, record, send, settle. Whatever happens once it is reserved, the call is accounted for."""
         if self.fatal is not None:
             raise _failed()
@@ -490,9 +512,7 @@ class HttpBroker:
             )
         return price or Price(0.0, 0.0)
 
-    def _ask(
-        self, session: BoxSession, held: Held, request: Request, exchange: Exchange | Direct
-    ) -> _Outcome:
+    def _ask(self, session: BoxSession, held: Held, request: Request, exchange: Listener) -> _Outcome:
         """The provider's answer, or what is told to the agent instead of it."""
         asked = Asked(held.request, session.role, session.seed, held.number, self._terms.timeout)
         began = time.monotonic()
@@ -533,7 +553,7 @@ class HttpBroker:
         return replace(counted, calls=1, usd=held.price.of(counted))
 
     def _stream(
-        self, session: BoxSession, asked: Asked, exchange: Exchange | Direct, *, wants_usage: bool
+        self, session: BoxSession, asked: Asked, exchange: Listener, *, wants_usage: bool
     ) -> tuple[dict[str, Any], ProviderError | None]:
         """Pass chunks on as they come; the answer they add up to, and what broke it off if something did."""
         first, rest = self._attempts(session, asked, exchange, lambda a: _begun(self._gateway.stream(a)))
@@ -554,7 +574,7 @@ class HttpBroker:
         return chat.whole(seen), broken
 
     def _attempts(
-        self, session: BoxSession, asked: Asked, exchange: Exchange | Direct, send: Callable[[Asked], _T]
+        self, session: BoxSession, asked: Asked, exchange: Listener, send: Callable[[Asked], _T]
     ) -> _T:
         """Try until it works, the failure is one that waiting cannot cure, or patience ends."""
         dice = random.Random(f"{session.seed} {asked.number}")
@@ -621,6 +641,8 @@ class HttpBroker:
 
 _T = TypeVar("_T")
 _State = Literal["reserved", "settled", "failed", "refused"]
+_ROUTES = {"/chat/completions": "POST", "/messages": "POST", "/responses": "POST", "/models": "GET"}
+_MANNERS = {"/messages": manners.MESSAGES, "/responses": manners.RESPONSES}
 _EXHAUSTED = "budget_exhausted"
 _AGENTS = ("main", "improve")
 """Roles of the sessions that belong to agents at work."""

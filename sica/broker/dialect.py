@@ -173,7 +173,7 @@ _BODY = TypeAdapter(_Body)
 
 def read(raw: bytes) -> Request:
     """The request, or Refused with what is wrong with it."""
-    body = _parse(raw)
+    body = parse(raw)
     try:
         asked = _BODY.validate_python(body)
     except ValidationError as error:
@@ -193,7 +193,8 @@ def read(raw: bytes) -> Request:
     )
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
+def parse(raw: bytes) -> dict[str, Any]:
+    """A JSON object that is safe to handle, or Refused."""
     try:
         body = json.loads(raw.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 
+from sica.broker.manners import Events, Manner
 from sica.broker.terms import Terms
 
 _SOCKET_PATH = 104
@@ -29,8 +30,23 @@ class Reply:
     body: Mapping[str, Any]
 
 
-Item = Reply | Mapping[str, Any] | None
-"""A whole reply, a chunk, or the end of the chunks."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An answer as the events of a stream, all of them."""
+
+    events: Events
+
+
+Item = Reply | Whole | Mapping[str, Any] | None
+"""A whole reply, a whole stream, a chunk, or the end of the chunks."""
+
+
+class Listener(Protocol):
+    """Who hears the answer to a call."""
+
+    hung_up: threading.Event
+
+    def put(self, item: Item) -> None: ...
 
 
 class Exchange:
@@ -44,6 +60,23 @@ class Exchange:
     def put(self, item: Item) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it everybody who could listen
             self._loop.call_soon_threadsafe(self.items.put_nowait, item)
+
+
+class Translated:
+    """An exchange with a client that asks in another manner; `events`: it wants its answer as a stream."""
+
+    def __init__(self, exchange: Exchange, manner: Manner, events: bool) -> None:
+        self._exchange, self._manner, self._events = exchange, manner, events
+        self.hung_up = exchange.hung_up
+
+    def put(self, item: Item) -> None:
+        if not isinstance(item, Reply):
+            raise AssertionError("a translated call is never streamed by its gateway")
+        if item.status != 200:
+            self._exchange.put(Reply(item.status, self._manner.error(item.body)))
+            return
+        body = self._manner.reply(item.body)
+        self._exchange.put(Whole(tuple(self._manner.events(body))) if self._events else Reply(200, body))
 
 
 class Direct:
