@@ -18,6 +18,7 @@ OUTSIDE = {
     *(
         "repo",
         "ledger",
+        "chronicle",
         "migrations",
         "broker",
         "traces",
@@ -43,6 +44,7 @@ OUTSIDE = {
 TOP = {"cli", "config", "places", "web", "__main__"}
 SHARED = {
     "ledger": {"migrations"},
+    "chronicle": {"ledger"},
     "broker": {"traces"},
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},
