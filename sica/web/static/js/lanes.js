@@ -60,7 +60,7 @@ function bend(from, to, height) {
  * @param {number} props.width lanes shown; what lies further right is cut and marked
  * @param {number} props.height
  * @param {string} props.mark best | evaluated | rejected | running | ready
- * @param {{above: boolean, below: boolean, lane?: number}} [props.path] which pieces lie on the way from the seed to the best
+ * @param {{above: boolean, below: boolean, lane?: number, edge?: number}} [props.path] which pieces lie on the way from the seed to the best
  */
 export function Lanes({ strip, width, height, mark, path = { above: false, below: false } }) {
   const middle = height / 2;

@@ -1,11 +1,14 @@
 /**
- * What is shown, as the part of the address after #, so that a link, Back and a reload restore it.
+ * What is shown, as the part of the address after #, so that a link, Back, a reload and a file restore it.
  *
- *   #/                                        the lineage
- *   #/agent/11                                with an agent selected; /tasks, /cost, /comments: that tab
- *   #/agent/11/made                           the trace of its making
- *   #/agent/11/task/core%2Fforth              its last attempt at a task; /attempt/0: that one; /e/132: that event
- *   #/matrix   #/live   #/compare/4/11   #/compare/4/11/task/core%2Fforth
+ *   #/                                     the lineage and its progress
+ *   #/agent/11                             with an agent selected; /diff, /tasks, /cost, /review: that tab
+ *   #/agent/11/made                        the trace of its making
+ *   #/agent/11/task/core%2Fforth           the trace of its last attempt at a task; /0: of attempt 0
+ *   #/box/SESSION   #/trace/sha256:...     a trace by name; every trace address + /e/132: that block of it
+ *   #/matrix   #/running   #/events
+ *   #/compare/4/11                         two agents; /diff; /task/core%2Fforth: both at that task
+ *
  * followed by ?name=value for filters.
  */
 
@@ -16,8 +19,9 @@ import { useEffect, useState } from "./dom.js";
  * @property {"lineage" | "matrix" | "live" | "compare" | "trace"} view
  * @property {number} [agent]
  * @property {string} [tab]
- * @property {string} [task] empty or absent in a trace: the agent's making
- * @property {number} [attempt]
+ * @property {string} [task] in a trace: empty for the agent's making
+ * @property {number} [attempt] the last one when absent
+ * @property {string} [trace] a session or sha256:..., where no agent says which trace
  * @property {number} [event]
  * @property {number[]} [pair]
  * @property {Record<string, string>} filter
@@ -40,57 +44,72 @@ export function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const parts = path.split("/").filter(Boolean).map(unescaped);
   const filter = Object.fromEntries(new URLSearchParams(query));
-  const named = (name) => parts[parts.indexOf(name, 2) + 1];
+  const event = parts.at(-2) === "e" ? number(parts.at(-1)) : undefined;
+  const rest = event === undefined ? parts : parts.slice(0, -2);
+  return { ...named(rest), event, filter };
+}
+
+/** @param {string[]} parts @returns {any} */
+function named(parts) {
   switch (parts[0]) {
-    case "agent": {
-      const agent = number(parts[1]);
-      if (agent === undefined) break;
-      if (parts[2] !== "task" && parts[2] !== "made") return { view: "lineage", agent, tab: parts[2], filter };
-      const trace = { view: /** @type {const} */ ("trace"), agent, filter, event: parts.includes("e", 2) ? number(named("e")) : undefined };
-      if (parts[2] === "made") return { ...trace, task: "" };
-      return { ...trace, task: parts[3] ?? "", attempt: parts.includes("attempt", 4) ? number(named("attempt")) : undefined };
-    }
+    case "agent":
+      return ofAgent(number(parts[1]), parts.slice(2));
+    case "box":
+    case "trace":
+      return parts[1] ? { view: "trace", trace: parts[1] } : { view: "lineage" };
     case "matrix":
-    case "live":
-      return { view: parts[0], filter };
-    case "compare":
-      return {
-        view: "compare",
-        pair: [number(parts[1]), number(parts[2])].filter((n) => n !== undefined),
-        task: parts[3] === "task" ? parts[4] : undefined,
-        filter,
-      };
+      return { view: "matrix" };
+    case "running":
+    case "events":
+      return { view: "live", tab: parts[0] };
+    case "compare": {
+      const pair = parts.slice(1, 3).map(number).filter((n) => n !== undefined);
+      return { view: "compare", pair, tab: parts[3] === "task" ? undefined : parts[3], task: parts[3] === "task" ? parts[4] : undefined };
+    }
   }
-  return { view: "lineage", filter };
+  return { view: "lineage" };
+}
+
+/** @param {number | undefined} agent @param {(string | undefined)[]} rest */
+function ofAgent(agent, [what, task, attempt]) {
+  if (agent === undefined) return { view: "lineage" };
+  if (what === "made") return { view: "trace", agent, task: "" };
+  if (what === "task" && task) return { view: "trace", agent, task, attempt: number(attempt) };
+  return { view: "lineage", agent, tab: what };
 }
 
 /** @param {Partial<Route>} route @returns {string} */
 export function link(route) {
   const query = new URLSearchParams(Object.entries(route.filter ?? {}).filter(([, value]) => value)).toString();
-  return `#/${path(route)}${query ? `?${query}` : ""}`;
+  const event = route.event === undefined ? [] : ["e", route.event];
+  const path = [...parts(route), ...event].map((part) => encodeURIComponent(part).replaceAll("%3A", ":")).join("/");
+  return `#/${path}${query ? `?${query}` : ""}`;
 }
 
-function path(route) {
+/** @returns {(string | number)[]} */
+function parts(route) {
+  const tab = route.tab ? [route.tab] : [];
   switch (route.view) {
     case "trace": {
-      const what = route.task ? `task/${encodeURIComponent(route.task)}` : "made";
-      const attempt = route.task && route.attempt !== undefined ? `/attempt/${route.attempt}` : "";
-      return `agent/${route.agent}/${what}${attempt}${route.event !== undefined ? `/e/${route.event}` : ""}`;
+      if (route.agent === undefined) return [route.trace.startsWith("sha256:") ? "trace" : "box", route.trace];
+      if (!route.task) return ["agent", route.agent, "made"];
+      return ["agent", route.agent, "task", route.task, ...(route.attempt === undefined ? [] : [route.attempt])];
     }
     case "compare":
-      return ["compare", ...(route.pair ?? []), ...(route.task ? ["task", encodeURIComponent(route.task)] : [])].join("/");
+      return ["compare", ...(route.pair ?? []), ...(route.task ? ["task", route.task] : tab)];
     case "matrix":
+      return ["matrix"];
     case "live":
-      return route.view;
+      return [route.tab ?? "running"];
     default:
-      return route.agent === undefined ? "" : `agent/${route.agent}${route.tab ? `/${route.tab}` : ""}`;
+      return route.agent === undefined ? [] : ["agent", route.agent, ...tab];
   }
 }
 
-/** @param {Partial<Route>} route @param {{replace?: boolean}} [how] replace: not a step for Back */
+/** @param {Partial<Route>} route @param {{replace?: boolean}} [how] replace: no step for Back */
 export function go(route, how = {}) {
   const hash = link(route);
-  if (hash === location.hash) return;
+  if (hash === (location.hash || "#/")) return;
   if (!how.replace) {
     location.hash = hash;
     return;
