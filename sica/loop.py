@@ -17,21 +17,18 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from sica import brief, champion, gate
-from sica.attempt import Assignment, Workplace, seeded, trial, work
-from sica.errors import SandboxError, UsageError
+from sica import champion, gate, making
+from sica.attempt import Workplace, trial
+from sica.errors import SandboxError
 from sica.model import (
     Archive,
     Budget,
     Check,
     Evaluate,
     Event,
-    Files,
     Finished,
     Improve,
-    Improvement,
     Limits,
-    Message,
     Outcome,
     Promoted,
     Started,
@@ -67,6 +64,10 @@ class Plan:
     improve_budget: Budget = field(default_factory=lambda: Budget(calls=100))
     until: float = float("inf")
     """Unix time after which nothing new is started."""
+
+    @property
+    def making(self) -> making.Terms:
+        return making.Terms(self.improve_limits, self.improve_budget, self.seed, self.read_trace)
 
 
 def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Iterator[Event]:
@@ -135,7 +136,7 @@ def perform(step: Step, plan: Plan, place: Workplace, archive: Archive) -> Outco
         case Evaluate():
             return evaluate(step, plan, place, archive)
         case Improve():
-            return improve(step, plan, place, archive)
+            return making.improve(step, plan.making, place, archive)
 
 
 def evaluate(step: Evaluate, plan: Plan, place: Workplace, archive: Archive) -> Trial:
@@ -143,49 +144,6 @@ def evaluate(step: Evaluate, plan: Plan, place: Workplace, archive: Archive) -> 
     agent = archive.agents[step.agent]
     task = next(t for t in plan.tasks if t.digest == step.task)
     return trial(place, agent, task, step.attempt, plan.benchmark, faults_before=archive.faults(step))
-
-
-def improve(step: Improve, plan: Plan, place: Workplace, archive: Archive) -> Improvement:
-    """The parent works on a checkout of its own code; what it leaves becomes a commit."""
-    parent = archive.agents[step.parent]
-    before = place.repo.files(parent.tree)
-    made = work(
-        place,
-        parent,
-        Assignment(
-            role="improve",
-            instruction=brief.instruction(parent, archive),
-            workspace=brief.workspace(before),
-            workdir="/app",
-            limits=plan.improve_limits,
-            budget=plan.improve_budget,
-            seed=seeded(plan.seed, parent.tree, step.nth),
-            beside=_evidence(parent.commit, plan, place, archive),
-            about={"for": "improvement", "nth": step.nth},
-        ),
-    )
-    told = Improvement(
-        parent.commit, None, made.how, made.usage, made.trace, made.session, place.run, made.started, made.why
-    )
-    if made.how not in ("done", "agent_error"):
-        return told  # a fault, or a limit that cut the work short: half a change is not measured
-    after, note = brief.deliverable(made.left("/app"))
-    if after == before:
-        return replace(told, ending="empty", why=f"changed nothing; {made.why}")
-    subject, body = brief.message(note, before, after)
-    words = Message(subject, body, "self-edit", place.run, place.model, made.usage.usd, made.trace)
-    try:
-        return replace(told, child=place.repo.add(after, [parent], words), ending="child")
-    except UsageError as error:
-        return replace(told, ending="broken", why=str(error))
-
-
-def _evidence(parent: str, plan: Plan, place: Workplace, archive: Archive) -> Files:
-    trials = brief.shown(archive, parent)
-    traces = {name: plan.read_trace(name) for name in brief.with_trace(trials)}
-    known = brief.relevant(archive, parent)
-    diffs = {a.commit: place.repo.diff(a.parents[0], a.commit) for a in known}
-    return brief.beside(brief.evidence(trials, traces), brief.changes(archive, known, diffs))
 
 
 def _over(plan: Plan, place: Workplace) -> str:
