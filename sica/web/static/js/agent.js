@@ -93,7 +93,7 @@ function Summary({ data }) {
   const { row } = data;
   const now = usePage((page) => page.status?.now);
   return html`
-    ${data.body && html`<div class="section prose" data-testid="why">${data.body}</div>`}
+    ${data.body && html`<div class="section prose" data-testid="why">${paragraphs(data.body)}</div>`}
     <dl class="pairs section">
       <dt>${row.parents.length > 1 ? "Parents" : "Parent"}</dt>
       <dd>${data.parents.length ? data.parents.map((parent) => html`<div><a href=${link({ view: "lineage", agent: parent.agent })}>agent/${parent.agent}</a> <span class="quiet">${percent(parent.score)} ${parent.subject}</span></div>`) : "none: a seed"}</dd>
@@ -109,6 +109,14 @@ function Summary({ data }) {
     ${data.changes && html`<${Outcomes} changes=${data.changes} agent=${row.agent} />`}
     ${data.promotions.map((promotion) => html`<p class="section"><span class="tag best">became best</span> ${promotion.why} <span class="quiet">${day(promotion.at)}</span></p>`)}
     ${data.verdicts.map((verdict) => html`<p class="quiet">gate: ${verdict.fault ? `broke (${verdict.fault})` : verdict.passed ? "passed" : "turned it down"}${verdict.reason ? `: ${verdict.reason}` : ""}</p>`)}`;
+}
+
+/** The commit's body; the words that CHANGE.md begins its parts with stand out. */
+function paragraphs(body) {
+  return body.split(/\n{2,}/).map((text) => {
+    const [, label, rest] = text.match(/^(Why|What|Expect):\s*([^]*)$/) ?? [];
+    return html`<p>${label ? html`<b>${label}</b>  ${rest}` : text}</p>`;
+  });
 }
 
 /** Which tasks it solves now that its parent did not, and the other way round. */
@@ -189,11 +197,11 @@ function Cost({ data }) {
     </table>
     <section class="section">
       <h3>By role and model</h3>
-      ${spent > 0 && html`<div class="stack" aria-hidden="true">${costs.map((line, at) => html`<span style=${{ width: `${(100 * line.usd) / spent}%`, background: SHADES[at % SHADES.length] }}></span>`)}</div>`}
+      ${spent > 0 && costs.length > 1 && html`<div class="stack" aria-hidden="true">${costs.map((line, at) => html`<span style=${{ width: `${(100 * line.usd) / spent}%`, background: SHADES[at % SHADES.length] }}></span>`)}</div>`}
       <table class="list">
         <thead><tr><th>Role</th><th>Model</th><th class="number">Calls</th><th class="number">Prompt</th><th class="number">Cached</th><th class="number">Answer</th><th class="number">Dollars</th></tr></thead>
         <tbody>${costs.map((line, at) => html`<tr>
-          <td>${spent > 0 && html`<span class="swatch" style=${{ background: SHADES[at % SHADES.length] }}></span> `}${line.role}</td><td>${line.model}</td><td class="number">${count(line.calls)}</td>
+          <td>${spent > 0 && costs.length > 1 && html`<span class="swatch" style=${{ background: SHADES[at % SHADES.length] }}></span> `}${line.role}</td><td>${line.model}</td><td class="number">${count(line.calls)}</td>
           <td class="number">${count(line.prompt_tokens)}</td><td class="number">${line.prompt_tokens ? `${Math.round((100 * line.cached_tokens) / line.prompt_tokens)}%` : ""}</td>
           <td class="number">${count(line.completion_tokens)}</td><td class="number">${money(line.usd)}</td></tr>`)}</tbody>
       </table>

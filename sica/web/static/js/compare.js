@@ -44,7 +44,7 @@ function Verdict({ data }) {
   const look = !comparison.separable ? "" : comparison.difference > 0 ? "good" : "bad";
   if (comparison.difference == null) return html`<span class="soft">No task in common: nothing can be said.</span>`;
   return html`<span class=${cls("figure", look)}>${signed(comparison.difference)}</span>
-    <span class="soft">${comparison.words}<br /><span class="quiet">${comparison.test} on ${plural(comparison.tasks, "task")}${needed ? `; about ${needed.toLocaleString("en-US")} paired tasks would tell them apart` : ""}${ancestor != null ? html`; both descend from <a href=${link({ view: "lineage", agent: ancestor })}>agent/${ancestor}</a>` : ""}</span></span>`;
+    <span class="soft">${comparison.words}<br /><span class="quiet">${comparison.test} on ${plural(comparison.tasks, "task")}${needed && !comparison.separable ? `; about ${needed.toLocaleString("en-US")} paired tasks would tell them apart` : ""}${ancestor != null ? html`; both descend from <a href=${link({ view: "lineage", agent: ancestor })}>agent/${ancestor}</a>` : ""}</span></span>`;
 }
 
 function Sides({ route, data }) {
@@ -74,7 +74,7 @@ function Numbers({ data }) {
   /** @type {[string, (row: any, used: any) => any][]} */
   const lines = [
     ["Score", (row) => html`<b>${percent(row.score)}</b> <span class="quiet">${interval(row.low, row.high)}</span>`],
-    ["Trials", (row) => `${row.n}${row.faults ? `, ${row.faults} faults` : ""}`],
+    ["Trials", (row) => `${row.n}${row.faults ? `, ${plural(row.faults, "fault")}` : ""}`],
     ["Cost", (row) => html`${money(row.cost_usd)} <span class="quiet">${solved(row) && `${solved(row)} for each solved`}</span>`],
     ["Tokens", (_, used) => count(used.tokens)],
     ["Model calls", (_, used) => count(used.calls)],

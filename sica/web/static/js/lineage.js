@@ -116,10 +116,10 @@ function Filter({ query, onQuery }) {
 }
 
 const COLUMNS = [
-  ["agent", "Agent", "64px", ""],
-  ["score", "Score", "minmax(116px, 170px)", ""],
-  ["change", "Change", "56px", "number"],
-  ["cost", "Cost", "62px", "number wide"],
+  ["agent", "Agent", "60px", ""],
+  ["score", "Score", "minmax(112px, 140px)", ""],
+  ["change", "Change", "48px", "number"],
+  ["cost", "Cost", "54px", "number wide"],
   ["generation", "Gen", "34px", "number wide"],
 ];
 

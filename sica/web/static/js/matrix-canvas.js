@@ -11,7 +11,8 @@ import { colour } from "./theme.js";
  * @property {{label: string, note: string, best: boolean}[]} rows
  * @property {{label: string}[]} columns
  * @property {(row: number, column: number) => Cell | null} cell
- * @property {number} size of a cell in pixels
+ * @property {number} width of a cell in pixels
+ * @property {number} height
  * @property {{row: number, column: number} | null} cursor
  */
 
@@ -21,14 +22,13 @@ const NAMES_FROM = 11;
 /** Columns narrower than this have no names above them; hovering says them. */
 
 export const labelWidth = (narrow) => (narrow ? 62 : 132);
-export const headHeight = (picture) => (picture.size >= NAMES_FROM ? 96 : 10);
-const rowHeight = (picture) => Math.max(picture.size, 4);
+export const headHeight = (picture) => (picture.width >= NAMES_FROM ? 96 : 10);
 
 /** Of everything, in pixels. */
 export function extent(picture, narrow) {
   return {
-    width: labelWidth(narrow) + picture.columns.length * picture.size + 28,
-    height: headHeight(picture) + picture.rows.length * rowHeight(picture) + 8,
+    width: labelWidth(narrow) + picture.columns.length * picture.width + 28,
+    height: headHeight(picture) + picture.rows.length * picture.height + 8,
   };
 }
 
@@ -37,17 +37,17 @@ export function hit(picture, narrow, scroll, x, y) {
   const left = labelWidth(narrow);
   const top = headHeight(picture);
   if (x < left || y < top) return null;
-  const column = Math.floor((x - left + scroll.left) / picture.size);
-  const row = Math.floor((y - top + scroll.top) / rowHeight(picture));
+  const column = Math.floor((x - left + scroll.left) / picture.width);
+  const row = Math.floor((y - top + scroll.top) / picture.height);
   return column < picture.columns.length && row < picture.rows.length && row >= 0 && column >= 0 ? { row, column } : null;
 }
 
 /** Where a cell lies in the whole picture, without the frozen labels. */
 export const place = (picture, { row, column }) => ({
-  left: column * picture.size,
-  top: row * rowHeight(picture),
-  width: picture.size,
-  height: rowHeight(picture),
+  left: column * picture.width,
+  top: row * picture.height,
+  width: picture.width,
+  height: picture.height,
 });
 
 /**
@@ -65,11 +65,11 @@ export function draw(canvas, picture, scroll, sight, narrow) {
   const paint = palette();
   pen.fillStyle = paint.panel;
   pen.fillRect(0, 0, sight.width, sight.height);
-  const view = { left: labelWidth(narrow), top: headHeight(picture), height: rowHeight(picture) };
-  const first = { row: Math.floor(scroll.top / view.height), column: Math.floor(scroll.left / picture.size) };
+  const view = { left: labelWidth(narrow), top: headHeight(picture), height: picture.height };
+  const first = { row: Math.floor(scroll.top / view.height), column: Math.floor(scroll.left / picture.width) };
   const last = {
     row: Math.min(picture.rows.length - 1, Math.floor((scroll.top + sight.height - view.top) / view.height)),
-    column: Math.min(picture.columns.length - 1, Math.floor((scroll.left + sight.width - view.left) / picture.size)),
+    column: Math.min(picture.columns.length - 1, Math.floor((scroll.left + sight.width - view.left) / picture.width)),
   };
   cells(pen, picture, paint, view, scroll, first, last);
   rowNames(pen, picture, paint, view, scroll, first, last, narrow);
@@ -87,7 +87,7 @@ function palette() {
 }
 
 function cells(pen, picture, paint, view, scroll, first, last) {
-  const gap = picture.size >= GAP_FROM ? 1 : 0;
+  const gap = picture.width >= GAP_FROM ? 1 : 0;
   const high = view.height >= GAP_FROM ? 1 : 0;
   pen.save();
   pen.beginPath();
@@ -95,9 +95,9 @@ function cells(pen, picture, paint, view, scroll, first, last) {
   pen.clip();
   for (let row = first.row; row <= last.row; row++) {
     for (let column = first.column; column <= last.column; column++) {
-      const x = view.left + column * picture.size - scroll.left;
+      const x = view.left + column * picture.width - scroll.left;
       const y = view.top + row * view.height - scroll.top;
-      cell(pen, picture.cell(row, column), paint, x, y, picture.size - gap, view.height - high);
+      cell(pen, picture.cell(row, column), paint, x, y, picture.width - gap, view.height - high);
     }
   }
   if (picture.cursor) {
@@ -163,7 +163,7 @@ function rowNames(pen, picture, paint, view, scroll, first, last, narrow) {
 function columnNames(pen, picture, paint, view, scroll, first, last, sight) {
   pen.fillStyle = paint.panel;
   pen.fillRect(0, 0, sight.width, view.top - 1);
-  if (picture.size < NAMES_FROM) return;
+  if (picture.width < NAMES_FROM) return;
   pen.save();
   pen.beginPath();
   pen.rect(view.left - 4, 0, sight.width, view.top);
@@ -172,7 +172,7 @@ function columnNames(pen, picture, paint, view, scroll, first, last, sight) {
   pen.textBaseline = "middle";
   pen.textAlign = "left";
   for (let column = Math.max(0, first.column); column <= last.column; column++) {
-    const x = view.left + (column + 0.5) * picture.size - scroll.left;
+    const x = view.left + (column + 0.5) * picture.width - scroll.left;
     pen.save();
     pen.translate(x, view.top - 6);
     pen.rotate(-Math.PI / 3.2);

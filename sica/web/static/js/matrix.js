@@ -8,7 +8,11 @@ import { draw, extent, headHeight, hit, labelWidth, place } from "./matrix-canva
 import { useNarrow } from "./media.js";
 import { go, link } from "./route.js";
 
-const SIZES = [3, 5, 8, 11, 14, 18, 24, 32];
+const SIZES = [3, 5, 8, 11, 14, 18, 24, 32, 40];
+const NARROWEST = 11;
+/** Of a phone's cells: a finger must hit them, so the matrix scrolls there. */
+const TALLEST = 24;
+/** Rows stay dense however few tasks share the width. */
 
 export function Matrix({ route }) {
   const outcomes = useCalm(usePage((page) => page.outcomes), 3000);
@@ -17,7 +21,9 @@ export function Matrix({ route }) {
   const { agents: by = "lineage", tasks: tasksBy = "difficulty", q = "" } = route.filter;
   const change = (changes) => go({ ...route, filter: { ...route.filter, ...changes } }, { replace: true });
   const ordered = useMemo(() => data && arranged(data, by, tasksBy, q), [data, by, tasksBy, q]);
-  const size = sizeOf(route.filter.size, ordered);
+  const narrow = useNarrow();
+  const size = sizeOf(route.filter.size, ordered, narrow);
+  const resize = (step) => change({ size: String(nextSize(size, step)) });
 
   return html`<main class="view matrix" id="main">
     <section class="panel" aria-label="Matrix of agents and tasks">
@@ -29,8 +35,8 @@ export function Matrix({ route }) {
         <${Choice} label="Agents by" value=${by} options=${["lineage", "score"]} onChoose=${(agents) => change({ agents })} />
         <${Choice} label="Tasks by" value=${tasksBy} options=${["difficulty", "name", "level", "kind"]} onChoose=${(tasks) => change({ tasks })} />
         <div class="segments wide" role="group" aria-label="Size of cells">
-          <button onClick=${() => change({ size: String(SIZES[Math.max(0, SIZES.indexOf(size) - 1)]) })} aria-label="Smaller cells">−</button>
-          <button onClick=${() => change({ size: String(SIZES[Math.min(SIZES.length - 1, SIZES.indexOf(size) + 1)]) })} aria-label="Larger cells">+</button>
+          <button onClick=${() => resize(-1)} aria-label="Smaller cells">−</button>
+          <button onClick=${() => resize(1)} aria-label="Larger cells">+</button>
         </div>
       </div>
       <div class="panel-head legend">
@@ -39,7 +45,7 @@ export function Matrix({ route }) {
       </div>
       ${error && html`<p class="problem">${error.message}</p>`}
       ${ordered && (ordered.rows.length && ordered.columns.length
-        ? html`<${Sight} ordered=${ordered} size=${size} best=${archive.best} onSize=${(step) => change({ size: String(SIZES[Math.max(0, Math.min(SIZES.length - 1, SIZES.indexOf(size) + step))]) })} />`
+        ? html`<${Sight} ordered=${ordered} size=${size} best=${archive.best} onSize=${resize} />`
         : html`<p class="empty">${q ? "No task matches the filter." : "Nothing is measured yet."}</p>`)}
     </section>
   </main>`;
@@ -49,13 +55,15 @@ function Choice({ label, value, options, onChoose }) {
   return html`<label class="row quiet">${label} <select value=${value} onChange=${(event) => onChoose(event.target.value)} data-testid="sort-${label.split(" ")[0].toLowerCase()}">${options.map((option) => html`<option>${option}</option>`)}</select></label>`;
 }
 
-/** As large as everything fits, within what can be read and hit. */
-function sizeOf(wanted, ordered) {
+/** As asked for; else as large as everything fits, within what can be read and hit. */
+function sizeOf(wanted, ordered, narrow) {
   const chosen = Number(wanted);
   if (SIZES.includes(chosen)) return chosen;
-  const room = (innerWidth - 220) / Math.max(1, ordered?.columns.length ?? 1);
-  return [...SIZES].reverse().find((size) => size <= Math.min(24, room)) ?? SIZES[1];
+  const room = Math.floor((innerWidth - labelWidth(narrow) - 70) / Math.max(1, ordered?.columns.length ?? 1));
+  return between(narrow ? NARROWEST : SIZES[1], room, SIZES.at(-1));
 }
+
+const nextSize = (size, step) => (step > 0 ? SIZES.find((other) => other > size) : SIZES.findLast((other) => other < size)) ?? size;
 
 /** Indexes of agents and tasks in the order asked for; names and cells by position. */
 export function arranged(data, by, tasksBy, q) {
@@ -110,7 +118,8 @@ function Sight({ ordered, size, best, onSize }) {
       rows: rows.map((at) => ({ label: `agent/${data.agents[at]}`, note: percent(data.scores[at]), best: data.agents[at] === best })),
       columns: columns.map((at) => ({ label: short(data.tasks[at].task) })),
       cell: (row, column) => cellAt(ordered, rows[row], columns[column]),
-      size,
+      width: size,
+      height: Math.min(TALLEST, Math.max(4, size)),
       cursor,
     }),
     [ordered, size, cursor, best],

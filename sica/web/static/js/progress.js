@@ -110,7 +110,7 @@ function options(stairs, kind, size, chosen, setTip) {
     scales: { x: { time: false, range: wide(stairs.xs) }, y: { range: [low, high] } },
     axes: [
       { ...axis, size: 26, values: (_, ticks) => ticks.map((x) => (kind.whole && !Number.isInteger(x) ? "" : kind.words(x))) },
-      { ...axis, size: 44, values: (_, ticks) => ticks.map((y) => `${y}%`) },
+      { ...axis, size: 44, space: 26, values: (_, ticks) => ticks.map((y) => `${y}%`) },
     ],
     series: [
       {},

@@ -2,7 +2,7 @@
 
 import { ask as question } from "./dialog.js";
 import { cls, html } from "./dom.js";
-import { duration, interval, money, percent, signed } from "./format.js";
+import { duration, interval, money, percent, plural, signed } from "./format.js";
 import { mayAsk, request, usePage } from "./page.js";
 import { link } from "./route.js";
 import { toggleTheme } from "./theme.js";
@@ -44,7 +44,7 @@ function Connection() {
   const connection = usePage((page) => page.connection);
   const running = usePage((page) => page.status?.live);
   const [dot, word, title] = connection === "live" && running === false ? ["", "no run", "Connected; no run is going"] : CONNECTION[connection];
-  return html`<span class="connection" role="status" title=${title} data-testid="connection" data-state=${connection}><span class=${cls("dot", dot)}></span><span class=${dot === "reconnecting" ? "" : "wide"}>${word}</span></span>`;
+  return html`<span class="connection" role="status" title=${title} data-testid="connection" data-state=${connection}><span class=${cls("dot", dot)}></span><span class="word">${word}</span></span>`;
 }
 
 export function Status() {
@@ -58,7 +58,7 @@ export function Status() {
       <${MoneyFact} status=${status} />
       <${BestFact} best=${status.best} />
       <${Fact} label="Archive">
-        <span>${status.counts.agents} agents</span><span class="quiet">${status.counts.rejected} rejected · ${status.counts.trials.toLocaleString("en-US")} trials${status.counts.faults ? ` · ${status.counts.faults} faults` : ""}</span>
+        <span>${status.counts.agents} agents</span><span class="quiet">${status.counts.rejected} rejected · ${status.counts.trials.toLocaleString("en-US")} trials${status.counts.faults ? ` · ${plural(status.counts.faults, "fault")}` : ""}</span>
       <//>
     </dl>
     ${mayAsk(archive) && status.controllable && html`<${Controls} status=${status} />`}

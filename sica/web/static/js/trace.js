@@ -6,8 +6,8 @@ import { brief, bytes, clean, count, money, plural } from "./format.js";
 import { usePage } from "./page.js";
 import { LAST, nested, tracePage, traceUrl } from "./trace-data.js";
 
-const OPEN = new Set(["call", "notice", "overseer", "failed", "refused", "retry", "ended", "grade", "swept"]);
-/** Kinds shown whole unasked; the rest is a line until it is opened. */
+const OPEN = new Set(["notice", "overseer", "failed", "refused", "retry", "ended", "grade", "swept"]);
+/** Kinds shown whole unasked, as is what a model said; the rest is a line until it is opened. */
 
 /**
  * @param {object} props
@@ -41,11 +41,14 @@ export function Trace({ name, filter, event, onChange, linkTo, compact = false, 
 
   useLayoutEffect(() => {
     if (event === undefined || !data) return;
-    const target = blocks.current.querySelector(`[data-e="${event}"]`);
-    target?.scrollIntoView({ block: "start" });
+    const target = blocks.current.querySelector(`[data-e="${data.blocks.findLast((block) => block.e <= event)?.e}"]`);
+    const show = () => target?.scrollIntoView({ block: "start" });
+    show();
+    requestAnimationFrame(() => requestAnimationFrame(show)); // blocks that came into sight have got their true heights
     /** @type {HTMLElement | null} */ (target?.querySelector("summary"))?.focus({ preventScroll: true });
   }, [event, data !== null, name]);
 
+  const linked = event === undefined ? undefined : trace?.blocks.findLast((block) => block.e <= event)?.e;
   const keys = (press) => {
     if (press.ctrlKey || press.metaKey || press.altKey || press.target.matches("input, select, textarea")) return;
     const act = {
@@ -68,14 +71,14 @@ export function Trace({ name, filter, event, onChange, linkTo, compact = false, 
   if (error && !trace) return html`<section class="panel"><p class="problem">${error.message}${error.hint ? `: ${error.hint}` : ""}</p></section>`;
   if (!trace) return html`<section class="panel" aria-busy="true"><p class="empty">…</p></section>`;
   return html`
-    ${!compact && html`<${Outline} trace=${trace} filter=${filter} onChange=${onChange} linkTo=${linkTo} event=${event} />`}
+    ${!compact && html`<${Outline} trace=${trace} filter=${filter} onChange=${onChange} linkTo=${linkTo} event=${linked} />`}
     <section class="panel" aria-label="Trace" onKeyDown=${keys} data-testid="trace" data-name=${trace.name} data-open=${trace.open ? "yes" : "no"}>
       ${head}
       <${Bar} trace=${trace} name=${name} filter=${filter} everything=${everything} setEverything=${setEverything} follow=${follow} setFollow=${setFollow}
         onChange=${(changes) => onChange({ ...filter, page: undefined, ...changes }, undefined)} />
       <div class="blocks" ref=${blocks} tabindex="0" role="region" aria-label="Events of the trace" data-testid="blocks" data-main-list>
         ${trace.blocks.length === 0 && html`<p class="empty">${trace.all ? "Nothing here fits the filter." : "Nothing has happened yet."}</p>`}
-        <${Items} items=${nested(trace.blocks, trace.spans, span ?? 0)} context=${{ name, event, everything, linkTo, q: filter.q ?? "", filtered: Boolean(filter.q || filter.kind) }} />
+        <${Items} items=${nested(trace.blocks, trace.spans, span ?? 0)} context=${{ name, event: linked, everything, linkTo, q: filter.q ?? "", filtered: Boolean(filter.q || filter.kind) }} />
         ${trace.pages > 1 && html`<${Pages} trace=${trace} turn=${turn} />`}
         ${trace.open && html`<p class="row quiet"><span class="dot running"></span> this box is still at work</p>`}
       </div>
@@ -105,7 +108,7 @@ function Bar({ trace, name, filter, everything, setEverything, follow, setFollow
       ${trace.open && html`<button aria-pressed=${follow} class=${follow ? "primary" : ""} onClick=${() => setFollow(!follow)} title="f" data-testid="follow">Follow</button>`}
       ${!offline && html`<a class="button wide" href="/raw/trace/${name}" download title=${bytes(totals.bytes)}>Raw</a>`}
     </div>
-    <div class="panel-head wrap" role="group" aria-label="Kinds of events">
+    <div class="panel-head wrap kinds" role="group" aria-label="Kinds of events">
       ${Object.entries(trace.kinds).map(([kind, n]) => html`<button key=${kind} class="bare" aria-pressed=${kinds.includes(kind)} onClick=${() => pick(kind)} data-testid="kind-${kind}">
         <span class=${cls("kind", look(kind))}>${kind}</span> <span class="quiet">${n}</span></button>`)}
       ${filter.span !== undefined && html`<button onClick=${() => onChange({ span: undefined })}>only ${trace.spans.find((s) => s.span === Number(filter.span))?.label ?? "one conversation"} ×</button>`}
@@ -162,8 +165,8 @@ export function CallGraph({ spans, chosen = undefined, onChoose }) {
   return html`<ul class="callgraph" aria-label="Call graph" data-testid="callgraph">
     ${spans.map((span) => html`<li key=${span.span} style=${{ paddingLeft: `${8 + 14 * span.depth}px` }}>
       <button class="bare row" aria-pressed=${String(span.span) === chosen} onClick=${() => onChoose(span.span)}>
-        <span class=${cls("dot", span.open && "running")}></span><span class="cut">${span.label}</span>
-        <span class="quiet number">${plural(span.turns, "turn")} · ${count(span.tokens)} · ${money(span.usd)}</span>
+        <span class=${cls("dot", span.open && "running")}></span><span class="cut grow">${span.label}</span>
+        <span class="quiet number" title="${count(span.tokens)} tokens, ${brief(span.seconds)}">${plural(span.turns, "turn")} · ${money(span.usd)}</span>
       </button></li>`)}
   </ul>`;
 }
@@ -193,7 +196,7 @@ function Span({ span, items, context }) {
 
 function Block({ block, context }) {
   const here = block.e === context.event;
-  const wanted = here || (context.everything ?? (OPEN.has(block.kind) || (block.kind === "tool" && context.filtered)));
+  const wanted = here || (context.everything ?? (OPEN.has(block.kind) || Boolean(block.kind === "call" && (block.text || block.why)) || (block.kind === "tool" && context.filtered)));
   const [open, setOpen] = useState(wanted);
   const [whole, setWhole] = useState(/** @type {any} */ (null));
   const [raw, setRaw] = useState(false);
@@ -210,9 +213,11 @@ function Block({ block, context }) {
     </summary>
     ${open && html`<div class="block-body">
       <${Body} block=${shown} q=${context.q} />
-      ${!offline && html`<p class="row">
-        ${block.cut > 0 && !whole && html`<button onClick=${all} data-testid="whole">Show the ${block.cut.toLocaleString("en-US")} characters left out</button>`}
-        <button class="bare quiet" onClick=${() => all().then(() => setRaw(!raw))} aria-pressed=${raw} data-testid="raw">raw JSON</button></p>`}
+      <p class="row foot">
+        ${block.cut > 0 && !whole && html`<button onClick=${all} disabled=${offline} data-testid="whole">Show the ${block.cut.toLocaleString("en-US")} characters left out</button>`}
+        <span class="cut grow">${foot(block)}</span>
+        ${!offline && html`<button class="bare" onClick=${() => all().then(() => setRaw(!raw))} aria-pressed=${raw} data-testid="raw">JSON</button>`}
+      </p>
       ${raw && whole && html`<pre class="text out" data-testid="raw-json">${whole.raw}</pre>`}
     </div>`}
   </details>`;
@@ -252,18 +257,23 @@ function Meta({ block, linkTo }) {
   </span>`;
 }
 
+/** What is worth knowing of a block and not worth a column. */
+function foot(block) {
+  if (block.kind === "call") {
+    return [block.model, `turn ${block.turn} of ${block.turns}`, block.cached_tokens ? `${count(block.cached_tokens)} tokens cached` : "", block.tools ? plural(block.tools, "tool call") : ""].filter(Boolean).join(" · ");
+  }
+  return block.kind === "ended" ? [block.how, block.exit_code != null ? `exit code ${block.exit_code}` : ""].filter(Boolean).join(" · ") : "";
+}
+
 function Body({ block, q }) {
   switch (block.kind) {
     case "call":
       return html`${block.thought && html`<details><summary class="quiet">thought</summary><${Text} text=${block.thought} q=${q} /></details>`}
-        ${block.text && html`<${Text} text=${block.text} q=${q} />`}
+        ${block.text && html`<${Text} text=${block.text} q=${q} look="said" />`}
         ${block.why && html`<p class="bad prose">${block.why}</p>`}
-        ${!block.text && !block.why && html`<p class="quiet">${block.state === "open" ? "waiting for the model" : `no text; asked for ${plural(block.tools, "tool call")}`}</p>`}
-        <p class="quiet">${[block.model, `turn ${block.turn} of ${block.turns}`, block.cached_tokens ? `${count(block.cached_tokens)} tokens cached` : "", block.tools ? plural(block.tools, "tool call") : ""].filter(Boolean).join(" · ")}</p>`;
+        ${!block.text && !block.why && html`<p class="quiet">${block.state === "open" ? "waiting for the model" : `no text; asked for ${plural(block.tools, "tool call")}`}</p>`}`;
     case "tool":
       return html`<${Text} text=${block.input} q=${q} />${block.result == null ? html`<p class="quiet">no result yet</p>` : html`<${Text} text=${block.result} q=${q} look="out" />`}`;
-    case "ended":
-      return html`<p>${block.text}</p><p class="quiet">${[block.how, block.exit_code != null ? `exit code ${block.exit_code}` : "", brief(block.seconds)].filter(Boolean).join(" · ")}</p>`;
     case "overseer":
       return html`${block.action && html`<p class="warn">${block.action}</p>`}<${Text} text=${block.text} q=${q} />`;
     default:
