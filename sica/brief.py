@@ -69,8 +69,8 @@ def evidence(
     return found
 
 
-def instruction(agent: Agent, archive: Archive) -> str:
-    """What the improver reads first."""
+def instruction(agent: Agent, archive: Archive, hints: Sequence[str] = ()) -> str:
+    """What the improver reads first; hints are what people ask of this one change."""
     scores = [t.score for t, _ in shown(archive, agent.commit) if t.score is not None]
     solved = sum(score == 1 for score in scores)
     mean = f"{100 * fmean(scores):.1f}%" if scores else "unknown"
@@ -90,7 +90,7 @@ tests passing (extend them where you add behaviour), and add no network access o
 
 When done, write {NOTE} in the working directory: the first line says in the imperative what the change does, then a
 blank line, then lines beginning with `Why:`, `What:` and `Expect:`.
-"""
+{"".join(f"{chr(10)}The person who runs you asks of this change:{chr(10)}{hint}{chr(10)}" for hint in hints)}"""
 
 
 def beside(evidence: Sequence[Evidence], changes: Sequence[Mapping[str, object]]) -> Files:

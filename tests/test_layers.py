@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
 PURE = {"policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks"}
-LOOP = {"loop", "attempt", "gate", "making", "ports", "simulate"}
+LOOP = {"loop", "control", "attempt", "gate", "making", "ports", "simulate"}
 OUTSIDE = {
     *(
         "repo",

@@ -206,6 +206,7 @@ def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Ta
         read_trace=shop.traces.read,
         workers=shop.config.workers,
         children=0,
+        controls=shop.controls,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def command(
         db=db.resolve() if db else None,
         readonly=read_only or db is not None,
         token=secrets.token_urlsafe(24),
-        user=getpass.getuser(),
+        user=call.user(),
     )
     with source.ledger:
         listener = serve.listening(port)
