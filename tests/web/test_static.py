@@ -70,3 +70,9 @@ def test_modules_import_each_other_by_relative_path_and_without_cycles() -> None
 
     follow(STATIC / "js" / "main.js", ())
     assert set(imports) <= reached, "a module that nothing loads"
+
+
+def test_every_module_is_asked_for_at_once() -> None:
+    named = set(re.findall(r'href="/static/([^"]+\.js)"', (STATIC / "index.html").read_text()))
+    loaded = {f"js/{path.name}" for path in STATIC.glob("js/*.js")} - {"js/main.js"}
+    assert named == loaded | {"vendor/htm.js", "vendor/preact.js", "vendor/preact-hooks.js"}

@@ -17,11 +17,8 @@ const TABS = [
 
 export function AgentPane({ route, agent, missing }) {
   const outcomes = usePage((page) => page.archive);
-  const { data, error } = useAnswer(agent === undefined || missing ? null : scoped(`/api/agent/${agent}`), outcomes, 80);
+  const { data, error } = useAnswer(missing ? null : scoped(`/api/agent/${agent}`), outcomes, 80);
   const tab = TABS.some(([name]) => name === route.tab) ? route.tab : "";
-  if (agent === undefined) {
-    return html`<aside class="panel agent" aria-label="Selected agent"><p class="empty">Select an agent: click, or <kbd>↑</kbd> <kbd>↓</kbd>. <kbd>Shift</kbd>-click another to compare. <kbd>?</kbd> shows every key.</p></aside>`;
-  }
   return html`<aside class="panel agent" aria-label="agent/${agent}" id="agent-pane" tabindex="-1" data-testid="agent-pane" data-agent=${agent} data-loaded=${data ? "yes" : "no"}>
     ${missing && html`<p class="problem">There is no agent/${agent} in this archive.</p><p class="empty"><a href="#/">All agents</a></p>`}
     ${error && html`<p class="problem">${error.message}</p>`}

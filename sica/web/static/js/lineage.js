@@ -83,7 +83,7 @@ export function Lineage({ route }) {
               onSort=${(sort) => filtered({ sort })} onSelect=${select} onOpen=${(agent) => select(agent, { replace: false })} onCompare=${compare} />`}
       </section>
     </div>
-    <${AgentPane} route=${route} agent=${route.agent} missing=${route.agent !== undefined && chosen === undefined} />
+    <${AgentPane} route=${route} agent=${route.agent ?? archive.best ?? archive.seed} missing=${route.agent !== undefined && chosen === undefined} />
   </main>`;
 }
 

@@ -77,22 +77,25 @@ function Events({ route }) {
     const next = kinds.includes(kind) ? kinds.filter((other) => other !== kind) : [...kinds, kind];
     go({ ...route, view: "live", filter: { ...route.filter, kind: next.join(",") } }, { replace: true });
   };
-  return html`<section class="panel" aria-label="Events" data-testid="events" data-received=${received} data-held=${held ? "yes" : "no"}>
+  const hold = () => setHeld(Object.assign([...events], { at: sum(received) }));
+  return html`<section class="panel" aria-label="Events" data-testid="events" data-trials=${received.trial ?? 0} data-traced=${received.trace ?? 0} data-held=${held ? "yes" : "no"}>
     <div class="panel-head wrap">
       <h2>Events</h2>
-      <span class="quiet" role="status">${held ? `held; ${received - held.at} more since` : ""}</span>
+      <span class="quiet" role="status">${held ? `held; ${sum(received) - held.at} more since` : ""}</span>
       <span class="grow"></span>
       <div class="segments" role="group" aria-label="Kinds of events">
         ${KINDS.map((kind) => html`<button key=${kind} aria-pressed=${kinds.includes(kind)} onClick=${() => toggle(kind)} data-testid="events-${kind}">${kind}</button>`)}
       </div>
     </div>
     <div class="events" ref=${list} role="log" aria-live="off" aria-label="Events, newest first" tabindex="0" data-main-list
-      onMouseEnter=${() => setHeld(Object.assign([...events], { at: received }))} onMouseLeave=${() => setHeld(null)} onFocus=${() => setHeld(Object.assign([...events], { at: received }))} onBlur=${() => setHeld(null)}>
+      onMouseEnter=${hold} onMouseLeave=${() => setHeld(null)} onFocus=${hold} onBlur=${() => setHeld(null)}>
       ${shown.length === 0 && html`<p class="empty">Nothing has happened since this page was opened.</p>`}
       ${shown.map((event) => html`<${Line} key=${event.id ?? `${event.kind}${event.at}${event.text}`} event=${event} />`)}
     </div>
   </section>`;
 }
+
+const sum = (received) => Object.values(received).reduce((all, n) => all + n, 0);
 
 function Line({ event }) {
   const to = target(event);

@@ -18,7 +18,7 @@ import { colour } from "./theme.js";
 
 const GAP_FROM = 9;
 /** Cells smaller than this touch: a grid of gaps would be all there is to see. */
-const NAMES_FROM = 11;
+const NAMES_FROM = 10;
 /** Columns narrower than this have no names above them; hovering says them. */
 
 export const labelWidth = (narrow) => (narrow ? 62 : 132);
@@ -168,7 +168,7 @@ function columnNames(pen, picture, paint, view, scroll, first, last, sight) {
   pen.beginPath();
   pen.rect(view.left - 4, 0, sight.width, view.top);
   pen.clip();
-  pen.font = `11px ${paint.sans}`;
+  pen.font = `${Math.min(11, picture.width)}px ${paint.sans}`;
   pen.textBaseline = "middle";
   pen.textAlign = "left";
   for (let column = Math.max(0, first.column); column <= last.column; column++) {

@@ -15,9 +15,8 @@ const CALM = 1500;
  * @property {any} status
  * @property {any} progress
  * @property {any[]} events newest first
- * @property {number} received events since the page was opened
- * @property {number} outcomes how many of them changed the archive
- * @property {number} traced how many of them came from inside a box
+ * @property {number} outcomes how many events since the page was opened changed the archive
+ * @property {Record<string, number>} received how many there were, by kind
  * @property {Record<string, number>} latest by session: the newest event of an open trace
  * @property {Record<string, string>} closed by session: the name of a trace that was closed while the page looked on
  * @property {"loading" | "live" | "reconnecting" | "file"} connection
@@ -31,9 +30,8 @@ export const page = createStore({
   status: null,
   progress: null,
   events: [],
-  received: 0,
   outcomes: 0,
-  traced: 0,
+  received: {},
   latest: {},
   closed: {},
   connection: offline ? "file" : "loading",
@@ -74,15 +72,16 @@ async function load(what) {
 const CHANGES = new Set(["trial", "improvement", "verdict", "promotion", "answer", "run"]);
 
 function taken(events) {
-  const { received, outcomes, traced, events: last, latest, closed } = page.get();
+  const { outcomes, events: last, latest, closed } = page.get();
+  const received = { ...page.get().received };
+  for (const event of events) received[event.kind] = (received[event.kind] ?? 0) + 1;
   const changed = events.filter((event) => CHANGES.has(event.kind)).length;
   const inside = events.filter((event) => event.kind === "trace");
   const ended = events.filter((event) => event.session && event.trace);
   page.set({
     events: [...events.slice(-KEPT).reverse(), ...last].slice(0, KEPT),
-    received: received + events.length,
+    received,
     outcomes: outcomes + changed,
-    traced: traced + inside.length,
     latest: inside.length ? { ...latest, ...Object.fromEntries(inside.map((event) => [event.session, event.e])) } : latest,
     closed: ended.length ? { ...closed, ...Object.fromEntries(ended.map((event) => [event.session, event.trace])) } : closed,
   });
@@ -140,7 +139,7 @@ export async function request(what) {
 
 /** Every box at work, asked again at most once a second while something happens in them. */
 export function useRunning() {
-  const moved = usePage((state) => state.traced + state.outcomes);
+  const moved = usePage((state) => (state.received.trace ?? 0) + state.outcomes);
   return useAnswer("/api/running", useCalm(moved, 1000));
 }
 
