@@ -13,7 +13,15 @@ from typing import Any
 from sica.ledger import SqliteLedger
 from sica.model import Setting
 
-_TABLES = {"r": "runs", "i": "improvements", "v": "verdicts", "t": "trials", "p": "promotions"}
+_TABLES = {
+    "r": "runs",
+    "i": "improvements",
+    "v": "verdicts",
+    "t": "trials",
+    "p": "promotions",
+    "q": "requests",
+    "w": "answers",
+}
 _USAGE = "usd, prompt_tokens, cached_tokens, completion_tokens, calls, seconds"
 
 
@@ -26,6 +34,18 @@ class Mark:
     v: int = 0
     t: int = 0
     p: int = 0
+    q: int = 0
+    w: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> Mark | None:
+        """Of `str(mark)`; None when it is none."""
+        found = dict.fromkeys(_TABLES, 0)
+        for part in text.split("."):
+            if part[:1] not in found or not (part[1:].isascii() and part[1:].isdigit()) or len(part) > 16:
+                return None
+            found[part[0]] = int(part[1:])
+        return cls(**found)
 
     def __str__(self) -> str:
         return ".".join(f"{field.name}{getattr(self, field.name)}" for field in fields(self))
@@ -129,6 +149,18 @@ def trials_since(ledger: SqliteLedger, run: str, since: float) -> int:
     return int(row[0])
 
 
+def closed_trace(ledger: SqliteLedger, session: str, upto: Mark | None = None) -> str:
+    """The trace of a box whose outcome is recorded (and seen by the mark), or ""."""
+    most = upto or Mark(*[2**60] * len(fields(Mark)))
+    rows = ledger._rows(
+        "SELECT e.trace FROM evidence e WHERE e.session = ?1 AND e.trial <= ?2"
+        " UNION ALL SELECT trace FROM improvements WHERE session = ?1 AND id <= ?3"
+        " UNION ALL SELECT trace FROM verdicts WHERE session = ?1 AND id <= ?4 LIMIT 1",
+        (session, most.t, most.i, most.v),
+    )
+    return str(rows[0][0] or "") if rows else ""
+
+
 # ── the archive's events ──────────────────────────────────────────────────────────────────────────
 
 _JOINS = " LEFT JOIN runs r ON r.id = x.run"
@@ -158,6 +190,18 @@ _COLUMNS = {
         " x.ending, x.usd, coalesce(e.trace, ''), coalesce(e.session, ''), coalesce(e.why, '') FROM trials x"
         " JOIN agents a ON a.id = x.agent JOIN tasks k ON k.id = x.task"
         f" LEFT JOIN evidence e ON e.trial = x.id{_JOINS}",
+    ),
+    "q": (
+        "request",
+        ("id", "request", "by", "text", "session"),
+        "SELECT x.id, x.at, a.number, '', x.id, x.kind, x.by, x.text, x.session FROM requests x"
+        " LEFT JOIN agents a ON a.id = x.agent",
+    ),
+    "w": (
+        "answer",
+        ("id", "request", "state", "text", "session"),
+        "SELECT x.id, x.at, a.number, '', x.request, q.kind, x.state, x.text, q.session FROM answers x"
+        " JOIN requests q ON q.id = x.request LEFT JOIN agents a ON a.id = q.agent",
     ),
     "p": (
         "promotion",
@@ -194,4 +238,7 @@ def before(
 
 def _event(kind: str, names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
     _, at, agent, run, *rest = row
-    return {"kind": kind, "at": at, "agent": agent, "run": run, **dict(zip(names, rest, strict=True))}
+    facts = dict(zip(names, rest, strict=True))
+    if "passed" in facts:
+        facts["passed"] = bool(facts["passed"])
+    return {"kind": kind, "at": at, "agent": agent, "run": run, **facts}

@@ -37,11 +37,8 @@ def slow(seconds: float, level: int = 3) -> Files:
     """An agent that takes its time over tasks of this level, and quotes what people asked in its CHANGE.md."""
     files = dict(skilled())
     code = files["main.py"].data.decode()
-    code = code.replace(
-        "    level = int",
-        "    import time\n    time.sleep(%s if 'level %d' in told else 0)\n    level = int"
-        % (seconds, level),
-    )
+    wait = f"    import time\n    time.sleep({seconds} if 'level {level}' in told else 0)\n"
+    code = code.replace("    level = int", f"{wait}    level = int")
     code = code.replace(
         "Why: harder tasks failed.", "Why: {told.partition('asks of this change:')[2].strip()}"
     )
@@ -53,8 +50,8 @@ class Run:
     """A run in a thread of its own, and a second connection to its ledger."""
 
     def __init__(self, world: World, outside: SqliteLedger, **changes: object) -> None:
-        self.world, self.outside, self.events = world, outside, []  # type: ignore[var-annotated]
-        self.events: list[Event]
+        self.world, self.outside = world, outside
+        self.events: list[Event] = []
         self._moved = threading.Condition()
         world.run = world.run or world.ledger.start_run({"test": True}).id
         controls = Controls(world.ledger, world.broker, approve=bool(changes.pop("approve", False)), by="ann")

@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, str] = {
     "best": "The champion, or the best by another measure",
     "trace": "What an agent did on a task",
     "web": "The viewer: a local page over the archive, live",
+    "tell": "Say something to a run that is going: pause, stop, a hint",
+    "review": "Say yes or no to an agent, or leave a comment",
     "tasks": "The tasks of a benchmark",
     "bench": "Check a benchmark's tasks",
     "simulate": "Compare policies in synthetic worlds",

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from sica.cli.asking import Conflict
 from sica.errors import SicaError, StoreError, UsageError
 from sica.report import clean, clean_block
-from sica.web import lineage, live
+from sica.web import hunks, lineage, live, people, stream, tables
 from sica.web.guard import Guard, refusal
+from sica.web.said import Answer, said
 from sica.web.source import Missing, Source
+from sica.web.tracefile import TraceFile, Wanted
 
 STATIC = Path(__file__).with_name("static")
-Answer = Mapping[str, Any]
+LARGEST = 64 * 1024
+"""Bytes of a request of a person."""
 
 
 def application(source: Source, *, any_user: bool = False) -> Guard:
@@ -35,13 +38,31 @@ def application(source: Source, *, any_user: bool = False) -> Guard:
         "/api/agent/{n:int}": _read(
             "agent", lambda q: lineage.agent(source, q.path("n"), q.bench, q.under), kept=True
         ),
+        "/api/agent/{n:int}/diff": _read(
+            "diff", lambda q: hunks.diff(source, q.path("n"), q.number("against", -1))
+        ),
         "/api/compare/{a:int}/{b:int}": _read(
             "compare", lambda q: lineage.compare(source, q.path("a"), q.path("b"), q.bench, q.under)
         ),
+        "/api/trace/{name}": _read("trace", lambda q: traced(source, q.path("name")).page(q.wanted())),
+        "/api/trace/{name}/block/{e:float}": _read(
+            "block", lambda q: _block(source, q.path("name"), q.path("e"))
+        ),
+        "/api/running": _read("running", lambda _: live.running(source)),
+        "/api/log": _read(
+            "log",
+            lambda q: people.log(source, q.text("before"), q.list("kind"), q.number("limit", 200, 1, 500)),
+        ),
+        "/api/requests": _read("requests", lambda _: people.requests(source)),
     }
     routes = [
         Route("/", _page),
         *(Route(path, endpoint) for path, endpoint in reads.items()),
+        Route("/api/requests", _ask(source), methods=["POST"]),
+        Route("/api/events", _events(source)),
+        Route("/raw/trace/{name}", _raw_trace(source)),
+        Route("/raw/archive.csv", _csv(source, tables.agents, "archive.csv")),
+        Route("/raw/trials.csv", _csv(source, tables.trials, "trials.csv")),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     app = Starlette(
@@ -70,6 +91,22 @@ class Query:
             raise UsageError(f"{name} has {len(value)} characters", f"at most {most}")
         return value
 
+    def list(self, name: str) -> frozenset[str]:
+        return frozenset(part for part in self.text(name).split(",") if part)
+
+    def wanted(self) -> Wanted:
+        at, span = self.text("at", 20), self.text("span", 20)
+        try:
+            return Wanted(
+                self.number("page", 0),
+                float(at) if at else None,
+                self.list("kind"),
+                self.text("q"),
+                int(span) if span else None,
+            )
+        except ValueError:
+            raise UsageError("at and span are numbers", "docs/web-api.md") from None
+
     def number(self, name: str, default: int, least: int = 0, most: int = 2**53) -> int:
         text = self.text(name, 20)
         if not text:
@@ -95,30 +132,77 @@ def _read(
     return endpoint
 
 
-def said(schema: str, answer: Answer, known: str | None = None, status: int = 200) -> Response:
-    body = encoded(schema, answer)
-    headers = {"Cache-Control": "no-store"}
-    if known is not None:
-        headers |= {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "Cache-Control": "no-cache"}
-        if known == headers["ETag"]:
-            return Response(status_code=304, headers=headers)
-    return Response(body, status, headers, "application/json")
+def traced(source: Source, name: str) -> TraceFile:
+    try:
+        return source.shelf.get(name)
+    except StoreError:
+        raise
+    except UsageError as error:
+        raise Missing(str(error), error.hint) from None
 
 
-def encoded(schema: str, answer: Answer) -> bytes:
-    """JSON in which no string holds a character that steers: hostile text is plain text by here at the latest."""
-    whole = {"schema": f"sica.web.{schema}/1", **answer}
-    return json.dumps(harmless(whole), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+def _block(source: Source, name: str, e: float) -> Answer:
+    found = traced(source, name).whole(e)
+    if found is None:
+        raise Missing(f"the trace has no block {e:g}", f"/api/trace/{clean(name)} lists them")
+    return found
 
 
-def harmless(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean_block(value)
-    if isinstance(value, Mapping):
-        return {clean(str(key)): harmless(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [harmless(item) for item in value]
-    return value
+def _raw_trace(source: Source) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        file = traced(source, request.path_params["name"])
+        name = f"{file.name.replace(':', '-')[:24]}.jsonl.txt"
+        return _attached(StreamingResponse(file.raw(), media_type="text/plain; charset=utf-8"), name)
+
+    return endpoint
+
+
+def _csv(
+    source: Source, table: Callable[[Source], Iterable[str]], name: str
+) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        del request
+        return _attached(StreamingResponse(table(source), media_type="text/csv; charset=utf-8"), name)
+
+    return endpoint
+
+
+def _attached(response: Response, name: str) -> Response:
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _ask(source: Source) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LARGEST:
+                return refusal(413, f"more than {LARGEST} bytes", "say it in fewer words")
+        kept = await run_in_threadpool(people.ask, source, request.headers.get("content-type", ""), body)
+        return said("request", {"request": kept}, status=202)
+
+    return endpoint
+
+
+def _events(source: Source) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        query = Query(request)
+        kinds = query.list("kinds")
+        if unknown := kinds - set(stream.KINDS):
+            raise UsageError(
+                f"there are no events {clean(', '.join(sorted(unknown)))!r}", ", ".join(stream.KINDS)
+            )
+        after = request.headers.get("last-event-id") or query.text("after", 20_000)
+        cursor = await run_in_threadpool(people.cursor, source, after)
+        feed = stream.events(
+            source, cursor, kinds, lambda: {"schema": "sica.web.status/1", **live.status(source)}
+        )
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(feed, media_type="text/event-stream", headers=headers)
+
+    return endpoint
 
 
 def _sica_error(request: Request, error: Exception) -> Response:
@@ -127,10 +211,12 @@ def _sica_error(request: Request, error: Exception) -> Response:
     match error:
         case Missing():
             status = 404
+        case Conflict():
+            status = 409
         case StoreError():
             status = 503
         case _:
-            status = getattr(error, "status", 400)
+            status = 400
     return refusal(status, clean_block(str(error)), clean_block(hint))
 
 

@@ -255,7 +255,7 @@ def agent(source: Source, number: int, bench: str = "", under: str = "") -> Json
         "measuring": _used(measuring),
         "solved": solved,
         "per_solved_usd": measuring.usd / solved if solved else None,
-        "trials": [_trial(t) for t in sorted(trials, key=lambda t: (t.task, t.attempt))],
+        "trials": [trial_facts(t) for t in sorted(trials, key=lambda t: (t.task, t.attempt))],
         "verdicts": [
             {
                 "passed": v.passed,
@@ -301,7 +301,7 @@ def _used(usage: Usage) -> Json:
     return {"usd": usage.usd, "tokens": usage.tokens, "calls": usage.calls, "seconds": usage.seconds}
 
 
-def _trial(trial: Trial) -> Json:
+def trial_facts(trial: Trial) -> Json:
     checks, findings = trial.detail.get("checks"), trial.detail.get("findings")
     return {
         "task": trial.task,

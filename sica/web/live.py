@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from sica import chronicle, report
+from sica.errors import UsageError
 from sica.model import Run
+from sica.runlock import is_held
 from sica.web import lineage, stream
 from sica.web.source import Shown, Source
+from sica.web.tracefile import TraceFile, span_facts
 
 Json = dict[str, Any]
 RECENT = 900.0
 """Seconds that the rate of spending is taken from."""
+_PHASES = {"trial": "evaluate", "improvement": "improve", "check": "check"}
 
 
 def status(source: Source, bench: str = "", under: str = "") -> Json:
     shown = source.shown(bench, under)
+    boxes = running(source)["boxes"]
     runs = source.ledger.runs()
     run, live = runs[-1] if runs else None, source.live
     rows = lineage.rows_of(source, shown)
@@ -30,7 +37,7 @@ def status(source: Source, bench: str = "", under: str = "") -> Json:
     return {
         "run": _run(run) if run else None,
         "live": live,
-        **_control(source, live),
+        **_control(source, live, boxes),
         "tasks": tasks,
         "eta_seconds": eta,
         "spent_usd": spent.usd if spent else 0.0,
@@ -45,9 +52,9 @@ def status(source: Source, bench: str = "", under: str = "") -> Json:
         "counts": {
             "agents": len(rows),
             "rejected": sum(r.status == "rejected" for r in rows),
-            "trials": stream.now(source).t,
+            "trials": chronicle.now(source.ledger).t,
             "faults": sum(r.faults for r in rows),
-            "running": 0,
+            "running": sum(box["alive"] for box in boxes),
         },
         "now": time.time(),
         "cursor": str(stream.now(source)),
@@ -62,15 +69,76 @@ def _run(run: Run) -> Json:
     }
 
 
-def _control(source: Source, live: bool) -> Json:
+def _control(source: Source, live: bool, boxes: Sequence[Json]) -> Json:
+    """What people asked of the run that is going, and what it is at."""
+    since = source.run_began()
+    asked = [r.kind for r in source.requests() if live and r.at >= since and r.state == "done"]
+    switched = [kind for kind in asked if kind in ("pause", "resume")]
+    paused = bool(switched) and switched[-1] == "pause"
+    phases = Counter(_PHASES.get(box["for"], box["for"]) for box in boxes if box["alive"])
+    busiest = max(phases, key=lambda p: (phases[p], p), default="")
     return {
-        "paused": False,
-        "stopping": False,
+        "paused": paused,
+        "stopping": "stop" in asked,
         "controllable": live and not source.readonly,
-        "phase": "",
-        "phases": {},
-        "waiting": [],
+        "phase": "paused" if paused and not phases else busiest,
+        "phases": dict(phases),
+        "waiting": [{"agent": n, "why": why} for n, why in source.waiting().items()],
     }
+
+
+# ── boxes ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def running(source: Source) -> Json:
+    """Every open trace, from one place; the oldest first."""
+    boxes = []
+    for path in (source.traces.root / "open").glob("*.jsonl"):
+        try:
+            file = source.shelf.get(path.stem)
+        except (UsageError, FileNotFoundError):
+            continue  # it was closed this very moment
+        if file.alive:
+            boxes.append(_box(file, alive=is_held(path)))
+    return {"boxes": sorted(boxes, key=lambda b: (b["started"], b["session"]))}
+
+
+def _box(file: TraceFile, *, alive: bool) -> Json:
+    made = file.made
+    about = {
+        name: made.about.get(name) for name in ("for", "agent", "task", "attempt", "nth", "role", "model")
+    }
+    doing, text, waiting = _doing(file)
+    return {
+        "session": file.name,
+        **about,
+        "started": made.began,
+        "turns": int(made.totals["turns"]),
+        "tokens": int(made.totals["prompt_tokens"] + made.totals["completion_tokens"]),
+        "usd": made.totals["usd"],
+        "doing": doing,
+        "text": text,
+        "waiting": waiting,
+        "quiet": max(0.0, round(time.time() - made.latest, 1)) if made.latest else 0.0,
+        "notices": made.notices,
+        "spans": [span_facts(span, made.began, live=True) for span in made.spans],
+        "alive": alive,
+    }
+
+
+def _doing(file: TraceFile) -> tuple[str, str, str]:
+    """In a word, in a line, and whom the box waits for: the model, a tool of its own, or nobody yet."""
+    for block in reversed(file.made.blocks):
+        if block.kind == "call" and block.facts["state"] == "open":
+            return "model", f"waiting for {block.facts['model']}", "model"
+        if block.kind == "tool" and not block.facts["answered"]:
+            shown = file.block(block, 150)
+            return str(block.facts["tool"]), report.clean(str(shown.get("input", "")))[:300], "tool"
+        if block.kind == "call":
+            return "working", report.clean(str(file.block(block, 150).get("text", "")))[:300], ""
+        if block.kind == "ended":
+            return "judging", report.clean(str(file.block(block, 150).get("text", "")))[:300], ""
+    return "starting", "", ""
 
 
 def _tasks(source: Source, shown: Shown, run: Run) -> Json:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,13 +15,14 @@ from sica import chronicle
 from sica.cli.reading import Reading, names_of
 from sica.errors import StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
-from sica.model import Agent, Setting
+from sica.model import Agent, Request, Setting
 from sica.places import Places
 from sica.repo import GitRepo
-from sica.report import clean
-from sica.runlock import is_held
+from sica.report import clean, clean_block
+from sica.runlock import began, is_held
 from sica.traces import Traces
 from sica.web.scores import Scores
+from sica.web.tracefile import Shelf
 
 T = TypeVar("T")
 KEPT = 64
@@ -53,6 +55,8 @@ class Source:
     readonly: bool = False
     token: str = ""
     user: str = ""
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the server ends: streams end with it."""
     _kept: OrderedDict[Hashable, tuple[str, Any]] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -131,13 +135,76 @@ class Source:
             raise Missing(f"no agent called agent/{number}; {there}")
         return found
 
+    @cached_property
+    def shelf(self) -> Shelf:
+        return Shelf(self.traces, lambda session: chronicle.closed_trace(self.ledger, session))
+
     # ── people ────────────────────────────────────────────────────────────────────────────────────
 
-    def waiting(self) -> frozenset[int]:
-        return frozenset()
+    def requests(self) -> tuple[Request, ...]:
+        """Everything that people asked, oldest first."""
+        return self.once(("requests",), self.ledger.requests)
+
+    def run_began(self) -> float:
+        """When the run that is going was started; 0 when none is."""
+        return began(self.places.lock) if self.live else 0.0
+
+    def waiting(self) -> Mapping[int, str]:
+        """Would-be champions that wait for a person, with why."""
+        numbers = self.numbers()
+        asked = (r for r in self.requests() if r.kind == "waiting" and r.state == "pending")
+        return {numbers[r.agent]: clean(r.text) for r in asked if r.agent in numbers}
+
+    def numbers(self) -> Mapping[str, int]:
+        """Of agents, by commit."""
+        return self.once(("numbers",), lambda: {a.commit: a.number for a in self.reading().agents})
 
     def comments(self) -> Mapping[str, int]:
-        return {}
+        return Counter(r.agent for r in self.requests() if r.kind == "comment")
 
     def reviewed(self, agent: Agent) -> dict[str, Any]:
-        return {"reviews": [], "approval": "", "can_reject": False, "can_approve": False}
+        """What people and overseers said of an agent, and what can be said now."""
+        decided = [r for r in self.requests() if r.agent == agent.commit and r.kind in ("approve", "reject")]
+        last = decided[-1].kind if decided and decided[-1].state != "refused" else ""
+        approval = (
+            "waiting"
+            if agent.number in self.waiting()
+            else {"approve": "approved", "reject": "rejected"}.get(last, "")
+        )
+        best = self.reading().champion == agent.commit
+        may = not self.readonly
+        return {
+            "reviews": self._reviews(agent),
+            "approval": approval,
+            "can_reject": may and not best and agent.standing != "rejected",
+            "can_approve": may
+            and (approval == "waiting" or (approval == "rejected" and agent.standing == "rejected")),
+        }
+
+    def _reviews(self, agent: Agent) -> list[dict[str, Any]]:
+        try:
+            lines = self.repo.reviews(agent.commit)
+        except StoreError:
+            return []  # a ledger without its repository: the notes are not here
+        return [review(line) for line in lines]
+
+
+def review(line: str) -> dict[str, Any]:
+    """One line of refs/notes/sica/review; what others wrote there in their own way is a comment."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        return {"kind": "comment", "at": None, "by": "", "text": clean_block(line)}
+    text = found.get("text") or found.get("why") or ""
+    rest = {k: v for k, v in found.items() if k not in ("v", "kind", "at", "by", "text", "why")}
+    told = clean_block(str(text)) or clean(json.dumps(rest, ensure_ascii=False))
+    at = found.get("at")
+    kind = found.get("kind") or "comment"
+    return {
+        "kind": clean(str(kind)),
+        "at": at if isinstance(at, int | float) else None,
+        "by": clean(str(found.get("by") or "")),
+        "text": told,
+    }
