@@ -252,3 +252,61 @@ def test_the_data_of_the_page_is_not_in_the_page(open_page: Open) -> None:
     page = seen.page.request.get(seen.origin).text()
     assert "agent/" not in page
     assert json.dumps(api(seen, "archive")["agents"][0]["subject"]) not in page
+
+
+# ── the page's own modules, asked in the browser ──────────────────────────────────────────────────
+
+
+def module(seen: Seen, name: str, expression: str, given: Any = None) -> Any:
+    """What an expression over a module `m` and a value `x` is."""
+    return seen.page.evaluate(f"async x => {{ const m = await import('/static/js/{name}.js'); return {expression}; }}", given)
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "#/", "#/agent/7", "#/agent/7/diff", "#/agent/7/made", "#/agent/7/made/e/3", "#/agent/7/task/core%2Fa%20b",
+        "#/agent/7/task/core%2Fx/2/e/132.001", "#/box/0123456789abcdef/e/9", "#/trace/sha256:00ff", "#/matrix?size=8&tasks=name",
+        "#/running", "#/events?kind=trial", "#/compare/4/11", "#/compare/4/11/task/core%2Fx", "#/?q=score%3E50",
+    ],
+)  # fmt: skip
+def test_an_address_means_what_it_was_made_from(open_page: Open, fragment: str) -> None:
+    assert module(open_page(), "route", "m.link(m.parse(x))", fragment).replace("%2C", ",") == fragment
+
+
+def test_sub_agents_stand_where_they_were_called(open_page: Open) -> None:
+    spans = [
+        {"span": 0, "parent": None},
+        {"span": 1, "parent": 0},
+        {"span": 2, "parent": 1},
+        {"span": 3, "parent": 0},
+    ]
+    told = [(1, 0, 1), (2, 1, None), (3, 1, 2), (4, 2, None), (5, 0, None), (6, 3, None)]
+    blocks = [{"e": e, "span": span, "starts": starts} for e, span, starts in told]
+    shape = "(function s(l) { return l.map(i => i.block ? i.block.e : s(i.items)); })(m.nested(x.blocks, x.spans))"
+    nested = module(open_page(), "trace-data", shape, {"blocks": blocks, "spans": spans})
+    assert nested == [1, [2, 3, [4]], 5, [6]]
+
+
+def test_a_filter_knows_words_numbers_and_states(open_page: Open) -> None:
+    row = {
+        "agent": 7, "subject": "Run the tests", "reason": "", "operator": "self-edit", "status": "evaluated", "run": "r1",
+        "model": "m", "commit": "abc", "score": 0.56, "cost_usd": 1.5, "generation": 3, "change": None, "n": 9, "best": True,
+    }  # fmt: skip
+    asked = {"tests run": True, "score>55 gen=3": True, "score>57": False, "change>0": False, "is:best": True, "is:rejected": False}
+    seen = open_page()
+    for query, fits in asked.items():
+        assert module(seen, "lineage", "m.matcher(x.query)(x.row)", {"query": query, "row": row}) is fits, query
+
+
+def test_the_staircase_only_climbs_whatever_the_axis(open_page: Open) -> None:
+    seen = open_page()
+    points = api(seen, "progress")["points"]
+    for axis in ("agent", "generation", "dollars", "time"):
+        steps = module(seen, "progress", "m.staircase(x.points, x.axis).steps.map(s => s.best.score)", {"points": points, "axis": axis})
+        assert steps == sorted(steps) and len(steps) == sum(p["score"] is not None for p in points)
+
+
+def test_controls_of_a_terminal_are_taken_out_of_text(open_page: Open) -> None:
+    hostile = "\x1b[31mred\x1b[0m \x1b]0;title\x07 a\x00b \u202egnp\u202c line\r\nend"
+    assert module(open_page(), "format", "m.clean(x)", hostile) == "red  ab gnp line\nend"

@@ -1,6 +1,7 @@
 /** The first view: every agent a row, lanes at the left; above it the progress, beside it the selected agent. */
 
 import { AgentPane } from "./agent.js";
+import { offline } from "./api.js";
 import { cls, html, useEffect, useMemo, useState } from "./dom.js";
 import { money, percent, signed, withMargin } from "./format.js";
 import { LANE, Lanes, strips } from "./lanes.js";
@@ -70,6 +71,7 @@ export function Lineage({ route }) {
           <h2>Lineage</h2>
           <span class="quiet number wide" data-testid="row-count">${query ? `${rows.length} of ` : ""}${archive.agents.length}</span>
           <span class="grow"></span>
+          ${!offline && html`<a class="wide" href="/raw/archive.csv" download>CSV</a>`}
           ${!chart && html`<button class="bare" onClick=${() => filtered({ chart: "" })}>Chart</button>`}
           <${Filter} query=${query} onQuery=${(q) => filtered({ q })} />
           <div class="segments" role="group" aria-label="Show as">
@@ -146,7 +148,7 @@ function Table({ archive, rows, plain, selected, path, sort, onSort, onSelect, o
   const row = (index) => {
     const item = rows[index];
     const strip = graph.byAgent.get(item.agent);
-    return html`<${Row} key=${item.agent} index=${index} row=${item} columns=${columns} narrow=${narrow} range=${range} selected=${item.agent === selected}
+    return html`<${Row} key=${item.agent} index=${index} total=${rows.length} row=${item} columns=${columns} narrow=${narrow} range=${range} selected=${item.agent === selected}
       strip=${plain ? ALONE : strip.strip} lanes=${lanesShown} path=${plain ? undefined : strip.path} onSelect=${onSelect} onOpen=${onOpen} onCompare=${onCompare} />`;
   };
   return html`<div class="table" style=${{ "--columns": columns }}>
@@ -209,11 +211,11 @@ function scoreRange(rows) {
   return ends.length ? [Math.min(...ends), Math.max(...ends)] : [0, 1];
 }
 
-function Row({ index, row, columns, narrow, range, selected, strip, lanes, path, onSelect, onOpen, onCompare }) {
+function Row({ index, total, row, columns, narrow, range, selected, strip, lanes, path, onSelect, onOpen, onCompare }) {
   const click = (event) => (event.shiftKey ? onCompare(row.agent) : narrow ? onOpen(row.agent) : onSelect(row.agent));
   const rejected = row.status === "rejected";
   const words = row.doing ? `▸ ${row.doing}` : rejected && row.reason ? row.reason : row.subject;
-  return html`<div class=${cls("table-row", rejected && "is-rejected", row.best && "is-best")} id="agent-${row.agent}" role="option" aria-selected=${selected} aria-posinset=${index + 1}
+  return html`<div class=${cls("table-row", rejected && "is-rejected", row.best && "is-best")} id="agent-${row.agent}" role="option" aria-selected=${selected} aria-posinset=${index + 1} aria-setsize=${total}
     onClick=${click} onMouseDown=${(event) => event.shiftKey && event.preventDefault()} data-testid="agent-row" data-agent=${row.agent}>
     <${Lanes} strip=${strip} width=${lanes} height=${HEIGHT} mark=${markOf(row)} path=${path} />
     <span class="name">${narrow ? row.agent : `agent/${row.agent}`}</span>

@@ -1,7 +1,7 @@
 /** Agents x tasks: who solves what. The picture is a canvas; pointer, keys and a line for screen readers stand on top. */
 
 import { scoped, usePage } from "./page.js";
-import { useAnswer, useCalm } from "./api.js";
+import { offline, useAnswer, useCalm } from "./api.js";
 import { cls, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./dom.js";
 import { percent, plural, short } from "./format.js";
 import { draw, extent, headHeight, hit, labelWidth, place } from "./matrix-canvas.js";
@@ -31,6 +31,7 @@ export function Matrix({ route }) {
         <h2>Matrix</h2>
         ${data && html`<span class="quiet wide">${plural(data.agents.length, "agent")} × ${plural(data.tasks.length, "task")}</span>`}
         <span class="grow"></span>
+        ${!offline && html`<a class="wide" href="/raw/trials.csv" download>CSV</a>`}
         <input class="filter" type="search" placeholder="Tasks  /" aria-label="Filter tasks" value=${q} onInput=${(event) => change({ q: event.target.value })} data-testid="task-filter" data-filter />
         <${Choice} label="Agents by" value=${by} options=${["lineage", "score"]} onChoose=${(agents) => change({ agents })} />
         <${Choice} label="Tasks by" value=${tasksBy} options=${["difficulty", "name", "level", "kind"]} onChoose=${(tasks) => change({ tasks })} />

@@ -28,6 +28,8 @@ import { useEffect, useState } from "./dom.js";
  */
 
 const number = (text) => (/^\d+$/.test(text ?? "") ? Number(text) : undefined);
+/** A second tool of the same answer has a thousandth more than the first. */
+const block = (text) => (/^\d+(\.\d+)?$/.test(text ?? "") ? Number(text) : undefined);
 
 /** A part that is no valid escape is taken as it stands: a link typed by hand must not break the page. */
 function unescaped(part) {
@@ -44,7 +46,7 @@ export function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const parts = path.split("/").filter(Boolean).map(unescaped);
   const filter = Object.fromEntries(new URLSearchParams(query));
-  const event = parts.at(-2) === "e" ? number(parts.at(-1)) : undefined;
+  const event = parts.at(-2) === "e" ? block(parts.at(-1)) : undefined;
   const rest = event === undefined ? parts : parts.slice(0, -2);
   return { ...named(rest), event, filter };
 }
