@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import socket
+import threading
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from sica.errors import UsageError
+from sica.errors import SicaError, UsageError
+from sica.web import lineage
+from sica.web.source import Source
 
 TRIED = 100
 """Ports after the wanted one that are tried when it is taken."""
 
 
 class Server(uvicorn.Server):
-    """Open event streams do not keep it: whoever watches comes back by itself and goes on where it was."""
+    """Ended by one Ctrl-C, without a word: streams end with it, and whoever watches comes back by itself."""
+
+    closing: threading.Event
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         del sig, frame
+        self.closing.set()
         self.should_exit = True
 
 
@@ -39,8 +46,9 @@ def listening(port: int) -> socket.socket:
     )
 
 
-def server(app: ASGIApp) -> Server:
-    return Server(
+def server(app: ASGIApp, source: Source) -> Server:
+    """Not yet running; what the first page needs is read meanwhile."""
+    made = Server(
         uvicorn.Config(
             app,
             log_config=None,
@@ -53,3 +61,12 @@ def server(app: ASGIApp) -> Server:
             proxy_headers=False,
         )
     )
+    made.closing = source.closing
+    threading.Thread(target=_warm, args=(source,), name="warm", daemon=True).start()
+    return made
+
+
+def _warm(source: Source) -> None:
+    with suppress(SicaError):  # whoever asks first is told
+        lineage.archive(source)
+        lineage.matrix(source)
