@@ -119,15 +119,14 @@ function paragraphs(body) {
 /** Which tasks it solves now that its parent did not, and the other way round. */
 function Outcomes({ changes, agent }) {
   const { comparison } = changes;
-  const list = (tasks, look) => tasks.map((task) => html`<li><a class=${look} href=${link({ view: "compare", pair: [changes.against, agent], task })}>${short(task)}</a></li>`);
+  const list = (tasks, look) => tasks.map((task, at) => html`${at > 0 && ", "}<a class=${look} href=${link({ view: "compare", pair: [changes.against, agent], task })}>${short(task)}</a>`);
   return html`<section class="section">
     <h3>Tasks against agent/${changes.against}</h3>
-    <p class="soft">${comparison.words}</p>
-    <div class="row wrap" style=${{ alignItems: "flex-start", gap: "28px", marginTop: "8px" }}>
-      <div><span class="quiet">gained ${comparison.gained.length}</span><ul>${list(comparison.gained.slice(0, 14), "good")}</ul></div>
-      <div><span class="quiet">lost ${comparison.lost.length}</span><ul>${list(comparison.lost.slice(0, 14), "bad")}</ul></div>
-      <div class="quiet">same ${comparison.same}</div>
-    </div>
+    <dl class="pairs">
+      <dt>Gained ${comparison.gained.length}</dt><dd>${list(comparison.gained, "good")}</dd>
+      <dt>Lost ${comparison.lost.length}</dt><dd>${list(comparison.lost, "bad")}</dd>
+      <dt>Same ${comparison.same}</dt><dd class="quiet">${comparison.words}</dd>
+    </dl>
   </section>`;
 }
 

@@ -56,8 +56,12 @@ export function ago(seconds) {
   return "just now";
 }
 
+/** The time of today, the day and time of another. */
 export function clock(at) {
-  return at ? new Date(at * 1000).toLocaleTimeString("en-GB") : "";
+  if (!at) return "";
+  const then = new Date(at * 1000);
+  const time = then.toLocaleTimeString("en-GB");
+  return then.toDateString() === new Date().toDateString() ? time : `${then.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${time.slice(0, 5)}`;
 }
 
 export function day(at) {

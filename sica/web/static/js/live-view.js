@@ -2,7 +2,7 @@
 
 import { cls, html, useMemo, useRef, useState } from "./dom.js";
 import { offline, useAnswer } from "./api.js";
-import { clock, count, duration, money, plural, short } from "./format.js";
+import { clock, count, duration, money, plural } from "./format.js";
 import { mayAsk, usePage, useRunning } from "./page.js";
 import { go, link } from "./route.js";
 import { CallGraph } from "./trace.js";
@@ -35,21 +35,22 @@ function Running() {
 function Box({ box, may }) {
   const [graph, setGraph] = useState(false);
   const now = usePage((page) => page.status?.now) ?? Date.now() / 1000;
-  const doing = box.waiting === "model" ? "waiting for the model" : box.doing;
   return html`<article class="box" aria-label=${boxTitle(box)} data-testid="box" data-session=${box.session}>
     <div class="row wrap">
       <span class="dot running"></span>
       <a href=${link({ view: "trace", trace: box.session })}><b>${boxTitle(box)}</b></a>
       ${box.for !== "trial" && box.task && html`<span class="tag">${box.for}</span>`}
-      <span class="quiet number">turn ${box.turns} · ${count(box.tokens)} · ${money(box.usd)} · ${duration(now - box.started)}</span>
+      ${box.doing && html`<span class="tag">${box.doing}</span>`}
+      <span class="quiet number">turn ${box.turns} · ${count(box.tokens)} · ${money(box.usd)} ${box.started ? ` · ${duration(now - box.started)}` : ""}</span>
       ${box.quiet > 30 && html`<span class="tag warn" title="seconds without an event">quiet for ${duration(box.quiet)}</span>`}
       ${box.notices > 0 && html`<span class="tag warn">${plural(box.notices, "notice")}</span>`}
-      <span class="grow"></span>
-      ${box.spans.length > 1 && html`<button aria-pressed=${graph} onClick=${() => setGraph(!graph)}>${plural(box.spans.length - 1, "sub-agent")}</button>`}
-      ${may && html`<${BoxControls} session=${box.session} />`}
+      <span class="acts">
+        ${box.spans.length > 1 && html`<button aria-pressed=${graph} onClick=${() => setGraph(!graph)}>${plural(box.spans.length - 1, "sub-agent")}</button>`}
+        ${may && html`<${BoxControls} session=${box.session} />`}
+      </span>
     </div>
     ${graph && html`<${CallGraph} spans=${box.spans} onChoose=${(span) => go({ view: "trace", trace: box.session, filter: { span: span ? String(span) : "" } })} />`}
-    <pre tabindex="0" aria-label="Last thing it did">${doing ? `${doing}\n` : ""}${box.text}</pre>
+    <pre tabindex="0" aria-label="Last thing it did">${box.text || box.doing}</pre>
   </article>`;
 }
 
@@ -103,11 +104,9 @@ function Line({ event }) {
   return html`<div class="event" data-testid="event" data-kind=${event.kind}>
     <span class="number quiet">${clock(event.at)}</span>
     <span class=${cls("kind", event.kind === "trace" ? "" : event.kind === "promotion" ? "model" : event.kind === "request" || event.kind === "answer" ? "overseer" : "tool")}>${event.kind}</span>
-    <span class=${cls("words", bad && "bad")}>${to ? html`<a href=${to}>${subject(event)}</a> ` : ""}${event.kind === "trace" ? html`<span class="quiet">${event.type}</span> ` : ""}${event.text}</span>
+    <span class=${cls("words", bad && "bad")}>${event.kind === "trace" && html`<b>${boxTitle(event)}</b> <span class="quiet">${event.type}</span> `}${to ? html`<a href=${to}>${event.text}</a>` : event.text}</span>
   </div>`;
 }
-
-const subject = (event) => (event.agent == null ? event.run || "run" : `agent/${event.agent}${event.task ? ` ${short(event.task)}` : ""}`);
 
 function target(event) {
   switch (event.kind) {

@@ -51,17 +51,18 @@ export function Status() {
   const status = usePage((page) => page.status);
   const archive = usePage((page) => page.archive);
   if (!status) return html`<div class="status"></div>`;
-  return html`<section class="status" aria-label="Run" data-testid="status" tabindex="0">
-    <dl>
+  const may = mayAsk(archive) && status.controllable;
+  return html`<section class=${cls("status", may && "is-controlled")} aria-label="Run" data-testid="status">
+    <dl tabindex="0">
       <${RunFact} status=${status} project=${archive?.meta.project} />
       <${PhaseFact} status=${status} />
       <${MoneyFact} status=${status} />
       <${BestFact} best=${status.best} />
       <${Fact} label="Archive">
-        <span>${status.counts.agents} agents</span><span class="quiet">${status.counts.rejected} rejected · ${status.counts.trials.toLocaleString("en-US")} trials${status.counts.faults ? ` · ${plural(status.counts.faults, "fault")}` : ""}</span>
+        <span>${status.counts.agents} agents</span><span class="quiet spare">${status.counts.rejected} rejected · ${status.counts.trials.toLocaleString("en-US")} trials${status.counts.faults ? ` · ${plural(status.counts.faults, "fault")}` : ""}</span>
       <//>
     </dl>
-    ${mayAsk(archive) && status.controllable && html`<${Controls} status=${status} />`}
+    ${may && html`<${Controls} status=${status} />`}
   </section>`;
 }
 

@@ -77,7 +77,8 @@ function BoxHead({ session, closed }) {
   </div>`;
 }
 
-export const boxTitle = (box) => `agent/${box.agent ?? "?"} ${box.task ? short(box.task) : box.for}${box.attempt ? ` #${box.attempt}` : ""}`;
+/** Whose box it is; one that has only just been made has not said so yet. */
+export const boxTitle = (box) => (box.agent == null ? `box ${box.session.slice(0, 8)}` : `agent/${box.agent} ${box.task ? short(box.task) : box.for}${box.attempt ? ` #${box.attempt}` : ""}`);
 
 /** Say something to a running box, or end it. */
 export function BoxControls({ session }) {

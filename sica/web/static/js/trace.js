@@ -6,8 +6,14 @@ import { brief, bytes, clean, count, money, plural } from "./format.js";
 import { usePage } from "./page.js";
 import { LAST, nested, tracePage, traceUrl } from "./trace-data.js";
 
-const OPEN = new Set(["notice", "overseer", "failed", "refused", "retry", "ended", "grade", "swept"]);
-/** Kinds shown whole unasked, as is what a model said; the rest is a line until it is opened. */
+const TOLD = new Set(["call", "notice", "overseer", "failed", "refused", "retry", "ended", "grade", "swept"]);
+const LINE = 110;
+
+/** Whether a block is shown whole unasked: what was said and what went wrong, where that is more than its line has room for. */
+function tells(block) {
+  const text = block.text || block.why || "";
+  return TOLD.has(block.kind) && (text.length > LINE || text.trim().includes("\n") || Boolean(block.kind === "call" && block.why));
+}
 
 /**
  * @param {object} props
@@ -78,7 +84,7 @@ export function Trace({ name, filter, event, onChange, linkTo, compact = false, 
         onChange=${(changes) => onChange({ ...filter, page: undefined, ...changes }, undefined)} />
       <div class="blocks" ref=${blocks} tabindex="0" role="region" aria-label="Events of the trace" data-testid="blocks" data-main-list>
         ${trace.blocks.length === 0 && html`<p class="empty">${trace.all ? "Nothing here fits the filter." : "Nothing has happened yet."}</p>`}
-        <${Items} items=${nested(trace.blocks, trace.spans, span ?? 0)} context=${{ name, event: linked, everything, linkTo, q: filter.q ?? "", filtered: Boolean(filter.q || filter.kind) }} />
+        <${Items} items=${nested(trace.blocks, trace.spans, span ?? 0)} context=${{ name, event: linked, everything, linkTo, q: filter.q ?? "", turns: new Map(trace.spans.map((one) => [one.span, one.turns])), filtered: Boolean(filter.q || filter.kind) }} />
         ${trace.pages > 1 && html`<${Pages} trace=${trace} turn=${turn} />`}
         ${trace.open && html`<p class="row quiet"><span class="dot running"></span> this box is still at work</p>`}
       </div>
@@ -196,7 +202,7 @@ function Span({ span, items, context }) {
 
 function Block({ block, context }) {
   const here = block.e === context.event;
-  const wanted = here || (context.everything ?? (OPEN.has(block.kind) || Boolean(block.kind === "call" && (block.text || block.why)) || (block.kind === "tool" && context.filtered)));
+  const wanted = here || (context.everything ?? (tells(block) || (block.kind === "tool" && context.filtered)));
   const [open, setOpen] = useState(wanted);
   const [whole, setWhole] = useState(/** @type {any} */ (null));
   const [raw, setRaw] = useState(false);
@@ -208,14 +214,14 @@ function Block({ block, context }) {
   return html`<details class=${cls("block", here && "is-linked")} open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)} data-testid="block" data-e=${block.e} data-kind=${block.kind}>
     <summary>
       <span class=${cls("kind", look(block.kind))}>${title(block)}</span>
-      <span class="cut grow soft">${open ? "" : preview(block)}</span>
+      <span class=${cls("cut grow", block.kind !== "call" && "soft")}>${open ? "" : preview(block)}</span>
       <${Meta} block=${block} linkTo=${context.linkTo} />
     </summary>
     ${open && html`<div class="block-body">
       <${Body} block=${shown} q=${context.q} />
       <p class="row foot">
         ${block.cut > 0 && !whole && html`<button onClick=${all} disabled=${offline} data-testid="whole">Show the ${block.cut.toLocaleString("en-US")} characters left out</button>`}
-        <span class="cut grow">${foot(block)}</span>
+        <span class="cut grow">${foot(block, context.turns)}</span>
         ${!offline && html`<button class="bare" onClick=${() => all().then(() => setRaw(!raw))} aria-pressed=${raw} data-testid="raw">JSON</button>`}
       </p>
       ${raw && whole && html`<pre class="text out" data-testid="raw-json">${whole.raw}</pre>`}
@@ -258,9 +264,9 @@ function Meta({ block, linkTo }) {
 }
 
 /** What is worth knowing of a block and not worth a column. */
-function foot(block) {
+function foot(block, turns) {
   if (block.kind === "call") {
-    return [block.model, `turn ${block.turn} of ${block.turns}`, block.cached_tokens ? `${count(block.cached_tokens)} tokens cached` : "", block.tools ? plural(block.tools, "tool call") : ""].filter(Boolean).join(" · ");
+    return [block.model, `turn ${block.turn} of ${turns.get(block.span) ?? block.turn}`, block.cached_tokens ? `${count(block.cached_tokens)} tokens cached` : "", block.tools ? plural(block.tools, "tool call") : ""].filter(Boolean).join(" · ");
   }
   return block.kind === "ended" ? [block.how, block.exit_code != null ? `exit code ${block.exit_code}` : ""].filter(Boolean).join(" · ") : "";
 }
