@@ -95,6 +95,10 @@ class Attempt:
         return {path.removeprefix(root): f for path, f in self.ended.files.items() if path.startswith(root)}
 
 
+def _unheard(session: str) -> None:
+    del session
+
+
 @dataclass(frozen=True, slots=True)
 class Workplace:
     """Where agents work: the parts that one attempt needs."""
@@ -108,6 +112,10 @@ class Workplace:
     cancel: threading.Event
     roles: Roles = field(default_factory=Roles)
     watch: oversight.Terms = field(default_factory=oversight.Terms)
+    hints: tuple[str, ...] = ()
+    """What people ask of the improvement that is made here."""
+    opened: Callable[[str], object] = _unheard
+    """Told the session of each box that is opened here."""
 
     @property
     def setting(self) -> Setting:
@@ -125,6 +133,7 @@ def work(place: Workplace, agent: Agent, given: Assignment) -> Attempt:
     Raises SandboxUnavailable when no box can be had here at all, CredentialsError when the provider refuses the key.
     """
     session_id, started = secrets.token_hex(8), time.time()
+    place.opened(session_id)
     trace = place.open_trace(session_id)
     trace.event("start", agent=agent.name, commit=agent.commit, **given.about)
     ended, failed = None, ""

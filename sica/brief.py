@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
 from sica.evidence import shown
@@ -13,8 +14,8 @@ ARCHIVE = "/archive"
 """Where the improver finds what is known, read-only."""
 
 
-def instruction(agent: Agent, archive: Archive) -> str:
-    """What the improver reads first."""
+def instruction(agent: Agent, archive: Archive, hints: Sequence[str] = ()) -> str:
+    """What the improver reads first; hints are what people ask of this one change."""
     scores = [t.score for t, _ in shown(archive, agent.commit) if t.score is not None]
     solved = sum(score == 1 for score in scores)
     mean = f"{100 * fmean(scores):.1f}%" if scores else "unknown"
@@ -35,7 +36,7 @@ tests passing (extend them where you add behaviour), and add no network access o
 
 When done, write {NOTE} in the working directory: the first line says in the imperative what the change does, then a
 blank line, then lines beginning with `Why:`, `What:` and `Expect:`.
-"""
+{"".join(f"{chr(10)}The person who runs you asks of this change:{chr(10)}{hint}{chr(10)}" for hint in hints)}"""
 
 
 def deliverable(left: Files) -> tuple[Files, str]:

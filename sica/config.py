@@ -155,6 +155,7 @@ class RunConfig(_Part):
     promote: Literal["mean", "separable"] = Field(
         default="mean", description="a champion's mean is higher, or the difference is more than noise"
     )
+    approve: bool = Field(default=False, description="a person says yes before an agent becomes champion")
     max_cost: float | None = Field(
         default=None, gt=0, description="dollars for the run; nothing is spent above it"
     )

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from sica.model import (
     Improvement,
     Outcome,
     Promotion,
+    Request,
     Run,
     Setting,
     Split,
@@ -40,7 +41,7 @@ from sica.model import (
 from sica.ports import Price
 from sica.stats import wilson
 
-SCHEMA = 3
+SCHEMA = 4
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
 
 APPLICATION = 0x73696361
@@ -259,7 +260,35 @@ class SqliteLedger:
         with self._transaction(durable=call.state == "reserved") as run:
             _upsert_call(run, call)
 
+    def ask(self, request: Request) -> Request:
+        """Keep a person's request; it comes back with its id."""
+        with self._transaction() as run:
+            agent = _agent_id(run, request.agent) if request.agent else None
+            done = run.execute(
+                "INSERT INTO requests (kind, at, by, agent, session, text) VALUES (?,?,?,?,?,?)",
+                (request.kind, request.at, request.by, agent, request.session, request.text),
+            )
+        return replace(request, id=int(done.lastrowid or 0))
+
+    def answer(self, request: int, state: str, text: str) -> None:
+        """What became of a request; the first answer stands."""
+        with self._transaction() as run:
+            run.execute(
+                "INSERT INTO answers (request, at, state, text) VALUES (?,?,?,?) ON CONFLICT (request) DO NOTHING",
+                (request, time.time(), state, text),
+            )
+
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
+
+    def requests(self, after: int = 0) -> tuple[Request, ...]:
+        """What people asked for, oldest first, and what became of it."""
+        rows = self._rows(
+            "SELECT q.kind, q.at, q.by, coalesce(a.hash, ''), q.session, q.text, q.id, coalesce(w.state, 'pending'),"
+            " coalesce(w.text, ''), w.at FROM requests q LEFT JOIN agents a ON a.id = q.agent"
+            " LEFT JOIN answers w ON w.request = q.id WHERE q.id > ? ORDER BY q.id",
+            (after,),
+        )
+        return tuple(Request(*row) for row in rows)
 
     def archive(self, tasks: Sequence[Task], conditions: Mapping[str, str], attempts: int) -> Archive:
         """What a run over these tasks sees; conditions are by task digest."""

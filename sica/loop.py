@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from random import Random
 
 from sica import champion, gate, making
 from sica.attempt import Workplace, trial
+from sica.control import Controls
 from sica.errors import SandboxError
 from sica.model import (
     Archive,
@@ -35,6 +36,7 @@ from sica.model import (
     Stopped,
     Task,
     Trial,
+    Waiting,
 )
 from sica.ports import Benchmark, Policy, Recorder
 
@@ -63,6 +65,8 @@ class Plan:
     improve_budget: Budget = field(default_factory=lambda: Budget(calls=100))
     until: float = float("inf")
     """Unix time after which nothing new is started."""
+    controls: Controls = field(default_factory=Controls)
+    """What people ask while it goes."""
 
     @property
     def making(self) -> making.Terms:
@@ -80,42 +84,59 @@ def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> 
     with ThreadPoolExecutor(plan.workers, thread_name_prefix="worker") as pool:
         try:
             while True:
+                for asked in plan.controls.look(archive):
+                    archive = archive.plus(asked)
+                if news := _crown(plan, place, ledger, archive):
+                    archive = news.archive
+                    yield news
                 while len(running) < plan.workers and not (reason := reason or _over(plan, place)):
                     if (step := next(wanted(plan, archive), None)) is None:
                         break
                     archive = archive.starting(step)
-                    running[pool.submit(perform, step, plan, place, archive)] = step
+                    running[pool.submit(perform, step, plan, plan.controls.at(step, place), archive)] = step
                     yield Started(step, archive, time.time())
-                if not running:
+                if not running and (reason or not plan.controls.paused):
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in plan.controls.ended(running):
                     step = running.pop(future)
-                    archive, outcome = archive.ending(step), future.result()
-                    if outcome.fault == "cancelled":
+                    archive = archive.ending(step)
+                    outcome, by_hand = plan.controls.settled(step, future.result())
+                    if outcome.fault == "cancelled" and not by_hand:
                         reason = reason or ("interrupted" if place.cancel.is_set() else "budget")
                         continue  # nothing was learnt; what it spent stands in the ledger's calls
                     ledger.record(outcome)
                     archive = archive.plus(outcome)
                     yield Finished(step, outcome, archive, time.time())
-                    faults = faults + 1 if outcome.fault else 0
+                    faults = faults + (not by_hand) if outcome.fault else 0
                     if faults >= FAULTS_IN_A_ROW:
                         raise SandboxError(
                             f"{faults} outcomes in a row failed outside the agents: {outcome.why}"
                         )
-                if won := champion.promotion(archive, plan.confirm, plan.promote):
-                    won = replace(won, at=time.time())
-                    place.repo.promote(archive.agents[won.agent])
-                    ledger.record(won)
-                    archive = archive.plus(won)
-                    yield Promoted(won, archive, won.at)
         except BaseException:
             place.cancel.set()  # leave no box running behind an error
             raise
     yield Stopped(reason or "done", archive, time.time())
 
 
+def _crown(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Promoted | Waiting | None:
+    """Promote the agent that the archive's facts ask for, unless a person is to say yes first."""
+    if not (won := champion.promotion(archive, plan.confirm, plan.promote)):
+        return None
+    won = replace(won, at=time.time())
+    match plan.controls.allows(won, archive):
+        case "yes":
+            place.repo.promote(archive.agents[won.agent])
+            ledger.record(won)
+            return Promoted(won, archive.plus(won), won.at)
+        case "ask":
+            return Waiting(won, archive, won.at)
+    return None
+
+
 def wanted(plan: Plan, archive: Archive) -> Iterator[Step]:
     """What to start next, most wanted first: the gate, a would-be champion's proof, then the policy's steps."""
+    if plan.controls.paused:
+        return
     for agent in archive.agents.values():
         if agent.standing == "unchecked" and Check(agent.commit) not in archive.in_flight:
             yield Check(agent.commit)
@@ -148,4 +169,6 @@ def evaluate(step: Evaluate, plan: Plan, place: Workplace, archive: Archive) -> 
 def _over(plan: Plan, place: Workplace) -> str:
     if place.cancel.is_set():
         return "interrupted"
+    if plan.controls.stopping:
+        return "stopped"
     return "time" if time.time() >= plan.until else ""

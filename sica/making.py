@@ -36,7 +36,7 @@ def improve(step: Improve, terms: Terms, place: Workplace, archive: Archive) -> 
         parent,
         Assignment(
             role="improve",
-            instruction=brief.instruction(parent, archive),
+            instruction=brief.instruction(parent, archive, place.hints),
             workspace=brief.workspace(before),
             workdir="/app",
             limits=terms.limits,

@@ -7,6 +7,7 @@ edited: add the next one and raise `ledger.SCHEMA`.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from sqlite_utils import Database, Migrations
@@ -39,6 +40,29 @@ def outcomes(db: Database) -> None:
 
 
 steps(name="0001_outcomes")(outcomes)
+
+
+def people(db: Database) -> None:
+    """What people ask of a run, and what became of it."""
+    db.create_table(
+        "requests",
+        {"id": int, "kind": str, "at": float, "by": str, "agent": int, "session": str, "text": str},
+        pk="id",
+        not_null={"kind", "at", "by", "session", "text"},
+        foreign_keys=[("agent", "agents", "id")],
+    )
+    db.create_table(
+        "answers",
+        {"id": int, "request": int, "at": float, "state": str, "text": str},
+        pk="id",
+        not_null={"request", "at", "state", "text"},
+        foreign_keys=[("request", "requests", "id")],
+    )
+    db["answers"].create_index(["request"], unique=True)
+    _never_changed(db, ("requests", "answers"))
+
+
+steps(name="0002_people")(people)
 
 
 def _names(db: Database) -> None:
@@ -213,7 +237,11 @@ def _calls(db: Database) -> None:
 
 
 def _append_only(db: Database) -> None:
-    for table in _OUTCOMES:
+    _never_changed(db, _OUTCOMES)
+
+
+def _never_changed(db: Database, tables: Sequence[str]) -> None:
+    for table in tables:
         for verb in ("UPDATE", "DELETE"):
             db.execute(
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
@@ -283,7 +311,7 @@ def _views(db: Database) -> None:
     )
 
 
-# ── 0002: what calls cost, to whom, at which price ────────────────────────────────────────────────
+# ── what calls cost, to whom, at which price ────────────────────────────────────────────────
 
 _SPENT = (*_USAGE, "cache_write_tokens")
 
@@ -320,7 +348,7 @@ def money(db: Database) -> None:
     )
 
 
-steps(name="0002_money")(money)
+steps(name="0003_money")(money)
 
 
 def _attribute(db: Database) -> None:
@@ -383,4 +411,4 @@ def critiques(db: Database) -> None:
     )
 
 
-steps(name="0003_critiques")(critiques)
+steps(name="0004_critiques")(critiques)

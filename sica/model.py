@@ -405,6 +405,26 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked of a run or said of an agent, and what became of it."""
+
+    kind: str
+    """pause | resume | stop | cancel | hint | approve | reject | comment; waiting: the run asks for an approval."""
+    at: float = 0.0
+    by: str = ""
+    agent: str = ""
+    """Commit; of a hint: whose next improvement is meant."""
+    session: str = ""
+    """The box that is meant."""
+    text: str = ""
+    id: int = 0
+    """Given by the ledger."""
+    state: Literal["pending", "done", "refused"] = "pending"
+    answer: str = ""
+    answered: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Grade:
     """A benchmark's verdict on what an agent left behind."""
 
@@ -535,7 +555,10 @@ class Archive:
 
     def _faults(self, tree: str) -> Counter[tuple[str, int]]:
         mine = (t for t in self.trials.get(tree, ()) if t.score is None and t.run == self.run)
-        return Counter((t.digest, t.attempt) for t in mine)
+        faults: Counter[tuple[str, int]] = Counter()
+        for trial in mine:  # what a person cancelled is not tried again by this run
+            faults[trial.digest, trial.attempt] += RETRIES + 1 if trial.fault == "cancelled" else 1
+        return faults
 
     def _settled(self, tree: str) -> set[tuple[str, int]]:
         given_up = {key for key, n in self._faults(tree).items() if n > RETRIES}
@@ -604,14 +627,23 @@ class Promoted:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    reason: str
-    """done | budget | time | interrupted."""
+class Waiting:
+    """An agent would be the new champion, and a person is to say yes or no (`--approve`)."""
+
+    promotion: Promotion
     archive: Archive
     at: float
 
 
-Event = Started | Finished | Promoted | Stopped
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    reason: str
+    """done | budget | time | stopped (by a person, after what ran) | interrupted."""
+    archive: Archive
+    at: float
+
+
+Event = Started | Finished | Promoted | Waiting | Stopped
 
 
 def conditions(task: Task, setting: Setting) -> str:

@@ -48,6 +48,8 @@ LOCK_SECONDS = 60.0
 
 SCORES = "refs/notes/sica/score"
 EVALUATIONS = "refs/notes/sica/eval"
+REVIEWS = "refs/notes/sica/review"
+"""What people, and overseers, said of an agent: JSON lines, oldest first."""
 
 _MAIN = "refs/heads/main"
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -177,6 +179,19 @@ class GitRepo:
             stream += self._notes_commit(EVALUATIONS, lines)
             self._git("fast-import", "--quiet", "--date-format=raw", stdin=stream, turn=turn)
             self._sync_folders()  # git syncs files, never the folders that name them
+
+    def review(self, agent: str, line: str) -> None:
+        """Add a line to what is said of an agent in refs/notes/sica/review; durable when it returns."""
+        with _plainly(self.path), self._turn(REVIEWS) as turn:
+            known = dict(self._notes(REVIEWS, [agent])).get(agent, ())
+            stream = self._notes_commit(REVIEWS, {agent: [*known, _unbroken(line)]})
+            self._git("fast-import", "--quiet", "--date-format=raw", stdin=stream, turn=turn)
+            self._sync_folders()
+
+    def reviews(self, agent: str) -> tuple[str, ...]:
+        """What was said of an agent, oldest first."""
+        with _plainly(self.path):
+            return dict(self._notes(REVIEWS, [agent])).get(agent, ())
 
     def pack(self) -> None:
         """Pack objects and refs and write the commit graph; nothing is ever pruned.

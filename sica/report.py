@@ -29,7 +29,8 @@ _ESCAPES = re.compile(
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links, device strings
     r"|\x1b[@-Z\\-_]?"
 )
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff"
+_UNSEEN = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_BIDI}]")
 
 
 def clean(text: str) -> str:
@@ -45,18 +46,15 @@ def clean_block(text: str) -> str:
 def _safe(text: str, keep: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_seen(char, keep) for char in _ESCAPES.sub("", text))
+    return _UNSEEN.sub(lambda unseen: _seen(unseen[0], keep), _ESCAPES.sub("", text))
 
 
 def _seen(char: str, keep: str) -> str:
     if char in keep:
         return char
-    category = unicodedata.category(char)
-    if category == "Cs":
+    if "\ud800" <= char <= "\udfff":
         return "\ufffd"
-    if char in "\n\r\t" or category in ("Zl", "Zp"):
-        return " "
-    return "" if category == "Cc" or char in _BIDI else char
+    return " " if char in "\n\r\t\u2028\u2029" else ""
 
 
 # ── widths ────────────────────────────────────────────────────────────────────────────────────────

@@ -65,6 +65,14 @@ def is_held(path: Path) -> bool:
     return any(f[1] == "FLOCK" and f[5].rpartition(":")[2] == str(inode) for f in held if len(f) > 5)
 
 
+def began(path: Path) -> float:
+    """When the run that holds the lock was started; 0 when its holder has not written that yet."""
+    try:
+        return float(json.loads(path.read_bytes())["started"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
 def _open(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,11 +26,12 @@ PURE = {
     "chat",
     "checks",
 }
-LOOP = {"loop", "attempt", "gate", "making", "oversight", "critique", "ports", "simulate"}
+LOOP = {"loop", "control", "attempt", "gate", "making", "oversight", "critique", "ports", "simulate"}
 OUTSIDE = {
     *(
         "repo",
         "ledger",
+        "chronicle",
         "migrations",
         "broker",
         "traces",
@@ -56,6 +57,7 @@ OUTSIDE = {
 TOP = {"cli", "config", "places", "web", "__main__"}
 SHARED = {
     "ledger": {"migrations"},
+    "chronicle": {"ledger"},
     "broker": {"traces"},
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},

@@ -94,6 +94,7 @@ class HttpBroker:
         self._money = threading.Condition()
         self._recording = threading.Lock()
         self._pace = Pace()
+        self._sessions: dict[str, BoxSession] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
 
@@ -141,6 +142,8 @@ class HttpBroker:
             server = self._wait_for(self._open(session))
             undo.callback(lambda: self._wait_for(server.cleanup()))
             undo.callback(self._finish, session)
+            self._sessions[id] = session
+            undo.callback(self._sessions.pop, id)
             yield session
 
     @contextmanager
@@ -214,6 +217,13 @@ class HttpBroker:
         )
         session.log("session", session=id, role=role, model=model, seed=seed, run=run, budget=facts(budget))
         return session
+
+    def notice(self, session: str, text: str) -> bool:
+        """Put a message before the model of a box that is running; False when there is none of that name."""
+        found = self._sessions.get(session)
+        if found is not None:
+            found.notice(text)
+        return found is not None
 
     def _wait_for(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -206,6 +206,7 @@ def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Ta
         known=making.known(shop.store.repo, shop.traces.read, shop.store.ledger.critique),
         workers=shop.config.workers,
         children=0,
+        controls=shop.controls,
     )
 
 

@@ -58,6 +58,11 @@ def command(
     promote: str = typer.Option(
         None, "--promote", help="mean or separable.", autocompletion=completion.one_of("mean", "separable")
     ),
+    approve: bool = typer.Option(
+        None,
+        "--approve/--no-approve",
+        help="A person says yes before an agent becomes champion: sica review.",
+    ),
     max_cost: float = typer.Option(
         None, "--max-cost", help="Dollars for the whole run, all continuations; nothing is spent above it."
     ),
@@ -90,6 +95,7 @@ def command(
         seed=seed,
         confirm=confirm,
         promote=promote,
+        approve=approve,
         max_cost=max_cost,
         max_tokens=max_tokens,
         max_calls=max_calls,
@@ -123,6 +129,7 @@ def command(
             improve_limits=config.improve.limits(),
             improve_budget=config.improve.budget(),
             until=time.time() + config.max_hours * 3600 if config.max_hours else float("inf"),
+            controls=shop.controls,
         )
         stopped, state = running.drive(call, shop, plan, archive, as_json=as_json, quiet=quiet)
     if stopped.reason == "done" and not stopped.archive.ready():
@@ -133,6 +140,9 @@ def command(
         inspect = ("sica log", f"sica show {number}", f"sica diff 0 {number}" if number else "sica tasks")
         for line in progress.summary(state, stopped.reason, f"sica {shlex.join(sys.argv[1:])}", inspect):
             call.say(line)
+        for asked in shop.controls.waiting:
+            name = stopped.archive.agents[asked.agent].name
+            call.say(f"{name} waits for an approval:  sica review {name.removeprefix('agent/')} --approve")
     raise typer.Exit(running.EXIT[stopped.reason])
 
 

@@ -74,6 +74,15 @@ class Invocation:
                 return str(value)
         return default
 
+    def user(self) -> str:
+        """Who asks, for records that people read."""
+        import getpass
+
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):  # a uid without a name, as containers have them
+            return f"uid {os.getuid()}"
+
     # ── how it looks ──────────────────────────────────────────────────────────────────────────────
 
     def colours(self, stream: IO[str]) -> bool:

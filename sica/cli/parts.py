@@ -18,6 +18,7 @@ from sica import policies, report
 from sica.attempt import Workplace
 from sica.cli.invocation import Invocation
 from sica.config import RunConfig
+from sica.control import Controls
 from sica.errors import StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
 from sica.model import Agent, Archive, Budget, Event, Promotion, Run, Task, conditions
@@ -35,7 +36,7 @@ SAID = 5
 """Tasks that cannot be run here and are named one by one."""
 
 _NOT_THE_EXPERIMENT = frozenset(
-    ("max_cost", "max_tokens", "max_calls", "max_hours", "confirm_above", "workers", "children")
+    ("max_cost", "max_tokens", "max_calls", "max_hours", "confirm_above", "workers", "children", "approve")
 )
 """Settings that say how far a run goes and not what it measures: they may change when it is continued."""
 
@@ -265,6 +266,7 @@ class Shop:
     traces: Traces
     run: Run
     cancel: threading.Event
+    controls: Controls
 
     @property
     def place(self) -> Workplace:
@@ -336,7 +338,8 @@ def working(
             roles=config.roles(),
         ) as broker:
             try:
-                yield Shop(store, config, sandbox, gateway, broker, traces, run, cancel)
+                controls = Controls(store.ledger, broker, approve=config.approve, by=call.user())
+                yield Shop(store, config, sandbox, gateway, broker, traces, run, cancel, controls)
             except BaseException:
                 with suppress(StoreError):  # the error on its way says more, and the next run tells git
                     store.sync()

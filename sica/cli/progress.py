@@ -27,6 +27,7 @@ from sica.model import (
     Stopped,
     Trial,
     Verdict,
+    Waiting,
 )
 from sica.stats import wilson
 
@@ -92,6 +93,8 @@ class State:
                 self.recent.append(
                     f"{self.name(event.promotion.agent)}  is the new best: {event.promotion.why}"
                 )
+            case Waiting():
+                self.recent.append(f"{self.name(event.promotion.agent)}  waits for you: sica review")
 
     def news(self, outcome: Outcome) -> str:
         """What is worth a line when it has happened; single trials are not."""
@@ -166,6 +169,14 @@ class Lines:
             case Promoted():
                 number = self.state.name(event.promotion.agent).removeprefix("agent/")
                 self._line(event.at, "promote", f"agent={number}", report.clean(event.promotion.why))
+            case Waiting():
+                number = self.state.name(event.promotion.agent).removeprefix("agent/")
+                self._line(
+                    event.at,
+                    "approve",
+                    f"agent={number}",
+                    f"waits for a person: sica review {number} --approve",
+                )
             case Stopped():
                 self._line(event.at, "stop", "", f"reason={event.reason} spent={self.state.spent():.4f}")
 
@@ -319,6 +330,7 @@ def summary(state: State, reason: str, resume: str, first: Sequence[str]) -> Ite
         "done": "done",
         "budget": "stopped: the budget is reached",
         "time": "stopped: the time is up",
+        "stopped": "stopped, as asked",
         "interrupted": "interrupted",
     }
     yield f"{state.run} {words.get(reason, reason)}"

@@ -73,7 +73,7 @@ class Reading:
         measured: dict[str, int] = defaultdict(int)
         for summary in self.ledger.summaries():
             measured[summary.benchmark] += summary.n
-        found = next((name for name in _names(asked or configured) if name in measured), None)
+        found = next((name for name in names_of(asked or configured) if name in measured), None)
         if asked and not found:
             there = ", ".join(sorted(measured)) or "nothing"
             raise UsageError(
@@ -156,7 +156,7 @@ UNDER = "Whose scores: part of a model's or sandbox's name; default: the latest.
 """Help of the option --under of every command that shows scores."""
 
 
-def _names(bench: str) -> tuple[str, ...]:
+def names_of(bench: str) -> tuple[str, ...]:
     """What a benchmark's scores may be kept under: core, core/fix-*, a folder of tasks, or one task's folder."""
     place = PurePath(bench)
     return bench, bench.partition("/")[0], place.name, place.parent.name

@@ -25,9 +25,10 @@ from sica.model import (
     Stopped,
     Trial,
     Verdict,
+    Waiting,
 )
 
-EXIT = {"done": 0, "budget": 3, "time": 3, "interrupted": 130}
+EXIT = {"done": 0, "budget": 3, "time": 3, "stopped": 3, "interrupted": 130}
 
 
 def drive(
@@ -103,6 +104,8 @@ def record(event: Event, shop: Shop) -> Mapping[str, Any]:
                 facts |= dict(_outcome(event.outcome))
         case Promoted():
             facts |= {"event": "promoted", "agent": number(event.promotion.agent), "why": event.promotion.why}
+        case Waiting():
+            facts |= {"event": "waiting", "agent": number(event.promotion.agent), "why": event.promotion.why}
         case Stopped():
             best = number(event.archive.champion)
             facts |= {"event": "stopped", "reason": event.reason, "best": best, "spent_usd": shop.spent()}
