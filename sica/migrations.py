@@ -42,29 +42,6 @@ def outcomes(db: Database) -> None:
 steps(name="0001_outcomes")(outcomes)
 
 
-def people(db: Database) -> None:
-    """What people ask of a run, and what became of it."""
-    db.create_table(
-        "requests",
-        {"id": int, "kind": str, "at": float, "by": str, "agent": int, "session": str, "text": str},
-        pk="id",
-        not_null={"kind", "at", "by", "session", "text"},
-        foreign_keys=[("agent", "agents", "id")],
-    )
-    db.create_table(
-        "answers",
-        {"id": int, "request": int, "at": float, "state": str, "text": str},
-        pk="id",
-        not_null={"request", "at", "state", "text"},
-        foreign_keys=[("request", "requests", "id")],
-    )
-    db["answers"].create_index(["request"], unique=True)
-    _never_changed(db, ("requests", "answers"))
-
-
-steps(name="0002_people")(people)
-
-
 def _names(db: Database) -> None:
     """Long names stand once; rows of outcomes hold integers."""
     db.create_table("trees", {"id": int, "hash": str}, pk="id", not_null={"hash"})
@@ -348,7 +325,7 @@ def money(db: Database) -> None:
     )
 
 
-steps(name="0003_money")(money)
+steps(name="0002_money")(money)
 
 
 def _attribute(db: Database) -> None:
@@ -396,6 +373,32 @@ def _summaries_again(db: Database) -> None:
         f" ON CONFLICT (benchmark, tree, split, conditions) DO UPDATE SET {grown}, latest = new.id; END"
     )
     _leaderboard(db)
+
+
+# ── what people ask of a run ─────────────────────────────────────────────────────────────────────────
+
+
+def people(db: Database) -> None:
+    """What people ask of a run, and what became of it."""
+    db.create_table(
+        "requests",
+        {"id": int, "kind": str, "at": float, "by": str, "agent": int, "session": str, "text": str},
+        pk="id",
+        not_null={"kind", "at", "by", "session", "text"},
+        foreign_keys=[("agent", "agents", "id")],
+    )
+    db.create_table(
+        "answers",
+        {"id": int, "request": int, "at": float, "state": str, "text": str},
+        pk="id",
+        not_null={"request", "at", "state", "text"},
+        foreign_keys=[("request", "requests", "id")],
+    )
+    db["answers"].create_index(["request"], unique=True)
+    _never_changed(db, ("requests", "answers"))
+
+
+steps(name="0003_people")(people)
 
 
 # ── why trials went as they did ───────────────────────────────────────────────────────────────────
