@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from typing import Any
 
 from sica import champion, gate, making
 from sica.attempt import Workplace, trial
+from sica.crew import Threads
 from sica.errors import SandboxError
 from sica.model import (
     Archive,
@@ -37,7 +39,7 @@ from sica.model import (
     Task,
     Trial,
 )
-from sica.ports import Benchmark, Policy, Recorder
+from sica.ports import Benchmark, Crew, Policy, Recorder
 
 FAULTS_IN_A_ROW = 6
 """So many faults in a row are no accident: stop and say so, instead of spending the night on a broken machine."""
@@ -70,28 +72,29 @@ class Plan:
         return making.Terms(self.improve_limits, self.improve_budget, self.seed, self.read_trace)
 
 
-def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Iterator[Event]:
+def evolve(
+    plan: Plan, place: Workplace, ledger: Recorder, archive: Archive, crew: Crew | None = None
+) -> Iterator[Event]:
     """Run until the plan is done, a cap or the time is reached, or `place.cancel` is set; Stopped comes last.
 
     Every outcome is durable before its event is seen. Raises SandboxError when outcome after outcome fails
     outside the agents, CredentialsError when a key is refused; what was measured is kept.
     """
-    running: dict[Future[Outcome], Step] = {}
     reason, faults = "", 0
-    with ThreadPoolExecutor(plan.workers, thread_name_prefix="worker") as pool:
+    crew = crew or Threads(plan.workers, partial(perform, plan=plan, place=place))
+    with closing(crew):
         try:
             while True:
-                while len(running) < plan.workers and not (reason := reason or _over(plan, place)):
+                while crew.busy < plan.workers and not (reason := reason or _over(plan, place)):
                     if (step := next(wanted(plan, archive), None)) is None:
                         break
                     archive = archive.starting(step)
-                    running[pool.submit(perform, step, plan, place, archive)] = step
+                    crew.start(step, archive)
                     yield Started(step, archive, time.time())
-                if not running:
+                if not crew.busy:
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    step = running.pop(future)
-                    archive, outcome = archive.ending(step), future.result()
+                for step, outcome in crew.ended():
+                    archive = archive.ending(step)
                     if outcome.fault == "cancelled":
                         reason = reason or ("interrupted" if place.cancel.is_set() else "budget")
                         continue  # nothing was learnt; what it spent stands in the ledger's calls
@@ -117,18 +120,18 @@ def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> 
 
 def wanted(plan: Plan, archive: Archive) -> Iterator[Step]:
     """What to start next, most wanted first: the gate, a would-be champion's proof, then the policy's steps."""
-    for agent in archive.agents.values():
-        if agent.standing == "unchecked" and Check(agent.commit) not in archive.in_flight:
+    for agent in archive.unchecked():
+        if Check(agent.commit) not in archive.in_flight:
             yield Check(agent.commit)
     yield from champion.confirmations(archive, plan.confirm)
-    made = sum(i.run == archive.run and not i.fault for i in archive.improvements)
+    made = archive.made()
     going = sum(isinstance(step, Improve) for step in archive.in_flight)
     for step in plan.policy(archive, Random(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
         if not isinstance(step, Improve) or made + going < plan.children:
             yield step
 
 
-def perform(step: Step, plan: Plan, place: Workplace, archive: Archive) -> Outcome:
+def perform(step: Step, archive: Archive, plan: Plan, place: Workplace) -> Outcome:
     """Do one step. A harness that fails becomes a fault in the outcome."""
     match step:
         case Check():

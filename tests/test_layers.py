@@ -12,8 +12,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
-PURE = {"policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks"}
-LOOP = {"loop", "attempt", "gate", "making", "ports", "simulate"}
+PURE = {
+    "policies",
+    "utility",
+    "economy",
+    "stats",
+    "report",
+    "brief",
+    "contract",
+    "champion",
+    "chat",
+    "checks",
+}
+LOOP = {"loop", "attempt", "gate", "making", "crew", "ports", "simulate"}
 OUTSIDE = {
     *(
         "repo",
