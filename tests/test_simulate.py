@@ -282,7 +282,7 @@ def test_policies_meet_the_same_luck() -> None:
     """The seed's first child and every trial of it are the same, whoever asks and whenever."""
     found = []
     for name in ("iid", "sica", "hgm"):
-        archive = events(Simulation(SMALL, 6, policy=open_policy(name)), 120)[-1].archive
+        archive = events(Simulation(SMALL, 4, policy=open_policy(name)), 160)[-1].archive
         found.append(
             {
                 (t.tree, t.digest, t.attempt): t.score
