@@ -577,6 +577,8 @@ class Result:
     """That work."""
     evaluating: float
     """Share of the money that went into trials."""
+    hours: float = 0.0
+    """That it would have taken."""
 
     @property
     def end(self) -> Point:
@@ -593,6 +595,10 @@ class Spending:
     points: int = 8
     improvements: int = 400
     """Where a policy is stopped that keeps asking for children that do not work."""
+    workers: int = 1
+    """Boxes at work at once, each for a random time."""
+    race: bool = True
+    """Whether children are raced against their parents (sica/economy.py)."""
 
     def share(self, recorder: Recorder) -> float:
         if self.usd is not None:
@@ -600,9 +606,16 @@ class Spending:
         return recorder.evaluations / self.evaluations
 
 
-def simulate(words: str, world: World, seed: int, spending: Spending, race: bool = True) -> Result:
+def simulate(words: str, world: World, seed: int, spending: Spending) -> Result:
     """Run one policy in one world until the budget is spent. The same words and seeds give the same result."""
-    simulation = Simulation(world, seed, policy=open_policy(words), children=spending.improvements, race=race)
+    simulation = Simulation(
+        world,
+        seed,
+        policy=open_policy(words),
+        children=spending.improvements,
+        workers=spending.workers,
+        race=spending.race,
+    )
     recorder, curve, archive = simulation.recorder, list[Point](), simulation.start
     for event in simulation.events():
         archive = event.archive
@@ -613,7 +626,8 @@ def simulate(words: str, world: World, seed: int, spending: Spending, race: bool
     if len(curve) < spending.points:  # the policy was done before: what it had then is what it has
         curve += [_point(simulation, archive)] * (spending.points - len(curve))
     evaluating = recorder.evaluating_usd / recorder.usd if recorder.usd else 0.0
-    return Result(words, seed, tuple(curve), recorder.improvements, len(archive.ready()), evaluating)
+    hours = simulation.virtual.minutes / 60
+    return Result(words, seed, tuple(curve), recorder.improvements, len(archive.ready()), evaluating, hours)
 
 
 def _point(simulation: Simulation, archive: Archive) -> Point:
@@ -629,6 +643,10 @@ def _point(simulation: Simulation, archive: Archive) -> Point:
 # ── many runs ─────────────────────────────────────────────────────────────────────────────────────
 
 
+CHUNK = 4
+"""Runs that a process is given at once."""
+
+
 def compare(
     policies: Sequence[str], world: World, seeds: int, spending: Spending, jobs: int = 1
 ) -> Iterator[Result]:
@@ -640,7 +658,7 @@ def compare(
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
-            yield from pool.map(simulate, *zip(*asked, strict=True))
+            yield from pool.map(simulate, *zip(*asked, strict=True), chunksize=CHUNK)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -656,8 +674,8 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float], draws: int = 2000) -> Mean:
-        rng = Random(0)
-        means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(draws))
+        rng, n = Random(0), len(values)
+        means = sorted(sum(rng.choices(values, k=n)) / n for _ in range(draws))
         return cls(fmean(values), means[int(0.025 * draws)], means[int(0.975 * draws) - 1])
 
 
@@ -677,6 +695,7 @@ class Standing:
     agents: float
     usd: float
     evaluating: float
+    hours: float
     curve: tuple[Point, ...]
     """Means over the seeds, at equal shares of the budget."""
 
@@ -703,6 +722,7 @@ def _standing(words: str, of: Sequence[Result], first: Sequence[Result]) -> Stan
         agents=fmean(r.agents for r in of),
         usd=fmean(r.end.usd for r in of),
         evaluating=fmean(r.evaluating for r in of),
+        hours=fmean(r.hours for r in of),
         curve=tuple(_averaged(points) for points in zip(*(r.curve for r in of), strict=True)),
     )
 
