@@ -51,9 +51,19 @@ def _challengers(archive: Archive) -> Sequence[Agent]:
     )
     if not any(a.commit == archive.champion for a in finished):
         return ()
-    floor = mean_utility(archive, archive.champion)
-    able = [a for a in finished if mean_utility(archive, a.commit) > floor and not _flagged(archive, a)]
-    return sorted(able, key=lambda a: (-mean_utility(archive, a.commit), a.number))
+    better = archive.found(
+        ("better", archive.champion, archive.attempts),
+        (finished, archive.tasks, archive.weights),
+        lambda: _better(archive, finished),
+    )
+    return [a for a in better if not _flagged(archive, a)]
+
+
+def _better(archive: Archive, finished: Sequence[Agent]) -> Sequence[Agent]:
+    """Ordinary trials are all there, so that whatever else is measured of these agents changes nothing here."""
+    means = {a.commit: mean_utility(archive, a.commit) for a in finished}
+    able = [a for a in finished if means[a.commit] > means[archive.champion]]
+    return sorted(able, key=lambda a: (-means[a.commit], a.number))
 
 
 def _flagged(archive: Archive, agent: Agent) -> bool:

@@ -61,9 +61,8 @@ def looks(tasks: int, attempts: int = 1) -> tuple[int, ...]:
 
 def race(mine: Outcomes, theirs: Outcomes, tasks: int, attempts: int = 1, against: str = "") -> Race:
     """The race as far as both have been measured."""
-    both = sorted(mine.keys() & theirs.keys())
-    differences = [mine[key] - theirs[key] for key in both]
-    n, spread = len(both), sqrt(fsum(d * d for d in differences))
+    differences = [mine[key] - theirs[key] for key in mine.keys() & theirs.keys()]
+    n, spread = len(differences), sqrt(fsum([d * d for d in differences]))
     z = fsum(differences) / spread if spread else 0.0
     stopped = n in looks(tasks, attempts) and z < FUTILE
     return Race(against, n, tasks * attempts, z, fsum(differences) / n if n else 0.0, stopped)
@@ -134,8 +133,10 @@ def _rival(archive: Archive, agent: Agent) -> Agent | None:
 
 def _outcomes(archive: Archive, agent: str) -> Outcomes:
     def find() -> Outcomes:
-        ordinary = (t for t in archive.scored(agent) if t.attempt < archive.attempts)
-        return {(t.digest, t.attempt): utility(t, archive.weights) for t in ordinary}
+        weights, ordinary = archive.weights, archive.attempts
+        return {
+            (t.digest, t.attempt): utility(t, weights) for t in archive.scored(agent) if t.attempt < ordinary
+        }
 
     return archive.once(("outcomes", archive.attempts), archive.agents[agent].tree, find)
 
@@ -144,11 +145,20 @@ def _offered(
     archive: Archive, found: Race, telling: Mapping[str, float], open_: Sequence[Evaluate]
 ) -> tuple[Evaluate, ...]:
     theirs = _outcomes(archive, found.against)
-    ordered = sorted(
-        open_, key=lambda s: (s.attempt, (s.task, s.attempt) not in theirs, -telling.get(s.task, 0.25))
-    )
+    agent = open_[0].agent
+    places = archive.found(("places", agent), (telling, theirs), lambda: _places(archive, telling, theirs))
+    ordered = sorted(open_, key=lambda s: places[s.task, s.attempt])
     following = [at for at in looks(len(archive.tasks), archive.attempts) if at > found.n]
     return tuple(ordered[: following[0] - found.n] if following else ordered)
+
+
+def _places(
+    archive: Archive, telling: Mapping[str, float], theirs: Outcomes
+) -> Mapping[tuple[str, int], int]:
+    """What the rival has, too, comes first, the telling ones before the others; else the tasks' order."""
+    every = [(t.digest, attempt) for attempt in range(archive.attempts) for t in archive.tasks]
+    every.sort(key=lambda key: (key[1], key not in theirs, -telling.get(key[0], 0.25)))
+    return {key: place for place, key in enumerate(every)}
 
 
 def _telling(archive: Archive, agent: str, against: str) -> Mapping[str, float]:
