@@ -68,6 +68,20 @@ def race(mine: Outcomes, theirs: Outcomes, tasks: int, attempts: int = 1, agains
     return Race(against, n, tasks * attempts, z, fsum(differences) / n if n else 0.0, stopped)
 
 
+def races(
+    parents: Mapping[str, Sequence[str]], outcomes: Mapping[str, Outcomes], tasks: int, attempts: int = 1
+) -> Mapping[str, Race]:
+    """Of many agents at once, from what the ledger tells of them; parents before their children."""
+    found: dict[str, Race] = {}
+    for agent, above in parents.items():
+        rivals = [found[p].against if p in found and found[p].stopped else p for p in above]
+        able = [p for p in rivals if outcomes.get(p)]
+        if able and outcomes.get(agent):
+            against = max(able, key=lambda p: fsum(outcomes[p].values()) / len(outcomes[p]))
+            found[agent] = race(outcomes[agent], outcomes[against], tasks, attempts, against)
+    return found
+
+
 def raced(archive: Archive, agent: str) -> Race | None:
     """The agent's race; None for a seed, which runs against nobody, and for one whose rival has no score yet."""
     facts = (archive.tasks, archive.weights, *map(archive.trials.get, archive.line(agent)))

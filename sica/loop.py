@@ -18,7 +18,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from sica import champion, gate, making
+from sica import champion, economy, gate, making
 from sica.attempt import Workplace, trial
 from sica.crew import Threads
 from sica.errors import SandboxError
@@ -58,6 +58,8 @@ class Plan:
     workers: int = 2
     children: int = 4
     """Improvements to make in this run; 0 measures only."""
+    race: bool = False
+    """Whether a child that falls behind its parent is measured no further (sica/economy.py)."""
     confirm: int = 1
     """Fresh attempts that decide on a champion."""
     promote: champion.Rule = "mean"
@@ -81,6 +83,7 @@ def evolve(
     outside the agents, CredentialsError when a key is refused; what was measured is kept.
     """
     reason, faults = "", 0
+    archive = replace(archive, offers=economy.offers if plan.race else None)
     crew = crew or Threads(plan.workers, partial(perform, plan=plan, place=place))
     with closing(crew):
         try:

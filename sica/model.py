@@ -496,9 +496,10 @@ class Archive:
         )
         key = "by tree", what
         known = self._known.get(key)
-        (tasks, weights, trials), answers = known if known else ((None, None, {}), {})
-        if tasks is not self.tasks or weights is not self.weights:
-            trials, answers = {}, {}
+        answers: Mapping[str, T] = {}
+        trials: Any = {}
+        if known and known[0][0] is self.tasks and known[0][1] is self.weights:
+            trials, answers = known[0][2], known[1]
         answers = {
             tree: answers[tree]
             if tree in answers and trials.get(tree) is self.trials.get(tree)

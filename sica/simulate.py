@@ -38,7 +38,6 @@ from random import Random
 from statistics import NormalDist, fmean
 from typing import Any
 
-from sica import economy
 from sica.attempt import Workplace, seeded
 from sica.brief import workspace
 from sica.contract import HOME, INSTRUCTION
@@ -307,7 +306,7 @@ class SimulatedSandbox:
 
     def __init__(self, truth: Truth, repo: SimulatedRepo) -> None:
         self.truth, self.repo = truth, repo
-        self._runs: dict[tuple[str, str], int] = {}
+        self._runs: dict[tuple[str, int], int] = {}
         self._lock = threading.Lock()
 
     def image(self) -> str:
@@ -521,6 +520,7 @@ class Simulation:
             read_trace=lambda name: (),
             workers=workers,
             children=children,
+            race=race,
             confirm=0,
             seed=seed,
         )
@@ -532,7 +532,6 @@ class Simulation:
             {},
             champion=adam.commit,
             run="simulated",
-            offers=economy.offers if race else None,
         )
 
     def events(self, archive: Archive | None = None) -> Iterator[Event]:

@@ -28,6 +28,7 @@ from sica.model import (
     Improvement,
     Job,
     Promoted,
+    Promotion,
     Started,
     Step,
     Stopped,
@@ -197,7 +198,7 @@ def told(event: Event) -> object:
     facts: tuple[object, ...] = ()
     if isinstance(event, Finished):
         outcome = event.outcome
-        assert not isinstance(outcome, Promoted)
+        assert not isinstance(outcome, Promotion)
         facts = (outcome.fault, getattr(outcome, "score", None), round(outcome.usage.usd, 9))
     return type(event), event.step, facts, len(event.archive.agents), event.archive.champion
 
