@@ -15,9 +15,11 @@ from conftest import skilled, write_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sica.economy import estimate, interval, looks, offers, race, raced, races, stopped
+from sica.economy import FUTILE, estimate, interval, looks, offers, race, raced, races, stopped
 from sica.model import Archive, Evaluate, Finished, Stopped, Trial
 from sica.policies import open_policy
+from sica.racing import Rule
+from sica.racing import figures as racing_figures
 
 
 def outcomes(scores: Sequence[float]) -> Mapping[tuple[str, int], float]:
@@ -118,6 +120,15 @@ def test_a_fresh_attempt_of_the_parent_changes_no_race() -> None:
     known = racing({"a": [1] * 12, "b": [1] * 7 + [0] * 3}, parents={"b": "a"})
     after = known.plus(trial(known.agents["a"], known.tasks[0], 0.0, attempt=1))
     assert raced(after, "b") == raced(known, "b")
+
+
+def test_racing_saves_more_than_half_of_the_trials_at_equal_decisions() -> None:
+    """Beside 300 and 95 trials, 5.6 and 3.2 % of the equal and 84.5 and 81 % of the better children elsewhere."""
+    every, raced_ = racing_figures([Rule("all", 60, 5), Rule("race", 60, 5, FUTILE)], children=150)
+    assert every.mean == 300
+    assert raced_.mean < 150
+    assert raced_.taken["equal"] <= every.taken["equal"]
+    assert raced_.taken["better"] > every.taken["better"] - 0.08
 
 
 SCORES = st.lists(st.sampled_from([0.0, 1.0, 0.5]), min_size=0, max_size=14)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "sica simulate --policy iid,dgm,hgm --seeds 20",
     "sica simulate --policy all --budget 800 --seeds 200",
+    "sica simulate --race-table",
     "sica simulate --policy hgm,greedy --workers 8 --no-race",
     "sica simulate --policy iid,mine.newest:back=2 --world tasks=30:broken=0.5",
 )
@@ -43,6 +44,9 @@ def command(
         1, "--workers", min=1, help="Boxes at work at once, each for a random simulated time."
     ),
     race: bool = typer.Option(True, "--race/--no-race", help="Stop children that fall behind their parent."),
+    race_table: bool = typer.Option(
+        False, "--race-table", help="What racing saves and costs instead, for children of four kinds."
+    ),
     jobs: int = typer.Option(None, "--jobs", min=1, help="Processes at once."),
     as_json: bool = typer.Option(False, "--json", help="One object, with the curves and every run."),
 ) -> None:
@@ -55,6 +59,9 @@ def command(
     from sica.policies import parsed
 
     call: Invocation = ctx.obj
+    if race_table:
+        _race_table(call, as_json)
+        return
     names = _names(policy)
     if len(set(names)) < len(names) or not names:
         raise UsageError(f"--policy {policy!r} does not name different policies", "--policy iid,dgm,hgm")
@@ -144,3 +151,42 @@ def _margin(mean: Mean, look: report.Look) -> str:
 
 def _difference(mean: Mean, look: report.Look) -> str:
     return report.signed(mean.value) + _margin(mean, look).partition("%")[2]
+
+
+def _race_table(call: Invocation, as_json: bool) -> None:
+    """One line for each rule, as it is done."""
+    from sica import racing
+
+    found = []
+    for figures in racing.figures():
+        found.append(figures)
+        if call.live(sys.stderr):
+            call.say(f"{len(found)} of {len(racing.RULES)}: {figures.rule.name}")
+    if as_json:
+        kinds = {kind: {"share": share, "points": 100 * by} for kind, (share, by) in racing.KINDS.items()}
+        rules = [{**asdict(f.rule), "mean": f.mean, "trials": f.trials, "taken": f.taken} for f in found]
+        call.json("sica.race-table/1", kinds=kinds, rules=rules)
+        return
+    lines = [
+        [
+            f.rule.name,
+            f"{f.rule.tasks}x{f.rule.attempts}",
+            f"{f.mean:.0f}",
+            " ".join(f"{n:.0f}" for n in f.trials.values()),
+            f"{100 * f.taken['equal']:.1f}%",
+            f"{100 * f.taken['better']:.1f}%",
+            f.rule.published,
+        ]
+        for f in found
+    ]
+    kinds_in_words = ", ".join(
+        f"{100 * s:.0f}% {kind} ({100 * by:+.0f})" for kind, (s, by) in racing.KINDS.items()
+    )
+    header = ("rule", "tasks", "trials", "/".join(racing.KINDS), "equal taken", "better taken", "elsewhere")
+    look = call.look()
+    call.page(
+        [
+            f"Trials of one child against a parent that is measured; of the children {kinds_in_words}",
+            *report.table(lines, "<>><>><", look, header=header),
+        ]
+    )
