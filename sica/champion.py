@@ -42,16 +42,28 @@ def promotion(archive: Archive, fresh: int, rule: Rule) -> Promotion | None:
 
 
 def _challengers(archive: Archive) -> Sequence[Agent]:
-    """Measured agents that beat the champion on the ordinary attempts and that nothing flags; best first."""
-    if not archive.champion or not archive.measured(archive.champion):
+    """Agents measured in full that beat the champion on the ordinary attempts and that nothing flags; best first."""
+    unfinished = archive.unfinished()
+    finished = archive.found(
+        "finished",
+        (archive.agents, unfinished),
+        lambda: tuple(a for a in archive.ready() if a.commit not in unfinished),
+    )
+    if not any(a.commit == archive.champion for a in finished):
         return ()
-    floor = mean_utility(archive, archive.champion)
-    able = [
-        a
-        for a in archive.ready()
-        if archive.measured(a.commit) and mean_utility(archive, a.commit) > floor and not _flagged(archive, a)
-    ]
-    return sorted(able, key=lambda a: (-mean_utility(archive, a.commit), a.number))
+    better = archive.found(
+        ("better", archive.champion, archive.attempts),
+        (finished, archive.tasks, archive.weights),
+        lambda: _better(archive, finished),
+    )
+    return [a for a in better if not _flagged(archive, a)]
+
+
+def _better(archive: Archive, finished: Sequence[Agent]) -> Sequence[Agent]:
+    """Ordinary trials are all there, so that whatever else is measured of these agents changes nothing here."""
+    means = {a.commit: mean_utility(archive, a.commit) for a in finished}
+    able = [a for a in finished if means[a.commit] > means[archive.champion]]
+    return sorted(able, key=lambda a: (-means[a.commit], a.number))
 
 
 def _flagged(archive: Archive, agent: Agent) -> bool:

@@ -151,6 +151,9 @@ class RunConfig(_Part):
     children: int = Field(
         default=4, ge=0, description="improvements to make in one call of evolve; 0 only measures"
     )
+    race: bool = Field(
+        default=True, description="stop measuring a child that falls behind its parent; false measures all"
+    )
     confirm: int = Field(default=1, ge=0, description="fresh attempts that decide on a champion")
     promote: Literal["mean", "separable"] = Field(
         default="mean", description="a champion's mean is higher, or the difference is more than noise"

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -163,13 +162,10 @@ class Controls:
                     archive = archive.plus(outcome)
                     yield outcome
 
-    def ended(self, running: Collection[Future[Outcome]]) -> Collection[Future[Outcome]]:
-        """Those that have ended; none when it is time for another look."""
-        if running:
-            return wait(running, EVERY, FIRST_COMPLETED).done
+    def rest(self) -> None:
+        """While a paused run has nothing under way: until something was asked here, or it is time for another look."""
         self._moved.wait(EVERY)
         self._moved.clear()
-        return ()
 
     def at(self, step: Step, place: Workplace) -> Workplace:
         """Where this one step is done: it can be cancelled alone, its boxes are known, it hears hints."""

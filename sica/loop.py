@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from sica import champion, gate, making
+from sica import champion, economy, gate, making
 from sica.attempt import Workplace, trial
 from sica.control import Controls
+from sica.crew import Threads
 from sica.errors import SandboxError
 from sica.model import (
     Archive,
@@ -38,7 +39,7 @@ from sica.model import (
     Trial,
     Waiting,
 )
-from sica.ports import Benchmark, Policy, Recorder
+from sica.ports import Benchmark, Crew, Policy, Recorder
 
 FAULTS_IN_A_ROW = 6
 """So many faults in a row are no accident: stop and say so, instead of spending the night on a broken machine."""
@@ -57,6 +58,8 @@ class Plan:
     workers: int = 2
     children: int = 4
     """Improvements to make in this run; 0 measures only."""
+    race: bool = False
+    """Whether a child that falls behind its parent is measured no further (sica/economy.py)."""
     confirm: int = 1
     """Fresh attempts that decide on a champion."""
     promote: champion.Rule = "mean"
@@ -73,15 +76,21 @@ class Plan:
         return making.Terms(self.improve_limits, self.improve_budget, self.seed, self.known)
 
 
-def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Iterator[Event]:
+def evolve(
+    plan: Plan, place: Workplace, ledger: Recorder, archive: Archive, crew: Crew | None = None
+) -> Iterator[Event]:
     """Run until the plan is done, a cap or the time is reached, or `place.cancel` is set; Stopped comes last.
 
     Every outcome is durable before its event is seen. Raises SandboxError when outcome after outcome fails
     outside the agents, CredentialsError when a key is refused; what was measured is kept.
     """
-    running: dict[Future[Outcome], Step] = {}
     reason, faults = "", 0
-    with ThreadPoolExecutor(plan.workers, thread_name_prefix="worker") as pool:
+    archive = replace(archive, offers=economy.offers if plan.race else None)
+    crew = crew or Threads(
+        plan.workers,
+        lambda step, archive: perform(step, archive, plan, plan.controls.at(step, place)),
+    )
+    with closing(crew):
         try:
             while True:
                 for asked in plan.controls.look(archive):
@@ -89,18 +98,19 @@ def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> 
                 if news := _crown(plan, place, ledger, archive):
                     archive = news.archive
                     yield news
-                while len(running) < plan.workers and not (reason := reason or _over(plan, place)):
+                while crew.busy < plan.workers and not (reason := reason or _over(plan, place)):
                     if (step := next(wanted(plan, archive), None)) is None:
                         break
                     archive = archive.starting(step)
-                    running[pool.submit(perform, step, plan, plan.controls.at(step, place), archive)] = step
+                    crew.start(step, archive)
                     yield Started(step, archive, time.time())
-                if not running and (reason or not plan.controls.paused):
-                    break
-                for future in plan.controls.ended(running):
-                    step = running.pop(future)
+                if not crew.busy:
+                    if reason or not plan.controls.paused:
+                        break
+                    plan.controls.rest()
+                for step, ended in crew.ended():
                     archive = archive.ending(step)
-                    outcome, by_hand = plan.controls.settled(step, future.result())
+                    outcome, by_hand = plan.controls.settled(step, ended)
                     if outcome.fault == "cancelled" and not by_hand:
                         reason = reason or ("interrupted" if place.cancel.is_set() else "budget")
                         continue  # nothing was learnt; what it spent stands in the ledger's calls
@@ -137,18 +147,18 @@ def wanted(plan: Plan, archive: Archive) -> Iterator[Step]:
     """What to start next, most wanted first: the gate, a would-be champion's proof, then the policy's steps."""
     if plan.controls.paused:
         return
-    for agent in archive.agents.values():
-        if agent.standing == "unchecked" and Check(agent.commit) not in archive.in_flight:
+    for agent in archive.unchecked():
+        if Check(agent.commit) not in archive.in_flight:
             yield Check(agent.commit)
     yield from champion.confirmations(archive, plan.confirm)
-    made = sum(i.run == archive.run and not i.fault for i in archive.improvements)
+    made = archive.made()
     going = sum(isinstance(step, Improve) for step in archive.in_flight)
     for step in plan.policy(archive, Random(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
         if not isinstance(step, Improve) or made + going < plan.children:
             yield step
 
 
-def perform(step: Step, plan: Plan, place: Workplace, archive: Archive) -> Outcome:
+def perform(step: Step, archive: Archive, plan: Plan, place: Workplace) -> Outcome:
     """Do one step. A harness that fails becomes a fault in the outcome."""
     match step:
         case Check():

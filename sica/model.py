@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import is_not
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -472,6 +473,10 @@ class Weights:
     timeout_penalty: float = 0.0
 
 
+PLAIN = Weights()
+"""The score alone."""
+
+
 # ── the archive ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -494,111 +499,273 @@ class Archive:
     """Wanted of each agent at each task."""
     run: str = ""
     """The run that is going; the faults of earlier runs do not count against a trial."""
-    weights: Weights = Weights()
+    weights: Weights = PLAIN
+    offers: Offers | None = None
+    """What of an agent's open trials is wanted now (sica/economy.py: racing); None: all, in the tasks' order."""
     settled: int = 0
     """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
-    _known: dict[Any, tuple[object, object, Any]] = field(default_factory=dict, repr=False, compare=False)
-    """What `once` found, shared by the archives that follow from this one."""
+    _known: dict[object, tuple[tuple[object, ...], Any]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """What was `found`, shared by the archives that follow from this one."""
 
-    def once(self, what: object, tree: str, found: Callable[[], T]) -> T:
-        """What follows from a tree's trials and the tasks, worked out once as long as neither changes.
+    def found(self, what: object, facts: tuple[object, ...], find: Callable[[], T]) -> T:
+        """What follows from these facts, worked out once as long as they are the very same objects.
 
         `what` must name everything else that the answer depends on. A loop asks the same of a hundred agents after
         every outcome, and an outcome changes one of them.
         """
-        trials = self.trials.get(tree, ())
-        known = self._known.get((what, tree))
-        if known is None or known[0] is not trials or known[1] is not self.tasks:
-            known = self._known[what, tree] = (trials, self.tasks, found())
-        answer: T = known[2]
+        known = self._known.get(what)
+        if known is None or any(map(is_not, known[0], facts)):
+            known = self._known[what] = (facts, find())
+        answer: T = known[1]
         return answer
+
+    def once(self, what: object, tree: str, find: Callable[[], T]) -> T:
+        """What follows from a tree's trials, the tasks and the weights."""
+        key, trials = (what, tree, self.weights is PLAIN or self.weights), self.trials.get(tree, ())
+        known = self._known.get(key)
+        if known is None or known[0][0] is not trials or known[0][1] is not self.tasks:
+            known = self._known[key] = ((trials, self.tasks), find())
+        answer: T = known[1]
+        return answer
+
+    def by_tree(self, what: object, find: Callable[[str], T]) -> Mapping[str, T]:
+        """For the tree of every agent what follows from its trials, worked out anew where they changed."""
+        trees = self.found(
+            "trees", (self.agents,), lambda: tuple(dict.fromkeys(a.tree for a in self.agents.values()))
+        )
+        key = "by tree", what
+        known = self._known.get(key)
+        answers: Mapping[str, T] = {}
+        trials: Any = {}
+        if known and known[0][0] is self.tasks and known[0][1] is self.weights:
+            trials, answers = known[0][2], known[1]
+        answers = {
+            tree: answers[tree]
+            if tree in answers and trials.get(tree) is self.trials.get(tree)
+            else find(tree)
+            for tree in trees
+        }
+        self._known[key] = (self.tasks, self.weights, self.trials), answers
+        return answers
+
+    def ready(self) -> tuple[Agent, ...]:
+        return self.found("ready", (self.agents,), lambda: self._standing("ready"))
+
+    def unchecked(self) -> tuple[Agent, ...]:
+        return self.found("unchecked", (self.agents,), lambda: self._standing("unchecked"))
+
+    def _standing(self, standing: Standing) -> tuple[Agent, ...]:
+        return tuple(a for a in self.agents.values() if a.standing == standing)
 
     def scored(self, agent: str) -> tuple[Trial, ...]:
         """The agent's trials that have a score, shared by every commit with the same tree."""
-        tree = self.agents[agent].tree
-        return self.once(
-            "scored", tree, lambda: tuple(t for t in self.trials.get(tree, ()) if t.score is not None)
-        )
-
-    def ready(self) -> tuple[Agent, ...]:
-        return tuple(a for a in self.agents.values() if a.standing == "ready")
+        return self._tally(self.agents[agent].tree).scored
 
     def missing(self, agent: str, attempts: range | None = None) -> tuple[Evaluate, ...]:
-        """Trials wanted of the agent: neither scored, given up nor in flight; in the tasks' order."""
-        tree, wanted = self.agents[agent].tree, attempts or range(self.attempts)
-        open_ = self.once(("open", agent, wanted, self.run), tree, lambda: self._open(agent, wanted))
-        busy = {
-            (s.task, s.attempt)
-            for s in self.in_flight
-            if isinstance(s, Evaluate) and self.agents[s.agent].tree == tree
-        }
-        return tuple(s for s in open_ if (s.task, s.attempt) not in busy) if busy else open_
+        """Trials wanted of the agent: neither scored, given up nor in flight.
+
+        In the tasks' order, all of them, when attempts are named; else those that `offers` lets through.
+        """
+        wanted = self._wanted(agent) if attempts is None else self._open(agent, attempts)
+        busy = self._busy().get(self.agents[agent].tree) if wanted else None
+        if not busy:
+            return wanted
+        free = tuple(s for s in wanted if (s.task, s.attempt) not in busy)
+        return free[: max(0, len(wanted) - len(busy))] if attempts is None and self.offers else free
+
+    def _busy(self) -> Mapping[str, set[tuple[str, int]]]:
+        """The trials in flight, by tree."""
+
+        def find() -> Mapping[str, set[tuple[str, int]]]:
+            trees: dict[str, set[tuple[str, int]]] = {}
+            for s in self.in_flight:
+                if isinstance(s, Evaluate):
+                    trees.setdefault(self.agents[s.agent].tree, set()).add((s.task, s.attempt))
+            return trees
+
+        return self.found("busy", (self.in_flight,), find)
+
+    def _wanted(self, agent: str) -> tuple[Evaluate, ...]:
+        open_ = self._open(agent, range(self.attempts))
+        return self.offers(self, agent, open_) if self.offers and open_ else open_
 
     def _open(self, agent: str, wanted: range) -> tuple[Evaluate, ...]:
-        settled = self._settled(self.agents[agent].tree)
-        return tuple(
-            Evaluate(agent, task.digest, attempt)
-            for attempt in wanted
-            for task in self.tasks
-            if (task.digest, attempt) not in settled
-        )
+        """Trials wanted and not settled, whether in flight or not."""
+
+        def find() -> tuple[Evaluate, ...]:
+            every = self.found(("every", *what), (self.tasks,), lambda: _every(agent, self.tasks, wanted))
+            settled = self._tally(tree).settled
+            return tuple(step for key, step in every if key not in settled)
+
+        tree, what = self.agents[agent].tree, (agent, wanted.start, wanted.stop, self.run)
+        return self.once(what, tree, find)
 
     def measured(self, agent: str, attempts: range | None = None) -> bool:
-        """Whether every wanted trial of the agent has been settled, with at least one score among them."""
-        tree, wanted = self.agents[agent].tree, attempts or range(self.attempts)
-        left = self.once(("open", agent, wanted, self.run), tree, lambda: self._open(agent, wanted))
-        return not left and bool(self.scored(agent))
+        """Whether every wanted trial of the agent has been settled, with at least one score among them.
+
+        One that was stopped early counts as measured, unless attempts are named.
+        """
+        if attempts is None and self.agents[agent].standing == "ready":
+            return agent not in self.unmeasured() and bool(self.scored(agent))
+        wanted = self._wanted(agent) if attempts is None else self._open(agent, attempts)
+        return not wanted and bool(self.scored(agent))
+
+    def unmeasured(self) -> tuple[str, ...]:
+        """Ready agents of which trials are wanted, in flight or not; by number."""
+        return self.found(
+            ("unmeasured", self.attempts, self.run),
+            self._state(),
+            lambda: tuple(a.commit for a in self.ready() if self._wanted(a.commit)),
+        )
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Ready agents of which an ordinary trial is not settled, whether it is wanted or not; by number."""
+        return self.found(
+            ("unfinished", self.attempts, self.run),
+            self._state(),
+            lambda: tuple(a.commit for a in self.ready() if self._open(a.commit, range(self.attempts))),
+        )
+
+    def _state(self) -> tuple[object, ...]:
+        return self.agents, self.trials, self.tasks, self.weights, self.offers
+
+    def line(self, agent: str) -> frozenset[str]:
+        """Trees of the agent and of all its ancestors."""
+
+        def find() -> frozenset[str]:
+            trees, waiting = set(), [agent]
+            while waiting:
+                one = self.agents.get(waiting.pop())
+                if one is not None:
+                    trees.add(one.tree)
+                    waiting += one.parents
+            return frozenset(trees)
+
+        return self.found(("line", agent), (), find)
 
     def faults(self, step: Evaluate) -> int:
         """How often this very trial failed outside the agent in this run."""
-        return self._faults(self.agents[step.agent].tree)[step.task, step.attempt]
+        return self._tally(self.agents[step.agent].tree).faults.get((step.task, step.attempt), 0)
 
-    def _faults(self, tree: str) -> Counter[tuple[str, int]]:
-        mine = (t for t in self.trials.get(tree, ()) if t.score is None and t.run == self.run)
-        faults: Counter[tuple[str, int]] = Counter()
-        for trial in mine:  # what a person cancelled is not tried again by this run
-            faults[trial.digest, trial.attempt] += RETRIES + 1 if trial.fault == "cancelled" else 1
-        return faults
+    def _tally(self, tree: str) -> _Tally:
+        trials = self.trials.get(tree, ())
+        return self.found(("tally", tree, self.run), (trials,), lambda: _Tally().plus(trials, self.run))
 
-    def _settled(self, tree: str) -> set[tuple[str, int]]:
-        given_up = {key for key, n in self._faults(tree).items() if n > RETRIES}
-        return given_up | {(t.digest, t.attempt) for t in self.trials.get(tree, ()) if t.score is not None}
+    def made(self) -> int:
+        """Improvements that this run made; those that a fault spoiled do not count."""
+        mine = self.improvements
+        return self.found(
+            ("made", self.run), (mine,), lambda: sum(i.run == self.run and not i.fault for i in mine)
+        )
 
     def improve(self, parent: str) -> Improve:
         """The parent's next improvement."""
-        made = sum(i.parent == parent for i in self.improvements)
+        made = self.found(
+            "by parent", (self.improvements,), lambda: Counter(i.parent for i in self.improvements)
+        )
         going = sum(isinstance(s, Improve) and s.parent == parent for s in self.in_flight)
-        return Improve(parent, made + going)
+        return Improve(parent, made[parent] + going)
 
     def children(self, agent: str) -> int:
         return sum(agent in a.parents for a in self.agents.values())
 
     def starting(self, step: Step) -> Archive:
-        return replace(self, in_flight=self.in_flight | {step})
+        return self._with(in_flight=self.in_flight | {step})
 
     def ending(self, step: Step) -> Archive:
-        return replace(self, in_flight=self.in_flight - {step})
+        return self._with(in_flight=self.in_flight - {step})
 
     def plus(self, outcome: Outcome) -> Archive:
         """The archive after one more outcome."""
-        grown = replace(self, settled=self.settled + 1)
+        settled = self.settled + 1
         match outcome:
             case Trial():
-                trials = {**self.trials, outcome.tree: (*self.trials.get(outcome.tree, ()), outcome)}
-                return replace(grown, trials=trials)
+                trials = (*self.trials.get(outcome.tree, ()), outcome)
+                tally = self._tally(outcome.tree).plus((outcome,), self.run)
+                self._known["tally", outcome.tree, self.run] = ((trials,), tally)
+                following = self._with(settled=settled, trials={**self.trials, outcome.tree: trials})
+                following._carry(self, outcome.tree)
+                return following
             case Improvement():
                 agents = (
                     {**self.agents, outcome.child.commit: outcome.child} if outcome.child else self.agents
                 )
-                return replace(grown, agents=agents, improvements=(*self.improvements, outcome))
+                return self._with(settled=settled, agents=agents, improvements=(*self.improvements, outcome))
             case Verdict(fault=None):
                 standing: Standing = "ready" if outcome.passed else "rejected"
                 agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
-                return replace(grown, agents={**self.agents, agent.commit: agent})
+                return self._with(settled=settled, agents={**self.agents, agent.commit: agent})
             case Promotion():
-                return replace(grown, champion=outcome.agent, crowned=outcome.at)
+                return self._with(settled=settled, champion=outcome.agent, crowned=outcome.at)
             case _:
-                return grown  # a gate that broke decided nothing
+                return self._with(settled=settled)  # a gate that broke decided nothing
+
+    def _carry(self, before: Archive, tree: str) -> None:
+        """Work out anew, of what was asked before a trial, only what that trial can have changed."""
+
+        def again(what: str, find: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+            key = what, self.attempts, self.run
+            known = self._known.get(key)
+            if known is not None and not any(map(is_not, known[0], before._state())):
+                found = find(known[1])
+                self._known[key] = self._state(), known[1] if found == known[1] else found
+
+        def unmeasured(were: tuple[str, ...]) -> tuple[str, ...]:
+            concerned = (a.commit for a in self.ready() if a.commit in were or tree in self.line(a.commit))
+            return tuple(c for c in concerned if self._wanted(c))
+
+        again("unmeasured", unmeasured)
+
+        def unfinished(were: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(
+                c for c in were if self.agents[c].tree != tree or self._open(c, range(self.attempts))
+            )
+
+        again("unfinished", unfinished)
+
+    def _with(self, **changes: object) -> Archive:
+        """dataclasses.replace at a tenth of its price: three of these go into every outcome."""
+        following = object.__new__(Archive)
+        following.__dict__.update(self.__dict__, **changes)
+        return following
+
+
+Offers = Callable[[Archive, str, tuple[Evaluate, ...]], tuple[Evaluate, ...]]
+"""Archive, commit of an agent, its open trials in the tasks' order -> those that may be made now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """A tree's trials, sorted out."""
+
+    scored: tuple[Trial, ...] = ()
+    settled: frozenset[tuple[str, int]] = frozenset()
+    """Task and attempt: scored, or given up after so many faults in this run."""
+    faults: Mapping[tuple[str, int], int] = field(default_factory=dict)
+
+    def plus(self, trials: Sequence[Trial], run: str) -> _Tally:
+        scored, settled, faults = [*self.scored], {*self.settled}, {**self.faults}
+        for t in trials:
+            key = t.digest, t.attempt
+            if t.score is not None:
+                scored.append(t)
+                settled.add(key)
+            elif t.run == run:
+                by_hand = t.fault == "cancelled"  # what a person cancelled is not tried again by this run
+                faults[key] = faults.get(key, 0) + (RETRIES + 1 if by_hand else 1)
+                if faults[key] > RETRIES:
+                    settled.add(key)
+        return _Tally(tuple(scored), frozenset(settled), faults)
+
+
+def _every(agent: str, tasks: Sequence[Task], wanted: range) -> tuple[tuple[tuple[str, int], Evaluate], ...]:
+    return tuple(
+        ((task.digest, attempt), Evaluate(agent, task.digest, attempt))
+        for attempt in wanted
+        for task in tasks
+    )
 
 
 # ── events: what whoever watches a run sees ───────────────────────────────────────────────────────

@@ -70,6 +70,22 @@ class Recorder(Protocol):
         """Durable when it returns. False when this very outcome was known: nothing is counted twice."""
 
 
+class Crew(Protocol):
+    """Whoever performs the loop's steps, several at once."""
+
+    @property
+    def busy(self) -> int:
+        """Steps that are being performed."""
+
+    def start(self, step: Step, archive: Archive) -> None: ...
+
+    def ended(self) -> Iterator[tuple[Step, Outcome]]:
+        """Waits until there is one, or for a moment; nothing waits for the others."""
+
+    def close(self) -> None:
+        """Wait for whoever is at work."""
+
+
 class Ledger(Recorder, Protocol):
     """The append-only list of outcomes."""
 

@@ -266,7 +266,7 @@ class Glyphs:
             return self.running
         if row.status == "rejected":
             return self.rejected
-        return self.evaluated if row.status == "evaluated" else self.running
+        return self.evaluated if row.status in ("evaluated", "stopped") else self.running
 
 
 _BOTH = UP | DOWN
@@ -393,6 +393,7 @@ def condense(
 
 STATUSES: Mapping[str, str] = {
     "evaluated": "has a score",
+    "stopped": "fell behind its parent and was measured no further; `reason` says when",
     "ready": "passed the gate, has no score yet",
     "unchecked": "has not been through the gate yet",
     "rejected": "the gate turned it down; `reason` says why",
@@ -630,6 +631,8 @@ class _Facts:
     def _words(self, row: Row, room: int) -> str:
         tag = "  [best]" if row.best else ""
         words = row.reason if row.status == "rejected" and row.reason else row.subject
+        if row.status == "stopped":
+            tag = f"  [{row.reason}]"
         if row.doing:
             words = f"{self.look.glyphs.now} {row.doing}"
         style = "bad" if row.status == "rejected" else ""

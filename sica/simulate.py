@@ -1,8 +1,10 @@
-"""A synthetic world where policies are compared: hundreds of trials in a second, by the very same loop.
+"""A synthetic world where policies are compared: tens of thousands of trials in a second, by the very same loop.
 
-`sica.loop`, the gate, the brief and the attempt run unchanged; what is simulated stands behind their ports. An agent is
-a commit whose tree holds a genome, a box is a function of it, and what an agent leaves in its workspace becomes its
-child or its answer, as everywhere.
+`sica.loop` runs unchanged. An agent is a commit whose tree holds a genome, and what happens in a box is a function of
+it. There are two crews for the loop: threads, on which the gate, the brief and the attempt run unchanged, too, and
+simulated boxes stand behind their ports; and `Virtual`, which asks the world itself and whose time is a number, so
+that eight workers with boxes of random length cost no more than one. A test holds that both come to the same, step for
+step.
 
 The world: tasks of different hardness h, and agents of latent skill and talent. An agent solves a task with chance
 1 / (1 + exp(h - skill)); its true score is the mean of that over all tasks. Improving, it leaves a child with
@@ -23,41 +25,49 @@ import json
 import multiprocessing
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
+from hashlib import blake2b, sha256
+from heapq import heappop, heappush
 from math import exp
 from pathlib import Path
 from random import Random
-from statistics import fmean
+from statistics import NormalDist, fmean
 from typing import Any
 
-from sica.attempt import Workplace
+from sica.attempt import Workplace, seeded
 from sica.brief import workspace
 from sica.contract import HOME, INSTRUCTION
 from sica.errors import SandboxError, UsageError
 from sica.loop import Plan, evolve
 from sica.model import (
+    RETRIES,
     Agent,
     Archive,
     BoxSpec,
     Budget,
+    Check,
     Ended,
+    Evaluate,
     Event,
     File,
     Files,
     Finished,
     Grade,
+    Improve,
     Improvement,
     Job,
     Message,
     Outcome,
     Promotion,
+    Step,
     Task,
     Trial,
     Usage,
+    Verdict,
 )
 from sica.policies import open_policy
 from sica.policies.hgm import best
@@ -96,6 +106,8 @@ class World:
     """Share of the boxes that fail by themselves."""
     trial_usd: float = 0.10
     improve_usd: float = 1.0
+    trial_minutes: float = 4.0
+    improve_minutes: float = 12.0
 
     def __post_init__(self) -> None:
         shares = (self.broken, self.barren, self.empty, self.broken + self.empty)
@@ -105,6 +117,8 @@ class World:
             raise UsageError("broken, barren, empty, broken + empty and faults are shares of one")
         if min(self.hardness, self.step, self.inherit, self.trial_usd, self.improve_usd) < 0:
             raise UsageError("hardness, step, inherit, trial_usd and improve_usd cannot be below zero")
+        if min(self.trial_minutes, self.improve_minutes) <= 0:
+            raise UsageError("trial_minutes and improve_minutes must be above zero")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +144,32 @@ class Truth:
         rng = Random(f"hardness:{seed}")
         self.hardness = {f"t{i}": rng.gauss(0, world.hardness) for i in range(world.tasks)}
         self.adam = Genome(self._skill_for(world.start))
+        self._prices: dict[tuple[str, int], float] = {}
 
     def score(self, genome: Genome) -> float:
         """The true one: what the mean of endless trials would come to."""
         return 0.0 if genome.broken else fmean(_logistic(genome.skill - h) for h in self.hardness.values())
 
-    def solves(self, genome: Genome, name: str, rng: Random) -> bool:
+    def solves(self, genome: Genome, name: str, luck: float) -> bool:
+        """Luck is from 0 to 1; the less, the better."""
         if genome.broken or name == SMOKE:
             return not genome.broken
-        return rng.random() < _logistic(genome.skill - self.hardness[name])
+        return luck < _logistic(genome.skill - self.hardness[name])
+
+    def luck(self, tree: str, dice: int, again: int) -> tuple[float, float, float]:
+        """Of the `again`th box for this code and these dice: whether it fails by itself, solves, and takes long."""
+        return _chances(self.seed, tree, dice, again)
+
+    def price(self, role: str, dice: int) -> float:
+        """Dollars that a box costs: by its role, give or take."""
+        if (role, dice) not in self._prices:
+            usual = self.world.improve_usd if role == "improve" else self.world.trial_usd
+            self._prices[role, dice] = usual * _give_or_take(_chances(self.seed, role, dice)[0])
+        return self._prices[role, dice]
+
+    def minutes(self, role: str, chance: float) -> float:
+        usual = self.world.improve_minutes if role == "improve" else self.world.trial_minutes
+        return usual * _give_or_take(chance)
 
     def child(self, parent: Genome, rng: Random) -> Genome:
         world, fate, luck = self.world, rng.random(), rng.random()
@@ -162,6 +193,21 @@ def _logistic(x: float) -> float:
     return 1 / (1 + exp(-x))
 
 
+def _chances(*words: object) -> tuple[float, float, float]:
+    """Each from 0 to 1, by these words alone."""
+    digest = blake2b(repr(words).encode(), digest_size=24).digest()
+    first, second, third = (int.from_bytes(digest[i : i + 8]) for i in (0, 8, 16))
+    return (first + 0.5) / 2**64, (second + 0.5) / 2**64, (third + 0.5) / 2**64
+
+
+def _give_or_take(chance: float) -> float:
+    """A factor of mean 1: lognormal, of sigma one half."""
+    return exp(0.5 * _NORMAL.inv_cdf(chance) - 0.125)
+
+
+_NORMAL = NormalDist()
+
+
 # ── the ports ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -173,7 +219,13 @@ class SimulatedRepo:
         self.known: dict[str, Agent] = {}
         self.main = ""
         self.notes: dict[str, str] = {}
+        self._genomes: dict[str, Genome] = {}
         self._lock = threading.Lock()
+
+    def genome(self, tree: str) -> Genome:
+        if tree not in self._genomes:
+            self._genomes[tree] = Genome.of(self.trees[tree][GENOME])
+        return self._genomes[tree]
 
     def add(self, files: Files, parents: Sequence[Agent], message: Message) -> Agent:
         tree = sha256(repr(sorted(files.items())).encode()).hexdigest()[:40]
@@ -240,10 +292,10 @@ class SimulatedSession:
 
 
 class SimulatedBroker:
-    """Prices what a box does: by its role, give or take."""
+    """Prices what a box does."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
 
     def left(self) -> Budget:
         return Budget()
@@ -277,8 +329,7 @@ class SimulatedBroker:
         agent: str = "",
         task: str = "",
     ) -> Iterator[Session]:
-        usual = self.world.improve_usd if role == "improve" else self.world.trial_usd
-        usd = usual * Random(f"price:{role}:{seed}").lognormvariate(-0.125, 0.5)  # of mean `usual`
+        usd = self.truth.price(role, seed)
         yield SimulatedSession(Path("/simulated/sessions") / str(seed), Usage(usd=usd, calls=1))
 
 
@@ -289,7 +340,7 @@ class SimulatedSandbox:
 
     def __init__(self, truth: Truth, repo: SimulatedRepo) -> None:
         self.truth, self.repo = truth, repo
-        self._runs: dict[tuple[str, str], int] = {}
+        self._runs: dict[tuple[str, int], int] = {}
         self._lock = threading.Lock()
 
     def image(self) -> str:
@@ -300,27 +351,25 @@ class SimulatedSandbox:
 
     def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
         assert spec.socket is not None
-        tree, dice, told = spec.mounts[HOME].name, spec.socket.name, job.files[INSTRUCTION].data.decode()
+        tree, dice = spec.mounts[HOME].name, int(spec.socket.name)
+        told = job.files[INSTRUCTION].data.decode()
         with self._lock:
             again = self._runs[tree, dice] = self._runs.get((tree, dice), 0) + 1
-        if Random(f"fault:{self.truth.seed}:{tree}:{dice}:{again}").random() < self.truth.world.faults:
+        fault, luck, _ = self.truth.luck(tree, dice, again)
+        if fault < self.truth.world.faults:
             raise SandboxError("the simulated box failed")
-        genome = Genome.of(self.repo.files(tree)[GENOME])
-        rng = Random(f"{self.truth.seed}:{tree}:{dice}")
-        done = (
-            self._improve(genome, job, rng)
-            if told.startswith("# Improve")
-            else self._solve(genome, told, rng)
-        )
+        genome = self.repo.genome(tree)
+        if told.startswith("# Improve"):
+            done = self._improve(genome, job, Random(f"{self.truth.seed}:{tree}:{dice}"))
+        else:
+            right = self.truth.solves(genome, told, luck)
+            done = {"answer": File(b"right" if right else b"wrong")}
         return Ended(0, None, b"", b"", {f"{job.cwd}/{path}": file for path, file in done.items()}, (), 1.0)
 
     def _improve(self, genome: Genome, job: Job, rng: Random) -> Files:
         inside = job.cwd + "/"
         mine = {path.removeprefix(inside): f for path, f in job.files.items() if path.startswith(inside)}
         return {**mine, GENOME: self.truth.child(genome, rng).file()}
-
-    def _solve(self, genome: Genome, name: str, rng: Random) -> Files:
-        return {"answer": File(b"right" if self.truth.solves(genome, name, rng) else b"wrong")}
 
     def sweep(self) -> int:
         return 0
@@ -346,6 +395,100 @@ class SimulatedBenchmark:
         self, task: Task, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None
     ) -> Grade:
         return Grade(float(left[f"{task.workdir}/answer"].data == b"right"), "split")
+
+
+class Virtual:
+    """A crew without boxes or threads: what comes of a step is known when it starts, and told when its time comes."""
+
+    def __init__(self, truth: Truth, repo: SimulatedRepo, tasks: Sequence[Task], seed: int) -> None:
+        self.truth, self.repo, self.seed = truth, repo, seed
+        self.minutes = 0.0
+        """Since the run began."""
+        self._tasks = {t.digest: t for t in tasks}
+        self._going: list[tuple[float, int, Step, Outcome]] = []
+        self._started = 0
+        self._seeds: dict[tuple[str, int], int] = {}
+        self._runs: Counter[tuple[str, int]] = Counter()
+
+    @property
+    def busy(self) -> int:
+        return len(self._going)
+
+    def start(self, step: Step, archive: Archive) -> None:
+        role, dice, agent = self._asked(step, archive)
+        self._runs[agent.tree, dice] += 1
+        fault, luck, slow = self.truth.luck(agent.tree, dice, self._runs[agent.tree, dice])
+        usage = Usage(usd=self.truth.price("improve" if role == "improve" else "main", dice), calls=1)
+        outcome: Outcome
+        failed = fault < self.truth.world.faults
+        match step:
+            case Check():
+                outcome = self._check(agent, usage, failed)
+            case Evaluate():
+                outcome = self._evaluate(step, archive, usage, failed, luck)
+            case Improve():
+                outcome = self._improve(agent, usage, failed, dice)
+        self._started += 1
+        heappush(self._going, (self.minutes + self.truth.minutes(role, slow), self._started, step, outcome))
+
+    def ended(self) -> Iterator[tuple[Step, Outcome]]:
+        self.minutes, _, step, outcome = heappop(self._going)
+        yield step, outcome
+
+    def close(self) -> None:
+        """There is nobody to wait for."""
+
+    def _asked(self, step: Step, archive: Archive) -> tuple[str, int, Agent]:
+        """The role, the dice and the agent at work, as an attempt has them."""
+        match step:
+            case Check():
+                return "check", self._dice("d-" + SMOKE, 0), archive.agents[step.agent]
+            case Evaluate():
+                return "main", self._dice(step.task, step.attempt), archive.agents[step.agent]
+            case Improve():
+                parent = archive.agents[step.parent]
+                return "improve", seeded(self.seed, parent.tree, step.nth), parent
+
+    def _dice(self, task: str, attempt: int) -> int:
+        if (task, attempt) not in self._seeds:
+            self._seeds[task, attempt] = seeded(task, attempt)
+        return self._seeds[task, attempt]
+
+    def _check(self, agent: Agent, usage: Usage, failed: bool) -> Verdict:
+        if failed:
+            return Verdict(agent.commit, False, "the simulated box failed", "infra", usage)
+        passed = not self.repo.genome(agent.tree).broken
+        return Verdict(agent.commit, passed, "" if passed else f"fails the smoke task {SMOKE}", usage=usage)
+
+    def _evaluate(self, step: Evaluate, archive: Archive, usage: Usage, failed: bool, luck: float) -> Trial:
+        agent, task = archive.agents[step.agent], self._tasks[step.task]
+        again = failed and archive.faults(step) < RETRIES
+        solved = not failed and self.truth.solves(self.repo.genome(agent.tree), task.instruction, luck)
+        return Trial(
+            agent.commit,
+            agent.tree,
+            task.id,
+            task.digest,
+            step.attempt,
+            "simulated",
+            None if again else float(solved),
+            "infra" if again else None,
+            "infra" if again else "agent_error" if failed else "done",
+            task.grading,
+            usage,
+            run=archive.run,
+        )
+
+    def _improve(self, parent: Agent, usage: Usage, failed: bool, dice: int) -> Improvement:
+        if failed:
+            return Improvement(parent.commit, None, "infra", usage, run="simulated")
+        genome = self.repo.genome(parent.tree)
+        made = self.truth.child(genome, Random(f"{self.truth.seed}:{parent.tree}:{dice}"))
+        if made == genome:
+            return Improvement(parent.commit, None, "empty", usage, run="simulated")
+        files = {**self.repo.files(parent.tree), GENOME: made.file()}
+        child = self.repo.add(files, [parent], Message(f"change {GENOME}"))
+        return Improvement(parent.commit, child, "child", usage, run="simulated")
 
 
 class Recorder:
@@ -386,10 +529,20 @@ class Simulation:
     """One policy in one world: the loop's events, and what is true of the agents that it made."""
 
     def __init__(
-        self, world: World, seed: int, *, policy: Policy, children: int = 1000, workers: int = 1
+        self,
+        world: World,
+        seed: int,
+        *,
+        policy: Policy,
+        children: int = 1000,
+        workers: int = 1,
+        boxes: bool = False,
+        race: bool = True,
     ) -> None:
         self.truth = Truth(world, seed)
         self.repo, self.recorder = SimulatedRepo(), Recorder()
+        self.boxes = boxes
+        """On threads, through the gate, the brief and the attempt, into simulated boxes."""
         self.sandbox: Sandbox = SimulatedSandbox(self.truth, self.repo)
         self.cancel = threading.Event()
         benchmark = SimulatedBenchmark(tuple(self.truth.hardness))
@@ -401,12 +554,18 @@ class Simulation:
             known=lambda agent, archive: {},
             workers=workers,
             children=children,
+            race=race,
             confirm=0,
             seed=seed,
         )
+        self.virtual = Virtual(self.truth, self.repo, self.plan.tasks, seed)
         adam = self.repo.add({"agent.toml": MANIFEST, GENOME: self.truth.adam.file()}, [], Message("seed"))
         self.start = Archive(
-            {adam.commit: adam}, tuple(self.plan.tasks), {}, champion=adam.commit, run="simulated"
+            {adam.commit: adam},
+            tuple(self.plan.tasks),
+            {},
+            champion=adam.commit,
+            run="simulated",
         )
 
     def events(self, archive: Archive | None = None) -> Iterator[Event]:
@@ -414,17 +573,18 @@ class Simulation:
         place = Workplace(
             repo=self.repo,
             sandbox=self.sandbox,
-            broker=SimulatedBroker(self.truth.world),
+            broker=SimulatedBroker(self.truth),
             open_trace=lambda session: Unwritten(),
             model="simulated",
             run="simulated",
             cancel=self.cancel,
         )
-        return evolve(self.plan, place, self.recorder, archive or self.start)
+        crew = None if self.boxes else self.virtual
+        return evolve(self.plan, place, self.recorder, archive or self.start, crew)
 
     def score(self, agent: Agent) -> float:
         """The true one."""
-        return self.truth.score(Genome.of(self.repo.files(agent.tree)[GENOME]))
+        return self.truth.score(self.repo.genome(agent.tree))
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +610,8 @@ class Result:
     """That work."""
     evaluating: float
     """Share of the money that went into trials."""
+    hours: float = 0.0
+    """That it would have taken."""
 
     @property
     def end(self) -> Point:
@@ -466,6 +628,10 @@ class Spending:
     points: int = 8
     improvements: int = 400
     """Where a policy is stopped that keeps asking for children that do not work."""
+    workers: int = 1
+    """Boxes at work at once, each for a random time."""
+    race: bool = True
+    """Whether children are raced against their parents (sica/economy.py)."""
 
     def share(self, recorder: Recorder) -> float:
         if self.usd is not None:
@@ -475,7 +641,14 @@ class Spending:
 
 def simulate(words: str, world: World, seed: int, spending: Spending) -> Result:
     """Run one policy in one world until the budget is spent. The same words and seeds give the same result."""
-    simulation = Simulation(world, seed, policy=open_policy(words), children=spending.improvements)
+    simulation = Simulation(
+        world,
+        seed,
+        policy=open_policy(words),
+        children=spending.improvements,
+        workers=spending.workers,
+        race=spending.race,
+    )
     recorder, curve, archive = simulation.recorder, list[Point](), simulation.start
     for event in simulation.events():
         archive = event.archive
@@ -486,7 +659,8 @@ def simulate(words: str, world: World, seed: int, spending: Spending) -> Result:
     if len(curve) < spending.points:  # the policy was done before: what it had then is what it has
         curve += [_point(simulation, archive)] * (spending.points - len(curve))
     evaluating = recorder.evaluating_usd / recorder.usd if recorder.usd else 0.0
-    return Result(words, seed, tuple(curve), recorder.improvements, len(archive.ready()), evaluating)
+    hours = simulation.virtual.minutes / 60
+    return Result(words, seed, tuple(curve), recorder.improvements, len(archive.ready()), evaluating, hours)
 
 
 def _point(simulation: Simulation, archive: Archive) -> Point:
@@ -502,6 +676,10 @@ def _point(simulation: Simulation, archive: Archive) -> Point:
 # ── many runs ─────────────────────────────────────────────────────────────────────────────────────
 
 
+CHUNK = 4
+"""Runs that a process is given at once."""
+
+
 def compare(
     policies: Sequence[str], world: World, seeds: int, spending: Spending, jobs: int = 1
 ) -> Iterator[Result]:
@@ -513,7 +691,7 @@ def compare(
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
-            yield from pool.map(simulate, *zip(*asked, strict=True))
+            yield from pool.map(simulate, *zip(*asked, strict=True), chunksize=CHUNK)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -529,8 +707,8 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float], draws: int = 2000) -> Mean:
-        rng = Random(0)
-        means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(draws))
+        rng, n = Random(0), len(values)
+        means = sorted(sum(rng.choices(values, k=n)) / n for _ in range(draws))
         return cls(fmean(values), means[int(0.025 * draws)], means[int(0.975 * draws) - 1])
 
 
@@ -550,6 +728,7 @@ class Standing:
     agents: float
     usd: float
     evaluating: float
+    hours: float
     curve: tuple[Point, ...]
     """Means over the seeds, at equal shares of the budget."""
 
@@ -576,6 +755,7 @@ def _standing(words: str, of: Sequence[Result], first: Sequence[Result]) -> Stan
         agents=fmean(r.agents for r in of),
         usd=fmean(r.end.usd for r in of),
         evaluating=fmean(r.evaluating for r in of),
+        hours=fmean(r.hours for r in of),
         curve=tuple(_averaged(points) for points in zip(*(r.curve for r in of), strict=True)),
     )
 

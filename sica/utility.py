@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import fsum
 from statistics import fmean
 
-from sica.model import Archive, Trial, Weights
+from sica.model import PLAIN, Archive, Trial, Weights
 from sica.stats import wilson
 
 PAPER = Weights(0.5, 0.25, 0.25, 10.0, 300.0, 0.5)
@@ -19,6 +19,8 @@ PAPER = Weights(0.5, 0.25, 0.25, 10.0, 300.0, 0.5)
 def utility(trial: Trial, weights: Weights) -> float:
     """Of one scored trial; in 0..1 when the weights add up to one."""
     assert trial.score is not None, "a fault has no utility"
+    if weights is PLAIN:
+        return trial.score
     value = (
         weights.score * trial.score
         + weights.cost * (1 - min(1.0, trial.usage.usd / weights.cost_cap))
@@ -31,7 +33,7 @@ def mean_utility(archive: Archive, agent: str, attempts: range | None = None) ->
     """Over the agent's scored trials, tasks by their weight; 0 without any."""
     wanted = attempts or range(archive.attempts)
     return archive.once(
-        ("mean utility", wanted, archive.weights),
+        ("mean utility", wanted.start, wanted.stop),
         archive.agents[agent].tree,
         lambda: _mean(archive, archive.scored(agent), wanted),
     )
@@ -48,5 +50,9 @@ def _mean(archive: Archive, trials: Sequence[Trial], attempts: range) -> float:
 
 def bounds(archive: Archive, agent: str) -> tuple[float, float]:
     """Interval of the mean utility over every attempt known; utilities outside 0..1 are clipped for it."""
-    values = [min(1.0, max(0.0, utility(t, archive.weights))) for t in archive.scored(agent)]
+    return archive.once("bounds", archive.agents[agent].tree, lambda: _bounds(archive, archive.scored(agent)))
+
+
+def _bounds(archive: Archive, trials: Sequence[Trial]) -> tuple[float, float]:
+    values = [min(1.0, max(0.0, utility(t, archive.weights))) for t in trials]
     return wilson(fmean(values) if values else 0.0, len(values))

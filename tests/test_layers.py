@@ -20,13 +20,15 @@ PURE = {
     "report",
     "brief",
     "evidence",
+    "economy",
+    "racing",
     "roles",
     "contract",
     "champion",
     "chat",
     "checks",
 }
-LOOP = {"loop", "control", "attempt", "gate", "making", "oversight", "critique", "ports", "simulate"}
+LOOP = {"loop", "control", "attempt", "crew", "gate", "making", "oversight", "critique", "ports", "simulate"}
 OUTSIDE = {
     *(
         "repo",

@@ -28,6 +28,7 @@ from sica.model import (
     Improvement,
     Job,
     Promoted,
+    Promotion,
     Started,
     Step,
     Stopped,
@@ -87,7 +88,7 @@ class Held(SimulatedSandbox):
 def test_one_slow_box_holds_up_nobody(name: str) -> None:
     """While one trial of the first child hangs, the others make whole agents and measure them."""
     world = World(tasks=6, broken=0, barren=0, empty=0, faults=0)
-    simulation = Simulation(world, 1, policy=open_policy(name), workers=3)
+    simulation = Simulation(world, 1, policy=open_policy(name), workers=3, boxes=True)
     simulation.sandbox = held = Held(simulation, "t0", nth_agent=1)
     meanwhile: list[Step] = []
     for event in simulation.events():
@@ -147,7 +148,7 @@ def test_a_policy_that_has_nothing_to_ask_is_asked_again_after_one_outcome() -> 
                 assert slow.wait(30), "the policy was not asked after the first outcome"
             return super().run(spec, job, cancel)
 
-    simulation = Simulation(world, 0, policy=pairs, workers=2)
+    simulation = Simulation(world, 0, policy=pairs, workers=2, boxes=True)
     simulation.sandbox = Second(simulation.truth, simulation.repo)
     last = list(simulation.events())[-1]
     assert isinstance(last, Stopped)
@@ -188,6 +189,39 @@ def test_hgm_in_real_boxes_ends_with_its_choice_proved_and_promoted(world: RealW
     assert champion.commit != seed.commit
     assert last.archive.measured(champion.commit)
     assert last.archive.measured(seed.commit)
+
+
+def told(event: Event) -> object:
+    """What an event says, without what is random or about the clock."""
+    if not isinstance(event, Started | Finished):
+        return type(event), event.archive.champion
+    facts: tuple[object, ...] = ()
+    if isinstance(event, Finished):
+        outcome = event.outcome
+        assert not isinstance(outcome, Promotion)
+        facts = (outcome.fault, getattr(outcome, "score", None), round(outcome.usage.usd, 9))
+    return type(event), event.step, facts, len(event.archive.agents), event.archive.champion
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_the_world_asked_itself_answers_as_boxes_on_threads_do(name: str) -> None:
+    """Step for step: through the gate, the brief and the attempt into a box, and by a crew without any of it."""
+    world = World(tasks=14, faults=0.2)
+    one, other = (
+        [told(e) for e in events(Simulation(world, 7, policy=open_policy(name), boxes=boxes), 120)]
+        for boxes in (False, True)
+    )
+    assert one == other
+
+
+def test_time_is_simulated_and_workers_share_it() -> None:
+    """Eight workers are done in about an eighth of the time, and nobody waits for a generation to end."""
+    took = {}
+    for workers in (1, 8):
+        simulation = Simulation(World(), 3, policy=open_policy("hgm"), workers=workers)
+        events(simulation, 300)
+        took[workers] = simulation.virtual.minutes
+    assert 6 < took[1] / took[8] < 10
 
 
 # ── the world ─────────────────────────────────────────────────────────────────────────────────────
@@ -249,7 +283,7 @@ def test_policies_meet_the_same_luck() -> None:
     """The seed's first child and every trial of it are the same, whoever asks and whenever."""
     found = []
     for name in ("iid", "sica", "hgm"):
-        archive = events(Simulation(SMALL, 6, policy=open_policy(name)), 60)[-1].archive
+        archive = events(Simulation(SMALL, 4, policy=open_policy(name)), 160)[-1].archive
         found.append(
             {
                 (t.tree, t.digest, t.attempt): t.score

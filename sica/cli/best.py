@@ -46,7 +46,8 @@ def command(
         raise no_such("measure", by, list(KEYS))
     name = reading.benchmark(bench, call.setting("bench", "core"))
     rows = reading.rows(name)
-    measured = [r for r in rows if r.score is not None and r.status != "rejected"]
+    races = reading.races(name)
+    measured = [r for r in rows if r.score is not None and r.status != "rejected" and r.commit not in races]
     if by == "champion":
         found = next((r for r in rows if r.best), None)
     elif by == "cheap":

@@ -54,6 +54,9 @@ def command(
     workers: int = typer.Option(None, "--workers", help="Boxes at work at once."),
     attempts: int = typer.Option(None, "--attempts", help="Trials of each agent at each task."),
     seed: int = typer.Option(None, "--seed", help="Seeds every choice of the policy."),
+    race: bool = typer.Option(
+        None, "--race/--no-race", help="Stop measuring a child that falls behind its parent."
+    ),
     confirm: int = typer.Option(None, "--confirm", help="Fresh attempts that decide on a champion."),
     promote: str = typer.Option(
         None, "--promote", help="mean or separable.", autocompletion=completion.one_of("mean", "separable")
@@ -93,6 +96,7 @@ def command(
         workers=workers,
         attempts=attempts,
         seed=seed,
+        race=race,
         confirm=confirm,
         promote=promote,
         approve=approve,
@@ -126,6 +130,7 @@ def command(
             confirm=config.confirm,
             promote=config.promote,
             seed=config.seed,
+            race=config.race,
             improve_limits=config.improve.limits(),
             improve_budget=config.improve.budget(),
             until=time.time() + config.max_hours * 3600 if config.max_hours else float("inf"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
+from sica.economy import Race, looks, races
 from sica.errors import UsageError, no_such
 from sica.ledger import Attempted, SqliteLedger
 from sica.model import Agent, Setting, Summary, Trial
@@ -113,9 +114,12 @@ class Reading:
         rows = list(rows)
         commits = {a.number: a.commit for a in self.agents}
         family = {r.commit for r in rows} | {commits[r.parents[0]] for r in rows if r.parents}
+        races = self.races(benchmark)
         scores = self.ledger.scores(benchmark, sorted(family), self.setting(benchmark))
 
         def against_parent(row: Row) -> Row:
+            if row.commit in races and row.status == "evaluated":
+                row = replace(row, status="stopped", reason=races[row.commit].words)
             old, new = scores.get(commits[row.parents[0]], {}), scores.get(row.commit, {})
             found = paired(old, new)
             if not found.tasks:
@@ -123,6 +127,26 @@ class Reading:
             return replace(row, change=found.difference, separable=found.separable)
 
         return [against_parent(row) if row.parents else row for row in rows]
+
+    def races(self, benchmark: str) -> Mapping[str, Race]:
+        """By commit, the agents that the latest run measured no further (sica/economy.py).
+
+        Raced were scores; where the run weighed cost or time as well, nothing is said.
+        """
+        run = next((r.config for r in reversed(self.ledger.runs()) if r.config.get("kind") == "evolve"), {})
+        plain = {"score": 1.0, "cost": 0.0, "time": 0.0, "timeout_penalty": 0.0}
+        weighed = {k: v for k, v in dict(run.get("utility") or {}).items() if k in plain and v != plain[k]}
+        glob, attempts = str(run.get("task") or "*"), int(run.get("attempts", 1))
+        tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
+        if not run.get("race") or weighed or not looks(len(tasks), attempts):
+            return {}
+        scores = self.ledger.scores(benchmark, [a.commit for a in self.agents], self.setting(benchmark))
+        outcomes = {
+            commit: {(d, n): score for (t, d, _, n), score in of.items() if t in tasks and n < attempts}
+            for commit, of in scores.items()
+        }
+        found = races({a.commit: a.parents for a in self.agents}, outcomes, len(tasks), attempts)
+        return {commit: race for commit, race in found.items() if race.stopped}
 
     def at_work(self, rows: Iterable[Row], benchmark: str) -> list[Row]:
         """The rows, those that a run is working on right now with how far it is."""
@@ -140,7 +164,7 @@ class Reading:
         def doing(row: Row) -> str:
             done = {(t, n) for t, _, _, n in scores.get(row.commit, {}) if t in tasks and n < attempts}
             wanted = len(tasks) * attempts
-            if row.commit not in here or row.status == "rejected" or len(done) >= wanted:
+            if row.commit not in here or row.status in ("rejected", "stopped") or len(done) >= wanted:
                 return ""
             return f"evaluating {len(done)}/{wanted}" if row.status != "unchecked" else "checking"
 

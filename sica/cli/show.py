@@ -98,6 +98,9 @@ def _facts(
         yield f"starts as  {starts_as(reading.repo, agent)}"
     elif agent.standing == "unchecked":
         yield "standing   not through the gate yet"
+    elif race := reading.races(bench).get(agent.commit):
+        rival = next(a.name for a in reading.agents if a.commit == race.against)
+        yield f"standing   {race.words} against {rival}; measured no further, cannot become champion"
     usage = sum((t.usage for t in trials), Usage())
     each = f"   per solved trial {report.money(usage.usd / solved)}" if solved else ""
     yield f"cost       making {report.money(agent.cost_usd)}   measuring {report.money(usage.usd)}{each}"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "sica simulate --policy iid,dgm,hgm --seeds 20",
+    "sica simulate --policy all --budget 800 --seeds 200",
+    "sica simulate --race-table",
+    "sica simulate --policy hgm,greedy --workers 8 --no-race",
     "sica simulate --policy iid,mine.newest:back=2 --world tasks=30:broken=0.5",
 )
 
@@ -27,7 +30,7 @@ EXAMPLES = (
 def command(
     ctx: typer.Context,
     policy: str = typer.Option(
-        "iid,sica,greedy,dgm,hgm", "--policy", help="Policies by comma; the first is the yardstick."
+        "iid,sica,greedy,dgm,hgm", "--policy", help="Policies by comma, or all; the first is the yardstick."
     ),
     seeds: int = typer.Option(10, "--seeds", min=2, help="Worlds in which each policy runs once."),
     budget: int = typer.Option(800, "--budget", min=1, help="Evaluations that each run may make."),
@@ -36,6 +39,13 @@ def command(
     ),
     world: str = typer.Option(
         "", "--world", help="What is true: OPTION=VALUE:OPTION=VALUE, as tasks=30:broken=0.5."
+    ),
+    workers: int = typer.Option(
+        1, "--workers", min=1, help="Boxes at work at once, each for a random simulated time."
+    ),
+    race: bool = typer.Option(True, "--race/--no-race", help="Stop children that fall behind their parent."),
+    race_table: bool = typer.Option(
+        False, "--race-table", help="What racing saves and costs instead, for children of four kinds."
     ),
     jobs: int = typer.Option(None, "--jobs", min=1, help="Processes at once."),
     as_json: bool = typer.Option(False, "--json", help="One object, with the curves and every run."),
@@ -49,7 +59,10 @@ def command(
     from sica.policies import parsed
 
     call: Invocation = ctx.obj
-    names = [word.strip() for word in policy.split(",") if word.strip()]
+    if race_table:
+        _race_table(call, as_json)
+        return
+    names = _names(policy)
     if len(set(names)) < len(names) or not names:
         raise UsageError(f"--policy {policy!r} does not name different policies", "--policy iid,dgm,hgm")
     for name in names:
@@ -58,7 +71,7 @@ def command(
     truth = simulate.World(**options)
     if max_cost is not None and not max_cost > 0:
         raise UsageError(f"--max-cost {max_cost} is no amount to spend")
-    spending = simulate.Spending(budget, max_cost)
+    spending = simulate.Spending(budget, max_cost, workers=workers, race=race)
     most = min(jobs or len(os.sched_getaffinity(0)), seeds * len(names))
     results = []
     for result in simulate.compare(names, truth, seeds, spending, most):
@@ -72,11 +85,22 @@ def command(
             world=asdict(truth),
             seeds=seeds,
             budget={"evaluations": None if max_cost else budget, "usd": max_cost},
+            workers=workers,
+            race=race,
             policies=[asdict(s) for s in found],
             runs=[asdict(r) for r in results],
         )
     else:
         call.page([*_table(found, seeds, spending, call.look()), "", *_curves(found, call.look())])
+
+
+def _names(policy: str) -> list[str]:
+    """`all` is every policy of the folder, the control first."""
+    from sica.policies import policy_names
+
+    words = [word.strip() for word in policy.split(",") if word.strip()]
+    every = sorted(policy_names(), key=lambda name: name != "iid")
+    return [name for word in words for name in (every if word == "all" else [word])]
 
 
 def _table(found: Sequence[Standing], seeds: int, spending: Spending, look: report.Look) -> Iterator[str]:
@@ -91,13 +115,25 @@ def _table(found: Sequence[Standing], seeds: int, spending: Spending, look: repo
             f"{s.agents:.0f}",
             report.money(s.usd),
             report.percent(s.evaluating),
+            f"{s.hours:.0f}h",
         ]
         for s in found
     ]
     spent = f"{spending.evaluations} evaluations" if spending.usd is None else report.money(spending.usd)
     yield f"True scores after {spent}, means of {report.plural(seeds, 'world')} with 95% intervals"
-    header = ("", "chosen", "best", f"vs {found[0].policy}", "trials", "made", "alive", "cost", "on trials")
-    yield from report.table(lines, "<<><>>>>>", look, header=header, flexible=0)
+    header = (
+        "",
+        "chosen",
+        "best",
+        f"vs {found[0].policy}",
+        "trials",
+        "made",
+        "alive",
+        "cost",
+        "on trials",
+        "time",
+    )
+    yield from report.table(lines, "<<><>>>>>>", look, header=header, flexible=0)
 
 
 def _curves(found: Sequence[Standing], look: report.Look) -> Iterator[str]:
@@ -115,3 +151,42 @@ def _margin(mean: Mean, look: report.Look) -> str:
 
 def _difference(mean: Mean, look: report.Look) -> str:
     return report.signed(mean.value) + _margin(mean, look).partition("%")[2]
+
+
+def _race_table(call: Invocation, as_json: bool) -> None:
+    """One line for each rule, as it is done."""
+    from sica import racing
+
+    found = []
+    for figures in racing.figures():
+        found.append(figures)
+        if call.live(sys.stderr):
+            call.say(f"{len(found)} of {len(racing.RULES)}: {figures.rule.name}")
+    if as_json:
+        kinds = {kind: {"share": share, "points": 100 * by} for kind, (share, by) in racing.KINDS.items()}
+        rules = [{**asdict(f.rule), "mean": f.mean, "trials": f.trials, "taken": f.taken} for f in found]
+        call.json("sica.race-table/1", kinds=kinds, rules=rules)
+        return
+    lines = [
+        [
+            f.rule.name,
+            f"{f.rule.tasks}x{f.rule.attempts}",
+            f"{f.mean:.0f}",
+            " ".join(f"{n:.0f}" for n in f.trials.values()),
+            f"{100 * f.taken['equal']:.1f}%",
+            f"{100 * f.taken['better']:.1f}%",
+            f.rule.published,
+        ]
+        for f in found
+    ]
+    kinds_in_words = ", ".join(
+        f"{100 * s:.0f}% {kind} ({100 * by:+.0f})" for kind, (s, by) in racing.KINDS.items()
+    )
+    header = ("rule", "tasks", "trials", "/".join(racing.KINDS), "equal taken", "better taken", "elsewhere")
+    look = call.look()
+    call.page(
+        [
+            f"Trials of one child against a parent that is measured; of the children {kinds_in_words}",
+            *report.table(lines, "<>><>><", look, header=header),
+        ]
+    )

@@ -1,11 +1,12 @@
 """The Beta distribution's lower tail, with the standard library alone. Pure.
 
 The regularised incomplete beta function by its continued fraction (Abramowitz and Stegun 26.5.8), evaluated by
-Lentz's method; quantiles by bisection.
+Lentz's method; quantiles by Newton's steps within a bracket that is halved where they would leave it.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import exp, lgamma, log, log1p
 
 _TINY = 1e-300
@@ -23,13 +24,20 @@ def below(x: float, a: float, b: float) -> float:
     return scale * _fraction(x, a, b) / a
 
 
+@lru_cache(maxsize=1 << 16)
 def quantile(q: float, a: float, b: float) -> float:
     """The x that a Beta(a, b) variable stays below with chance q."""
-    low, high = 0.0, 1.0
+    low, high, x = 0.0, 1.0, a / (a + b)
+    scale = lgamma(a + b) - lgamma(a) - lgamma(b)
     while high - low > 1e-12:
-        middle = (low + high) / 2
-        low, high = (middle, high) if below(middle, a, b) < q else (low, middle)
-    return (low + high) / 2
+        over = below(x, a, b) - q
+        low, high = (low, x) if over > 0 else (x, high)
+        density = exp(scale + (a - 1) * log(x) + (b - 1) * log1p(-x)) if 0 < x < 1 else 0.0
+        step = over / density if density else 1.0
+        if abs(step) < 1e-13:
+            return x
+        x = x - step if low < x - step < high else (low + high) / 2  # Newton's, or half way
+    return x
 
 
 def _fraction(x: float, a: float, b: float) -> float:

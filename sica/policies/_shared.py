@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from math import exp, fsum
 from random import Random
 
+from sica.economy import estimate
 from sica.model import Agent, Archive, Improve, Step, Task
-from sica.utility import mean_utility, utility
+from sica.utility import utility
 
 Chances = Mapping[str, float]
 """By commit of a possible parent; they add up to one, and are empty when there is none."""
@@ -28,27 +29,34 @@ class Known:
     """Agents that fell short in the first stage and were measured no further."""
 
 
+def missing(archive: Archive, stage: int = 0, bar: float = 0.0) -> Sequence[Step]:
+    """Of every agent, all tasks; or what `known` says with a stage."""
+    if 0 < stage < len(archive.tasks):
+        return known(archive, stage, bar).missing
+    return [step for agent in archive.unmeasured() for step in archive.missing(agent)]
+
+
 def known(archive: Archive, stage: int = 0, bar: float = 0.0) -> Known:
     """All tasks for every agent; with a stage, its first tasks, and the rest only for those that reach the bar.
 
     The seed is always measured in full: without it there is nothing to compare with.
     """
     first = archive.tasks[:stage] if 0 < stage < len(archive.tasks) else ()
-    missing: list[Step] = []
+    wanted: list[Step] = []
     means: dict[str, float] = {}
     staged = set()
     for agent in archive.ready():
         short = bool(first) and bool(agent.parents) and _short(archive, agent, first, bar)
         steps = _within(archive, agent, first) if short else archive.missing(agent.commit)
-        missing += steps
+        wanted += steps
         if short and not _settled(archive, agent, first):
             continue
         if short:
             means[agent.commit] = mean_on(archive, agent.commit, first)
             staged.add(agent.commit)
         elif archive.measured(agent.commit):
-            means[agent.commit] = mean_utility(archive, agent.commit)
-    return Known(missing, means, frozenset(staged))
+            means[agent.commit] = estimate(archive, agent.commit)
+    return Known(wanted, means, frozenset(staged))
 
 
 def _short(archive: Archive, agent: Agent, first: Sequence[Task], bar: float) -> bool:
@@ -65,7 +73,7 @@ def _settled(archive: Archive, agent: Agent, tasks: Sequence[Task]) -> bool:
 
 def _within(archive: Archive, agent: Agent, tasks: Sequence[Task]) -> list[Step]:
     digests = {t.digest for t in tasks}
-    return [step for step in archive.missing(agent.commit) if step.task in digests]
+    return [s for s in archive.missing(agent.commit, range(archive.attempts)) if s.task in digests]
 
 
 def mean_on(archive: Archive, agent: str, tasks: Sequence[Task]) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from random import Random
 
 from sica.model import Archive, Step
-from sica.policies._shared import Chances, drawn, known, offspring, shares, sigmoid
+from sica.policies._shared import Chances, drawn, known, missing, offspring, shares, sigmoid
 
 LEEWAY = 0.1
 """How far below the seed an agent may be with `keep_better`: the noise of the original's evaluation."""
@@ -27,8 +27,7 @@ def policy(
     stage: int = 0,
     bar: float = 0.4,
 ) -> Sequence[Step]:
-    missing = known(archive, stage, bar).missing
-    return missing or drawn(
+    return missing(archive, stage, bar) or drawn(
         archive,
         chances(archive, sharpness=sharpness, middle=middle, keep_better=keep_better, stage=stage, bar=bar),
         rng,

@@ -10,18 +10,19 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
+from sica.economy import interval
 from sica.model import Archive, Step
-from sica.policies._shared import offspring
-from sica.utility import bounds
+from sica.policies._shared import missing, offspring
 
 
 def policy(archive: Archive, rng: Random, *, patience: int = 5) -> Sequence[Step]:
-    missing = [step for agent in archive.ready() for step in archive.missing(agent.commit)]
+    if steps := missing(archive):
+        return steps
     known = [a for a in archive.ready() if archive.measured(a.commit)]
-    if missing or not known:
-        return missing
+    if not known:
+        return []
     tried = Counter(made.parent for made in archive.improvements if not made.fault)
     children = offspring(archive)
     fertile = [a for a in known if children[a.commit] or tried[a.commit] < patience]
-    best = max(fertile or known, key=lambda a: (bounds(archive, a.commit)[0], a.number))
+    best = max(fertile or known, key=lambda a: (interval(archive, a.commit)[0], a.number))
     return [archive.improve(best.commit)]

@@ -48,10 +48,14 @@ def policy(
         return _finish(archive, quantile)
     tau = min(COLD, (evaluations / left) ** beta) if cooling else 1.0
     own = outcomes(archive)
-    measure = _measure(archive, own, tau, rng)
-    worth = clades(archive, own) if clade else {c: own[a.tree] for c, a in archive.agents.items()}
-    expand = _expand(archive, own, worth, tau, rng, desperate=not measure)
-    return [*expand, *measure] if due(archive, own, alpha) else [*measure, *expand]
+
+    def expand(*, desperate: bool) -> Sequence[Step]:
+        worth = clades(archive, own) if clade else {c: own[a.tree] for c, a in archive.agents.items()}
+        return _expand(archive, own, worth, tau, rng, desperate=desperate)
+
+    if due(archive, own, alpha) and (steps := expand(desperate=False)):
+        return [*steps, *_measure(archive, own, tau, rng)]
+    return _measure(archive, own, tau, rng) or expand(desperate=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,7 @@ NOTHING = Counts()
 
 def outcomes(archive: Archive) -> Mapping[str, Counts]:
     """By tree: commits with the same code share their trials, and share them once. A fault counts nowhere."""
-    trees = dict.fromkeys(a.tree for a in archive.agents.values())
-    return {
-        tree: archive.once(("counts", archive.weights), tree, partial(_counts, archive, tree))
-        for tree in trees
-    }
+    return archive.by_tree("counts", partial(_counts, archive))
 
 
 def _counts(archive: Archive, tree: str) -> Counts:
@@ -114,7 +114,7 @@ def _upwards(archive: Archive, commits: Iterable[str]) -> set[str]:
 
 def due(archive: Archive, own: Mapping[str, Counts], alpha: float) -> bool:
     """Whether the evidence is enough for one more agent."""
-    agents = sum(a.standing != "rejected" for a in archive.agents.values())
+    agents = len(archive.ready()) + len(archive.unchecked())
     pending = sum(isinstance(step, Improve) for step in archive.in_flight)
     trials = sum(counts.n for counts in own.values())
     return bool(round(trials) ** alpha >= agents - 1 + pending)
@@ -136,27 +136,27 @@ def _expand(
         able = able or tried
     if not able:
         return []
-    best = _highest(able, worth, tau, rng)
+    best = _highest(able, [worth[a.commit] for a in able], tau, rng)
     return [archive.improve(best.commit)]
 
 
 def _measure(archive: Archive, own: Mapping[str, Counts], tau: float, rng: Random) -> Sequence[Step]:
-    """One random trial that is missing, of the first attempt that is not complete."""
-    missing = {a.commit: steps for a in archive.ready() if (steps := archive.missing(a.commit))}
-    if not missing:
+    """One random trial that is missing, of the first attempt that is not complete. No race stops it: this is one."""
+    wanted = range(archive.attempts)
+    free = archive.unfinished()
+    if archive.in_flight:
+        free = tuple(commit for commit in free if archive.missing(commit, wanted))
+    if not free:
         return []
-    agents = [archive.agents[commit] for commit in missing]
-    best = _highest(agents, {a.commit: own[a.tree] for a in agents}, tau, rng)
-    steps = missing[best.commit]
+    agents = [archive.agents[commit] for commit in free]
+    best = _highest(agents, [own[a.tree] for a in agents], tau, rng)
+    steps = archive.missing(best.commit, wanted)
     return [rng.choice([s for s in steps if s.attempt == steps[0].attempt])]
 
 
-def _highest(agents: Sequence[Agent], counts: Mapping[str, Counts], tau: float, rng: Random) -> Agent:
-    draws = {
-        a.commit: rng.betavariate(tau * (1 + counts[a.commit].won), tau * (1 + counts[a.commit].lost))
-        for a in agents
-    }
-    return max(agents, key=lambda a: draws[a.commit])
+def _highest(agents: Sequence[Agent], counts: Iterable[Counts], tau: float, rng: Random) -> Agent:
+    draws = [rng.betavariate(tau * (1 + of.won), tau * (1 + of.lost)) for of in counts]
+    return agents[draws.index(max(draws))]
 
 
 def best(archive: Archive, quantile: float = 0.01) -> Agent | None:
@@ -172,8 +172,11 @@ def best(archive: Archive, quantile: float = 0.01) -> Agent | None:
 
 def _made(archive: Archive) -> int:
     """Trials that this run has scored or is making."""
-    scored = sum(t.score is not None and t.run == archive.run for of in archive.trials.values() for t in of)
-    return scored + sum(isinstance(step, Evaluate) for step in archive.in_flight)
+    mine = archive.by_tree(
+        ("scored in", archive.run),
+        lambda tree: sum(t.score is not None and t.run == archive.run for t in archive.trials.get(tree, ())),
+    )
+    return sum(mine.values()) + sum(isinstance(step, Evaluate) for step in archive.in_flight)
 
 
 def _finish(archive: Archive, quantile: float) -> Sequence[Step]:
@@ -182,5 +185,8 @@ def _finish(archive: Archive, quantile: float) -> Sequence[Step]:
     if chosen is None or chosen.commit == archive.champion:
         return []
     reigning = archive.agents.get(archive.champion)
-    steps = archive.missing(chosen.commit)
-    return (*steps, *archive.missing(reigning.commit)) if reigning and reigning.standing == "ready" else steps
+    wanted = range(archive.attempts)
+    steps = archive.missing(chosen.commit, wanted)
+    if reigning is None or reigning.standing != "ready":
+        return steps
+    return *steps, *archive.missing(reigning.commit, wanted)

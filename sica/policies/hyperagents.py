@@ -15,7 +15,7 @@ from random import Random
 from statistics import fmean
 
 from sica.model import Archive, Step
-from sica.policies._shared import Chances, drawn, known, offspring, shares, sigmoid
+from sica.policies._shared import Chances, drawn, known, missing, offspring, shares, sigmoid
 
 SHARPNESS = 10.0
 TOP = 3
@@ -24,8 +24,9 @@ TOP = 3
 def policy(
     archive: Archive, rng: Random, *, paper: bool = False, stage: int = 0, bar: float = 0.4
 ) -> Sequence[Step]:
-    missing = known(archive, stage, bar).missing
-    return missing or drawn(archive, chances(archive, paper=paper, stage=stage, bar=bar), rng)
+    return missing(archive, stage, bar) or drawn(
+        archive, chances(archive, paper=paper, stage=stage, bar=bar), rng
+    )
 
 
 def chances(archive: Archive, *, paper: bool = False, stage: int = 0, bar: float = 0.4) -> Chances:

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from random import Random
 
 from sica.model import Archive, Step
-from sica.policies._shared import known
+from sica.policies._shared import known, missing
 
 
 def policy(archive: Archive, rng: Random) -> Sequence[Step]:
-    now = known(archive)
-    if now.missing:
-        return now.missing
+    if steps := missing(archive):
+        return steps
     eldest = min(
-        now.means, key=lambda c: (len(archive.agents[c].parents), archive.agents[c].number), default=None
+        known(archive).means,
+        key=lambda c: (len(archive.agents[c].parents), archive.agents[c].number),
+        default=None,
     )
     return [archive.improve(eldest)] if eldest else []

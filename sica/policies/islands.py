@@ -21,7 +21,7 @@ from random import Random
 
 from sica.errors import UsageError
 from sica.model import Archive, Improve, Step
-from sica.policies._shared import Chances, drawn, known, shares
+from sica.policies._shared import Chances, drawn, known, missing, shares
 
 ELITE = 4
 """One agent in so many is among the best of its island."""
@@ -32,7 +32,7 @@ def policy(
 ) -> Sequence[Step]:
     if not (min(explore, exploit) >= 0 and explore + exploit <= 1):
         raise UsageError(f"explore = {explore} and exploit = {exploit} are no shares of one whole")
-    return known(archive).missing or drawn(
+    return missing(archive) or drawn(
         archive, chances(archive, count=count, explore=explore, exploit=exploit), rng
     )
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from sica.economy import estimate, interval
 from sica.model import Archive, Step
-from sica.utility import bounds, mean_utility
+from sica.policies._shared import missing
 
 
 def policy(archive: Archive, rng: Random) -> Sequence[Step]:
-    missing = [step for agent in archive.ready() for step in archive.missing(agent.commit)]
+    if steps := missing(archive):
+        return steps
     known = [a for a in archive.ready() if archive.measured(a.commit)]
-    if missing or not known:
-        return missing
-    means = {a.commit: mean_utility(archive, a.commit) for a in known}
-    floor = max(min(bounds(archive, commit)[0], mean) for commit, mean in means.items())
+    if not known:
+        return []
+    means = {a.commit: estimate(archive, a.commit) for a in known}
+    floor = max(min(interval(archive, commit)[0], mean) for commit, mean in means.items())
     newest = max((a for a in known if means[a.commit] >= floor), key=lambda a: a.number)
     return [archive.improve(newest.commit)]

@@ -1,0 +1,199 @@
+"""What a trial is worth making: racing, looks, and which task comes first. Pure.
+
+A child is measured against its parent, on the same tasks and attempts, and looked at after 10, 30, 90, ... of them and
+after each whole attempt. With d the differences in utility so far,
+
+    z = sum(d) / sqrt(sum(d^2))          for pass and fail: (gained - lost) / sqrt(gained + lost)
+
+and below -1 the race is over: the child keeps what was measured, is measured no further and cannot become champion.
+It only ever stops for futility, so that no error of the first kind is added. The parent's own trials are known already.
+
+Which task comes first: those that tell agents of this level apart. With s and n the sum and the number of scores that
+the other agents before it have at a task, p = (s + 1/2) / (n + 1), and the higher p (1 - p), the earlier. The parent's
+own scores are left out: chosen by them, the tasks would be those on which it was lucky, and every child look worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum, sqrt
+
+from sica.model import Agent, Archive, Evaluate
+from sica.stats import wilson
+from sica.utility import bounds, mean_utility, utility
+
+FIRST, GROWTH = 10, 3
+FUTILE = -1.0
+
+Outcomes = Mapping[tuple[str, int], float]
+"""Task digest and attempt -> what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """How a child stands against the agent that it is measured against."""
+
+    against: str
+    """Commit."""
+    n: int
+    """Trials that both have."""
+    of: int
+    z: float
+    difference: float
+    """Mean of (child - other) over those trials."""
+    stopped: bool
+
+    @property
+    def words(self) -> str:
+        return f"stopped early after {self.n} of {self.of} trials: z {self.z:+.1f}"
+
+
+def looks(tasks: int, attempts: int = 1) -> tuple[int, ...]:
+    """So many trials in, a child is looked at; the last look of all would save nothing and is left out."""
+    within = []
+    at = FIRST
+    while at < tasks:
+        within.append(at)
+        at *= GROWTH
+    return (*within, *(tasks * attempt for attempt in range(1, attempts)))
+
+
+def race(mine: Outcomes, theirs: Outcomes, tasks: int, attempts: int = 1, against: str = "") -> Race:
+    """The race as far as both have been measured."""
+    differences = [mine[key] - theirs[key] for key in mine.keys() & theirs.keys()]
+    n, spread = len(differences), sqrt(fsum([d * d for d in differences]))
+    z = fsum(differences) / spread if spread else 0.0
+    stopped = n in looks(tasks, attempts) and z < FUTILE
+    return Race(against, n, tasks * attempts, z, fsum(differences) / n if n else 0.0, stopped)
+
+
+def races(
+    parents: Mapping[str, Sequence[str]], outcomes: Mapping[str, Outcomes], tasks: int, attempts: int = 1
+) -> Mapping[str, Race]:
+    """Of many agents at once, from what the ledger tells of them; parents before their children."""
+    found: dict[str, Race] = {}
+    for agent, above in parents.items():
+        rivals = [found[p].against if p in found and found[p].stopped else p for p in above]
+        able = [p for p in rivals if outcomes.get(p)]
+        if able and outcomes.get(agent):
+            against = max(able, key=lambda p: fsum(outcomes[p].values()) / len(outcomes[p]))
+            found[agent] = race(outcomes[agent], outcomes[against], tasks, attempts, against)
+    return found
+
+
+def raced(archive: Archive, agent: str) -> Race | None:
+    """The agent's race; None for a seed, which runs against nobody, and for one whose rival has no score yet."""
+    facts = (archive.tasks, archive.weights, *map(archive.trials.get, archive.line(agent)))
+    return archive.found(("race", agent, archive.attempts), facts, lambda: _raced(archive, agent))
+
+
+def stopped(archive: Archive, agent: str) -> bool:
+    found = raced(archive, agent)
+    return found is not None and found.stopped
+
+
+def offers(archive: Archive, agent: str, open_: tuple[Evaluate, ...]) -> tuple[Evaluate, ...]:
+    """Of the trials that are open, those up to the next look, the telling ones first; none when the race is over."""
+    found = raced(archive, agent)
+    if found is None:
+        return open_
+    if found.stopped:
+        return ()
+    telling = _telling(archive, agent, found.against)
+    return archive.found(
+        ("offers", agent), (open_, found, telling), lambda: _offered(archive, found, telling, open_)
+    )
+
+
+def estimate(archive: Archive, agent: str) -> float:
+    """The agent's mean over all tasks. Of one that was stopped, which saw some of them only: what the other one has
+    on all, plus their difference on those that both saw."""
+    found = raced(archive, agent) if archive.offers else None
+    if found is None or not found.stopped:
+        return mean_utility(archive, agent)
+    return min(1.0, max(0.0, mean_utility(archive, found.against) + found.difference))
+
+
+def interval(archive: Archive, agent: str) -> tuple[float, float]:
+    """Of the estimate; as wide as the trials that the agent itself had make it."""
+    found = raced(archive, agent) if archive.offers else None
+    if found is None or not found.stopped:
+        return bounds(archive, agent)
+    return wilson(estimate(archive, agent), found.n)
+
+
+# ── within ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _raced(archive: Archive, agent: str) -> Race | None:
+    rival = _rival(archive, archive.agents[agent])
+    if rival is None:
+        return None
+    mine, theirs = (_outcomes(archive, commit) for commit in (agent, rival.commit))
+    return race(mine, theirs, len(archive.tasks), archive.attempts, rival.commit)
+
+
+def _rival(archive: Archive, agent: Agent) -> Agent | None:
+    """The parent; in place of one that was itself stopped, its rival. Of two parents the better one's."""
+    rivals = []
+    for commit in agent.parents:
+        if commit in archive.agents:
+            before = raced(archive, commit)
+            rivals.append(archive.agents[before.against if before and before.stopped else commit])
+    able = [a for a in rivals if a.tree != agent.tree and archive.scored(a.commit)]
+    return max(able, key=lambda a: mean_utility(archive, a.commit), default=None)
+
+
+def _outcomes(archive: Archive, agent: str) -> Outcomes:
+    def find() -> Outcomes:
+        weights, ordinary = archive.weights, archive.attempts
+        return {
+            (t.digest, t.attempt): utility(t, weights) for t in archive.scored(agent) if t.attempt < ordinary
+        }
+
+    return archive.once(("outcomes", archive.attempts), archive.agents[agent].tree, find)
+
+
+def _offered(
+    archive: Archive, found: Race, telling: Mapping[str, float], open_: Sequence[Evaluate]
+) -> tuple[Evaluate, ...]:
+    theirs = _outcomes(archive, found.against)
+    agent = open_[0].agent
+    places = archive.found(("places", agent), (telling, theirs), lambda: _places(archive, telling, theirs))
+    ordered = sorted(open_, key=lambda s: places[s.task, s.attempt])
+    following = [at for at in looks(len(archive.tasks), archive.attempts) if at > found.n]
+    return tuple(ordered[: following[0] - found.n] if following else ordered)
+
+
+def _places(
+    archive: Archive, telling: Mapping[str, float], theirs: Outcomes
+) -> Mapping[tuple[str, int], int]:
+    """What the rival has, too, comes first, the telling ones before the others; else the tasks' order."""
+    every = [(t.digest, attempt) for attempt in range(archive.attempts) for t in archive.tasks]
+    every.sort(key=lambda key: (key[1], key not in theirs, -telling.get(key[0], 0.25)))
+    return {key: place for place, key in enumerate(every)}
+
+
+def _telling(archive: Archive, agent: str, against: str) -> Mapping[str, float]:
+    """By task digest, p (1 - p) among the agents that were there before; a task that nobody tried tells the most."""
+
+    def trees() -> tuple[str, ...]:
+        me = archive.agents[agent]
+        apart = me.tree, archive.agents[against].tree
+        before = dict.fromkeys(a.tree for a in archive.ready() if a.number < me.number)
+        return tuple(tree for tree in before if tree not in apart)
+
+    others = archive.found(("others", agent, against), (archive.agents,), trees)
+    facts = tuple(map(archive.trials.get, others))
+    return archive.found(("telling", agent), facts, lambda: _spread(archive, others))
+
+
+def _spread(archive: Archive, trees: Sequence[str]) -> Mapping[str, float]:
+    scores: dict[str, list[float]] = {}
+    for tree in trees:
+        for t in archive.trials.get(tree, ()):
+            if t.score is not None:
+                scores.setdefault(t.digest, []).append(t.score)
+    shares = {digest: (fsum(of) + 0.5) / (len(of) + 1) for digest, of in scores.items()}
+    return {digest: p * (1 - p) for digest, p in shares.items()}
