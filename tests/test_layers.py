@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
 PURE = {"policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks"}
-LOOP = {"loop", "attempt", "gate", "ports", "simulate"}
+LOOP = {"loop", "attempt", "gate", "ports", "simulate", "watch"}
 OUTSIDE = {
     *(
         "repo",

@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from sica import loop, report
 from sica.cli import progress
 from sica.cli.invocation import Invocation
-from sica.cli.parts import Shop
+from sica.cli.parts import Shop, estimate
 from sica.cli.signals import stopping
 from sica.errors import StoreError
 from sica.model import (
@@ -31,10 +32,31 @@ EXIT = {"done": 0, "budget": 3, "time": 3, "interrupted": 130}
 
 
 def drive(
-    call: Invocation, shop: Shop, plan: loop.Plan, archive: Archive, *, as_json: bool, quiet: bool = False
+    call: Invocation,
+    shop: Shop,
+    plan: loop.Plan,
+    archive: Archive,
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    attempts: range | None = None,
 ) -> tuple[Stopped, progress.State]:
-    """Run the plan to its end; every event is shown, and printed when `as_json`. The run's end is recorded."""
-    state = progress.State(shop.run.id, shop.config.max_cost, plan.children, shop.spent, archive)
+    """Run the plan to its end; every event is shown, and printed when `as_json`. The run's end is recorded.
+
+    `attempts`: those wanted at each task, when they are not the archive's own.
+    """
+    state = progress.State(
+        run=shop.run.id,
+        cap=shop.config.max_cost,
+        children=plan.children,
+        spent=shop.spent,
+        archive=archive,
+        slots=plan.workers,
+        attempts=attempts,
+        ahead=lambda archive, children: estimate(archive, children)[0],
+        change=lambda old, new: shop.store.repo.diff(old, new, "--shortstat"),
+    )
+    place = replace(shop.place, open_trace=state.watch.opening(shop.place.open_trace))
     live = call.live(sys.stderr) and not (as_json or quiet)
     say = _nothing if quiet or as_json else call.say
     last: Stopped | None = None
@@ -46,13 +68,11 @@ def drive(
             shown.abandoned()
 
     with (
-        progress.shown(
-            state, live=live, look=call.look(sys.stderr), width=lambda: call.width(sys.stderr), say=say
-        ) as shown,
+        progress.shown(state, live=live, look=call.look(sys.stderr), say=say) as shown,
         stopping(shop.cancel, shown.interrupted, leave),
     ):
         try:
-            for event in loop.evolve(plan, shop.place, shop.store.ledger, archive):
+            for event in loop.evolve(plan, place, shop.store.ledger, archive):
                 shown.event(event)
                 if as_json:
                     print(json.dumps(record(event, shop)), flush=True)
