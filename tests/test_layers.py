@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
-PURE = {"policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks"}
+PURE = {"policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks", "blocks"}
 LOOP = {"loop", "attempt", "gate", "ports", "simulate", "watch"}
 OUTSIDE = {
     *(

@@ -147,15 +147,19 @@ def test_what_a_box_is_doing_is_read_off_its_trace_as_it_is_written(tmp_path: Pa
 class Steered:
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.paused = self.stopping = False
 
     def pause(self) -> None:
         self.said.append("pause")
+        self.paused = True
 
     def resume(self) -> None:
         self.said.append("resume")
+        self.paused = False
 
     def stop(self) -> None:
         self.said.append("stop")
+        self.stopping = True
 
 
 def test_p_pauses_and_goes_on_and_s_stops_for_good() -> None:

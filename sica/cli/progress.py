@@ -51,7 +51,10 @@ class Progress(Protocol):
 
 
 class Controls(Protocol):
-    """How a run is steered while it goes on."""
+    """How a run is steered while it goes on; others may do it too, so what was asked is read off here."""
+
+    paused: bool
+    stopping: bool
 
     def pause(self) -> None:
         """Start nothing new."""
@@ -155,8 +158,6 @@ class State:
     address: str = ""
     """Of the page that shows the run."""
     began: float = field(default_factory=time.time)
-    mode: str = ""
-    """What was asked for: paused, stopping; or ""."""
     at_work: dict[Step, float] = field(default_factory=dict)
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=4))
     made: int = 0
@@ -220,18 +221,25 @@ class State:
         taken = set(self._seats.values())
         return next(n for n in range(1, len(taken) + 2) if n not in taken)
 
+    @property
+    def mode(self) -> str:
+        """What was asked for, or ""."""
+        if self.controls is None:
+            return ""
+        waits = " after what is running" if self.at_work else ""
+        if self.controls.stopping:
+            return f"stopping{waits}"
+        return f"paused{waits}" if self.controls.paused else ""
+
     def steer(self, key: str) -> None:
         """p pauses or goes on, s stops; nothing where nobody can steer."""
-        if self.controls is None or self.mode == "stopping after what is running":
+        if self.controls is None or self.controls.stopping:
             return
         if key == "s":
-            self.mode = "stopping after what is running"
             self.controls.stop()
-        elif self.mode:
-            self.mode = ""
+        elif self.controls.paused:
             self.controls.resume()
         else:
-            self.mode = "paused after what is running"
             self.controls.pause()
 
     def news(self, outcome: Outcome) -> str:
