@@ -38,6 +38,7 @@ OUTSIDE = {
         "twobox",
         "benchcheck",
         "mining",
+        "exporters",
     ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from sica import loop, report
 from sica.cli import progress
+from sica.cli.exporting import telling
 from sica.cli.invocation import Invocation
 from sica.cli.parts import Shop, estimate
 from sica.cli.signals import stopping
@@ -40,10 +41,11 @@ def drive(
     as_json: bool,
     quiet: bool = False,
     attempts: range | None = None,
+    exporters: Sequence[str] = (),
 ) -> tuple[Stopped, progress.State]:
     """Run the plan to its end; every event is shown, and printed when `as_json`. The run's end is recorded.
 
-    `attempts`: those wanted at each task, when they are not the archive's own.
+    `attempts`: those wanted at each task, when they are not the archive's own. `exporters`: NAME=WHERE of each.
     """
     state = progress.State(
         run=shop.run.id,
@@ -68,12 +70,15 @@ def drive(
             shown.abandoned()
 
     with (
+        telling(call, shop, exporters) as told,
         progress.shown(state, live=live, look=call.look(sys.stderr), say=say) as shown,
         stopping(shop.cancel, shown.interrupted, leave),
     ):
         try:
             for event in loop.evolve(plan, place, shop.store.ledger, archive):
                 shown.event(event)
+                for exporter in told:
+                    exporter.take(event)
                 if as_json:
                     print(json.dumps(record(event, shop)), flush=True)
                 if isinstance(event, Stopped):
