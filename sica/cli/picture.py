@@ -11,6 +11,7 @@ from sica import report
 from sica.cli.progress import Phase, State, Worker
 from sica.cli.signals import tell
 from sica.cli.terminal import Size, Terminal
+from sica.errors import SicaError
 from sica.model import Event
 
 FEW = 3
@@ -112,7 +113,6 @@ def _head(state: State, now: float, width: int, glyphs: report.Glyphs) -> Iterat
         Piece(f"   {goal}"),
         Piece(f"   {report.duration(now - state.began)}", "dim"),
         Piece(f"   {state.mode}" if state.mode else "", "warn"),
-        Piece(f"   {state.address}" if state.address else "", "dim", 1),
     ]
     yield from _spent(state, now, width, glyphs)
     if best := state.best():
@@ -235,4 +235,7 @@ class Picture:
             case "?":
                 self.asked = replace(self.asked, help=not self.asked.help)
             case "p" | "s":
-                self.state.steer(key)
+                try:
+                    self.state.steer(key)
+                except SicaError as error:
+                    self.asked = replace(self.asked, note=report.clean(str(error)))

@@ -155,8 +155,6 @@ class State:
     controls: Controls | None = None
     keys: bool = False
     """Whether somebody can type."""
-    address: str = ""
-    """Of the page that shows the run."""
     began: float = field(default_factory=time.time)
     at_work: dict[Step, float] = field(default_factory=dict)
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=4))

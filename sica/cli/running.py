@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sica import loop, report
@@ -15,7 +16,7 @@ from sica.cli.exporting import telling
 from sica.cli.invocation import Invocation
 from sica.cli.parts import Shop, estimate
 from sica.cli.signals import stopping
-from sica.errors import StoreError
+from sica.errors import SicaError, StoreError
 from sica.model import (
     Archive,
     Event,
@@ -56,10 +57,11 @@ def drive(
         slots=plan.workers,
         attempts=attempts,
         ahead=lambda archive, children: estimate(archive, children)[0],
-        change=lambda old, new: shop.store.repo.diff(old, new, "--shortstat"),
     )
     place = replace(shop.place, open_trace=state.watch.opening(shop.place.open_trace))
     live = call.live(sys.stderr) and not (as_json or quiet)
+    if live:
+        state.change = partial(_change, shop)
     say = _nothing if quiet or as_json else call.say
     last: Stopped | None = None
 
@@ -93,6 +95,14 @@ def drive(
     shop.store.ledger.end_run(shop.run.id, last.reason)
     shop.raise_fatal()
     return last, state
+
+
+def _change(shop: Shop, old: str, new: str) -> str:
+    """The size of a change, which no run ends for."""
+    try:
+        return shop.store.repo.diff(old, new, "--shortstat")
+    except SicaError:
+        return ""
 
 
 def _nothing(text: str) -> None:

@@ -199,7 +199,8 @@ class Terminal:
             signal.SIGHUP: self._with_default,
             signal.SIGCONT: self._continued,
         }
-        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+        heard = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]  # nohup means it
+        before = {number: signal.signal(number, wanted[number]) for number in heard}
         try:
             yield
         finally:
