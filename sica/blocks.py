@@ -71,7 +71,8 @@ class Story:
         self._waiting: list[tuple[int, Event]] = []
         """Messages whose request, which knows whose they are, is still to come."""
         self._calls: dict[str, int] = {}
-        self._tools: dict[str, int] = {}
+        self._tools: dict[tuple[int | None, str], int] = {}
+        """Those without a result, by who asked and the call's id: sub-agents may count alike."""
         self._answers: set[str] = set()
         self._notices: dict[str, int] = {}
 
@@ -110,7 +111,7 @@ class Story:
             self._add("message", "(left out: the trace is full)", number, under)
             return
         text, role = content(message), str(message.get("role", "message"))
-        tool = self._tools.pop(str(message.get("tool_call_id")), None) if role == "tool" else None
+        tool = self._tools.pop((under, str(message.get("tool_call_id"))), None) if role == "tool" else None
         if tool is not None:
             block = self.blocks[tool]
             block.events.append(number)
@@ -148,7 +149,7 @@ class Story:
                 tool = self._add("tool", head, number, block.parent)
             self.blocks[tool].nth, self.blocks[tool].open = nth, True
             if isinstance(call, Mapping):
-                self._tools[str(call.get("id"))] = tool
+                self._tools[block.parent, str(call.get("id"))] = tool
         block.head = block.head or "(an empty answer)"
 
     def _plainly(self, kind: str, number: int, event: Event, under: int | None) -> None:
@@ -162,6 +163,9 @@ class Story:
                 self._add("box", f"{kind}  {_facts(event)}", number, under)
             case "notice":
                 self._notices[text] = self._add("notice", f"notice: {text}", number, under)
+            case "ruling":
+                by, action = (str(event.get(key, "")) for key in ("by", "action"))
+                self._add("notice", f"{by}  {action}  {text}", number, under)
             case "stdout" | "stderr":
                 if text.strip():
                     self._add("output", f"{kind}: {text.strip()[-HEAD:].splitlines()[-1]}", number, under)

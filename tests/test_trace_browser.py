@@ -44,13 +44,11 @@ def tool(call: str, name: str, **arguments: Any) -> dict[str, Any]:
 def turn(
     trace: OpenTrace, call: int, *said: dict[str, Any], text: str | None, tools: Any = (), **span: Any
 ) -> dict[str, Any]:
-    """One model call: what it was told anew, and its answer, which comes back."""
+    """One model call: what it was told anew, and its answer, which comes back. The request says whose it is."""
     trace.event("request", call=call, model="m", messages=[trace.message(m) for m in said], **span)
     answer = {"role": "assistant", "content": text, "tool_calls": list(tools)}
     usage = {"prompt_tokens": 100, "completion_tokens": 10, "usd": 0.01}
-    trace.event(
-        "response", call=call, body={"choices": [{"message": answer}]}, usage=usage, seconds=1.5, **span
-    )
+    trace.event("response", call=call, body={"choices": [{"message": answer}]}, usage=usage, seconds=1.5)
     return answer
 
 
@@ -132,6 +130,24 @@ def test_a_tools_block_says_its_arguments_and_its_result(traces: Traces) -> None
         list(lines.more())
         text = body(block, [lines.event(n) for n in block.events])
     assert text == "bash\ncommand: ls -la\n→ total 0\nneedle.txt"
+
+
+def test_sub_agents_that_count_their_calls_alike_get_their_own_results(traces: Traces) -> None:
+    trace = traces.open("s")
+    for call, span in enumerate(("main/a", "main/b")):
+        asks = [tool("call_0", "bash", command=span)]
+        turn(trace, call, {"role": "user", "content": span}, text=None, tools=asks, span=span)
+    for call, span in enumerate(("main/a", "main/b"), 2):
+        result = {"role": "tool", "tool_call_id": "call_0", "content": f"of {span}"}
+        turn(trace, call, result, text="done", span=span)
+    trace.event("ruling", by="overseer", action="notice", text="go on", span="main")
+    name = trace.close()
+    made = story(traces, name)
+    with traces.lines(name) as lines:
+        list(lines.more())
+        said = [body(b, [lines.event(n) for n in b.events]) for b in made.blocks if b.kind == "tool"]
+    assert said == [f"bash\ncommand: {span}\n→ of {span}" for span in ("main/a", "main/b")]
+    assert [b.head for b in made.blocks if b.kind == "notice"] == ["overseer notice go on"]
 
 
 json_values = st.recursive(
@@ -424,6 +440,22 @@ def test_a_huge_trace_is_there_at_once_and_keys_answer(traces: Traces) -> None:
             )  # ten keys; whatever grows with the trace would take more
 
     asyncio.run(run())
+
+
+def test_leaving_while_a_trace_is_read_is_no_error(traces: Traces) -> None:
+    trace = traces.open("big")
+    for n in range(20_000):
+        trace.event("stdout", text=f"line {n}")
+    name = trace.close()
+    for keys in (["t", "q", "q"], ["q", "q"], ["ctrl+c"]):
+        app = browser(traces, name, name)
+
+        async def run(app: Browser = app, keys: list[str] = keys) -> None:
+            async with app.run_test(size=(100, 30)) as pilot:
+                await pilot.press(*keys)
+
+        asyncio.run(run())
+        assert app.return_code in (0, None)
 
 
 def heads_of_all(app: Browser) -> list[str]:

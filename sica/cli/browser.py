@@ -278,19 +278,23 @@ class Reading(Asking):
             self._timer = self.set_interval(_OFTEN, self._poll)
 
     def _poll(self) -> None:
+        """A bit of what was written meanwhile; the rest at the next look."""
         live = self.choices[self.at].live
-        over = live is None or not live()  # asked before the last lines are read
-        until = time.monotonic() + 0.05
-        for event in self.lines.more():
-            self.story.take(len(self.lines) - 1, event)
-            if time.monotonic() > until:
-                over = False
-                break
-        self._grown()
-        if over:
-            self.state = "ended"
+        ended = "" if live is not None and live() else "ended"  # asked before the last lines are read
+        before, until = len(self.lines), time.monotonic() + 0.05
+        try:
+            for event in self.lines.more():
+                self.story.take(len(self.lines) - 1, event)
+                if time.monotonic() > until:
+                    ended = ""
+                    break
+        except SicaError as error:
+            ended = report.clean(str(error))
+        if ended:
+            self.state = ended
             self._timer.stop()
-            self._tell()
+        if ended or len(self.lines) > before:
+            self._grown()
 
     def _grown(self) -> None:
         end = self.follows or (bool(self.laid) and self.rows.at_the_end and self.state == "live")

@@ -81,7 +81,10 @@ class Beside:
     def close(self) -> None:
         """Wait for the rest, not for ever; what was not told is said."""
         self._events.put(None)
-        self._thread.join(GRACE)
+        self._thread.join(0.5)
+        if self._thread.is_alive():
+            self._say(f"{self._name}: telling the rest, for at most {GRACE:.0f} s")
+            self._thread.join(GRACE)
         if self._thread.is_alive() or self._failed:
             what = "some of what happened was" if self._thread.is_alive() else f"{self._failed} events were"
             self._say(f"{self._name}: {what} not exported; sica export {self._name} tells all of it again")

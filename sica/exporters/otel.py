@@ -117,10 +117,10 @@ class _Told:
     def __init__(self, root: Span) -> None:
         self.spans = [root]
         self._calls: dict[str, Span] = {}
-        self._tools: dict[str, Span] = {}
+        self._tools: dict[tuple[str, str], Span] = {}
         self._agents: dict[str, Span] = {}
         self._messages: list[tuple[float, str]] = []
-        """When which tool's result was seen, until a request says whose it is."""
+        """When which tool's result was told, until the request with it says to whom."""
 
     def take(self, event: Mapping[str, Any]) -> None:
         at = event.get("ts")
@@ -151,6 +151,10 @@ class _Told:
             if isinstance(value, int | float):
                 of[f"gen_ai.request.{name}"] = value
         under = self._agent(event, at)
+        for seen, id_ in self._messages:
+            if (tool := self._tools.pop((under.key, id_), None)) is not None:
+                self._end(tool, seen)
+        self._messages.clear()
         span = Span(f"chat {model}", f"call {event.get('call')}", under.key, at, at, of, client=True)
         self._calls[str(event.get("call"))] = span
         self._add(span)
@@ -188,15 +192,13 @@ class _Told:
             "gen_ai.tool.type": "function",
         }
         span = Span(f"execute_tool {name}", f"tool {len(self.spans)}", parent, at, at, of)
-        self._tools[id_] = span
+        self._tools[parent, id_] = span
         self._add(span)
 
     def _result(self, event: Mapping[str, Any], at: float) -> None:
         message = event.get("body")
         if isinstance(message, Mapping) and message.get("role") == "tool":
-            span = self._tools.pop(str(message.get("tool_call_id")), None)
-            if span is not None:
-                self._end(span, at)
+            self._messages.append((at, str(message.get("tool_call_id"))))
 
     def _failed(self, event: Mapping[str, Any], at: float) -> None:
         span = self._calls.pop(str(event.get("call")), None)
