@@ -12,7 +12,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
-PURE = {"policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks", "blocks"}
+PURE = {
+    "policies",
+    "utility",
+    "forecast",
+    "stats",
+    "report",
+    "blocks",
+    "brief",
+    "contract",
+    "champion",
+    "chat",
+    "checks",
+}
 LOOP = {"loop", "attempt", "gate", "ports", "simulate", "watch"}
 OUTSIDE = {
     *(

@@ -6,6 +6,7 @@ import signal
 import sys
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from screens import Screen, screen
 from sica import report
 from sica.cli.picture import Asked, picture
 from sica.cli.progress import State, in_short
-from sica.model import Archive, Evaluate, Started
+from sica.model import Archive, Evaluate, Started, Usage
 from sica.traces import Traces
 
 # ── what is drawn, at any size ────────────────────────────────────────────────────────────────────
@@ -32,7 +33,7 @@ def state(known: Archive, **changes: Any) -> State:
 
 def busy(workers: int, tasks: int = 8, **changes: Any) -> State:
     """A run with so many boxes at work on agent/1."""
-    made = state(archive({"a": [1.0] * tasks, "b": [1.0]}, parents={"b": "a"}), slots=workers, **changes)
+    made = state(archive({"a": [1.0] * tasks, "b": [1.0]}, parents={"b": "a"}), workers=workers, **changes)
     for n in range(workers):
         made.take(Started(Evaluate("b", f"d-t{n % tasks}", n // tasks), made.archive, 0.0))
     return made
@@ -47,7 +48,7 @@ def test_the_picture_fits_every_size(columns: int, lines: int, workers: int, ask
     drawn = draw(busy(workers, cap=5.0, spent=lambda: 1.25), columns, lines, every_worker=asked, help=asked)
     assert 1 <= len(drawn) <= max(1, lines - 1)
     assert all(report.cells(line) <= max(1, columns - 1) for line in drawn)
-    assert drawn[0].startswith("r1"[: columns - 1].rstrip("1") if columns < 4 else "r1")
+    assert columns < 10 or drawn[0].startswith("r1")
 
 
 @settings(max_examples=50)
@@ -78,15 +79,16 @@ def test_a_short_terminal_keeps_the_first_lines_and_the_last() -> None:
 
 
 def test_money_is_said_with_its_bar_its_rate_and_where_it_will_end() -> None:
-    spent = iter([10.0])
-    made = busy(1, cap=50.0, spent=lambda: next(spent, 12.0), ahead=lambda known, children: 20.0)
+    known = archive({"a": [1.0] * 8})
+    paid = {"tree-a": tuple(replace(t, usage=Usage(usd=0.25, seconds=8.0)) for t in known.trials["tree-a"])}
+    made = state(replace(known, trials=paid), cap=50.0, spent=lambda: 12.0, before=10.0)
     (line,) = [line for line in draw(made, 120, 30) if line.startswith("spent")]
-    assert line.removeprefix("spent    ").split("   ") == [
-        "$12.00 of $50.00",
-        report.bar(0.24, 30),
-        "$110.77/h",
-        "about $32.00 at the end",
-    ]
+    money, bar, rate, end = line.removeprefix("spent    ").split("   ")
+    assert (money, bar, rate) == ("$12.00 of $50.00", report.bar(0.24, 30), "$110.77/h")
+    assert 12 < float(end.removeprefix("about $").removesuffix(" at the end")) < 30
+    made.cap = 13.0
+    assert "the cap comes first" in "\n".join(draw(made, 120, 30))
+    assert "eta" in draw(made, 120, 30)[0]
 
 
 def test_an_evaluation_is_held_against_the_parent_on_the_same_tasks() -> None:
@@ -99,10 +101,10 @@ def test_an_evaluation_is_held_against_the_parent_on_the_same_tasks() -> None:
 def test_a_line_keeps_its_place_while_its_work_goes_on() -> None:
     made = busy(3)
     first, *_ = made.at_work
-    seats = {w.what: w.slot for w in made.workers(1.0)}
+    seats = {w.what: w.slot for w in made.seats(1.0)}
     made.at_work.pop(first)
     made._seats.pop(first)
-    assert {w.what: w.slot for w in made.workers(2.0)}.items() < seats.items()
+    assert {w.what: w.slot for w in made.seats(2.0)}.items() < seats.items()
 
 
 def test_the_size_of_a_change_in_a_few_characters() -> None:
@@ -119,7 +121,7 @@ def test_what_a_box_is_doing_is_read_off_its_trace_as_it_is_written(tmp_path: Pa
     trace = made.watch.opening(Traces(tmp_path).open)("s1")
 
     def now() -> tuple[int, str, float]:
-        (worker,) = made.workers(1.0)
+        (worker,) = made.seats(1.0)
         return worker.turn, worker.doing, worker.usd
 
     assert now() == (0, "preparing", 0.0)

@@ -12,6 +12,7 @@ from sica.cli.progress import Phase, State, Worker
 from sica.cli.signals import tell
 from sica.cli.terminal import Size, Terminal
 from sica.errors import SicaError
+from sica.forecast import Forecast
 from sica.model import Event
 
 FEW = 3
@@ -51,7 +52,7 @@ class Asked:
 def picture(state: State, asked: Asked, size: Size, look: report.Look, now: float) -> list[str]:
     """The lines, at most as many and as wide as fit beside the cursor; never empty."""
     width, height = max(1, size[0] - 1), max(1, size[1] - 1)
-    workers = state.workers(now)
+    workers = state.seats(now)
     few = FEW if not asked.every_worker and len(workers) > FEW + 1 else len(workers)
     foot = [_foot(state, asked)]
     head = list(_head(state, now, width, look.glyphs))
@@ -108,13 +109,15 @@ def _head(state: State, now: float, width: int, glyphs: report.Glyphs) -> Iterat
     goal = (
         f"{state.made} of {report.plural(state.children, 'improvement')}" if state.children else "measuring"
     )
+    seen = state.outlook(now)
     yield [
         Piece(state.run, "bold"),
         Piece(f"   {goal}"),
         Piece(f"   {report.duration(now - state.began)}", "dim"),
+        Piece(f"   eta {report.duration(seen.eta)}" if seen.eta else "", "", 1),
         Piece(f"   {state.mode}" if state.mode else "", "warn"),
     ]
-    yield from _spent(state, now, width, glyphs)
+    yield from _spent(state, seen, width, glyphs)
     if best := state.best():
         yield [
             Piece("best     "),
@@ -125,18 +128,22 @@ def _head(state: State, now: float, width: int, glyphs: report.Glyphs) -> Iterat
         ]
 
 
-def _spent(state: State, now: float, width: int, glyphs: report.Glyphs) -> Iterator[Pieces]:
-    money = state.money(now)
-    if not money.cap and not money.spent:
+def _spent(state: State, seen: Forecast, width: int, glyphs: report.Glyphs) -> Iterator[Pieces]:
+    if not state.cap and not seen.spent:
         return
-    of = f" of {report.money(money.cap)}" if money.cap else ""
-    bar = report.bar(money.spent / money.cap, min(30, max(8, width - 70)), glyphs) if money.cap else ""
+    of = f" of {report.money(state.cap)}" if state.cap else ""
+    bar = report.bar(seen.spent / state.cap, min(30, max(8, width - 70)), glyphs) if state.cap else ""
+    end = (
+        f"   about {report.money(seen.at_end.likely)} at the end"
+        if seen.at_end and seen.at_end.likely
+        else ""
+    )
     yield [
         Piece("spent    "),
-        Piece(report.money(money.spent) + of, "bold"),
+        Piece(report.money(seen.spent) + of, "bold"),
         Piece(f"   {bar}" if bar else "", "", 3),
-        Piece(f"   {report.money(money.an_hour)}/h" if money.an_hour else "", "", 2),
-        Piece(f"   about {report.money(money.at_the_end)} at the end" if money.at_the_end else "", "", 1),
+        Piece(f"   {report.money(seen.per_hour)}/h" if seen.per_hour else "", "", 2),
+        Piece("   the cap comes first" if seen.stops_at_cap else end, "warn" if seen.stops_at_cap else "", 1),
     ]
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sica import report
+from sica import forecast, report
 from sica.cli.reading import versus
 from sica.cli.signals import tell
 from sica.cli.terminal import in_front
@@ -69,14 +69,6 @@ class Controls(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
-    spent: float
-    cap: float | None
-    an_hour: float | None
-    at_the_end: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Best:
     name: str
     score: float
@@ -121,12 +113,18 @@ class Worker:
     usd: float
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What was ahead when the archive was this."""
+
+    archive: Archive
+    rest: forecast.Estimate
+    pace: float
+    until: float
+    """When it may be worked out anew."""
+
+
 # ── what is known ─────────────────────────────────────────────────────────────────────────────────
-
-
-def _no_estimate(archive: Archive, children: int) -> float:
-    del archive, children
-    return 0.0
 
 
 def _nothing_known(old: str, new: str) -> str:
@@ -144,12 +142,12 @@ class State:
     spent: Callable[[], float]
     archive: Archive
     watch: Watch = field(default_factory=Watch)
-    slots: int = 1
-    """Workers of the run."""
+    workers: int = 1
+    confirm: int = 0
+    before: float = 0.0
+    """Dollars that earlier sittings of the run spent."""
     attempts: range | None = None
     """Which attempts at each task are wanted; None: the archive's."""
-    ahead: Callable[[Archive, int], float] = _no_estimate
-    """Dollars that the rest will most likely take, with so many improvements to go."""
     change: Callable[[str, str], str] = _nothing_known
     """git's --shortstat between two commits."""
     controls: Controls | None = None
@@ -162,12 +160,11 @@ class State:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._before = self.spent()
         self._seats: dict[Step, int] = {}
         self._last: dict[str, Phase] = {}
         self._took: list[float] = []
         self._told = {commit for commit in self.archive.agents if self._is_measured(commit)}
-        self._guess: tuple[float, float] = (0.0, 0.0)
+        self._ahead: Ahead | None = None
         self._best: tuple[object, Best | None] = (None, None)
 
     def take(self, event: Event) -> None:
@@ -298,7 +295,7 @@ class State:
         faults = sum(t.score is None for t in trials)
         mean = sum(scores) / len(scores) if scores else None
         left = wanted - len(scores)
-        eta = left * sum(self._took) / len(self._took) / max(1, self.slots) if self._took and left else None
+        eta = left * sum(self._took) / len(self._took) / max(1, self.workers) if self._took and left else None
         return Count(len(scores), wanted, sum(s >= 1 for s in scores), faults, mean, eta)
 
     def score(self, commit: str) -> tuple[float | None, report.Interval | None]:
@@ -334,23 +331,34 @@ class State:
         change = self._gain(seed.commit, champion.commit) if seed.commit != champion.commit else None
         return Best(champion.name, score, *interval, change, seed.name if change is not None else "")
 
-    def money(self, now: float) -> Money:
-        spent, seconds = self.spent(), now - self.began
-        here = spent - self._before
-        rate = here / seconds * 3600 if here > 0 and seconds >= 30 else None
-        return Money(spent, self.cap, rate, self._at_the_end(now, spent) if here > 0 else None)
+    def outlook(self, now: float) -> forecast.Forecast:
+        """Where the run will end, from what is known of what is ahead."""
+        ahead = self._known_ahead(now)
+        return forecast.forecast(
+            ahead.rest,
+            spent=self.spent(),
+            spent_before=self.before,
+            elapsed=now - self.began,
+            pace=ahead.pace,
+            cap=self.cap,
+        )
 
-    def _at_the_end(self, now: float, spent: float) -> float | None:
-        """Worked out anew every few seconds: it looks at every trial there is."""
-        with self._lock:
-            if now - self._guess[0] >= 5:
-                self._guess = (now, self.ahead(self.archive, max(0, self.children - self.made)))
-            total = spent + self._guess[1]
-        return min(total, self.cap) if self.cap else total
+    def _known_ahead(self, now: float) -> Ahead:
+        """It looks at every trial there is, so it is worked out anew only once in a while, and takes 5 % at most."""
+        known = self._ahead
+        if known is None or (known.archive is not self.archive and now >= known.until):
+            archive, began = self.archive, time.perf_counter()
+            work = forecast.ahead(archive, self.children, self.confirm)
+            improved = forecast.improving(archive.improvements)
+            rest = forecast.estimate(work, forecast.samples(archive), improved)
+            pace = forecast.pace(archive, self.began, now, self.workers)
+            took = time.perf_counter() - began
+            self._ahead = known = Ahead(archive, rest, pace, now + max(1.0, 20 * took))
+        return known
 
     # ── what goes on ──────────────────────────────────────────────────────────────────────────────
 
-    def workers(self, now: float) -> list[Worker]:
+    def seats(self, now: float) -> list[Worker]:
         """By seat, so that a line stays where it is as long as its work goes on."""
         with self._lock:
             seats = sorted(self._seats.items(), key=lambda item: item[1])

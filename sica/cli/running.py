@@ -14,7 +14,7 @@ from sica import loop, report
 from sica.cli import progress
 from sica.cli.exporting import telling
 from sica.cli.invocation import Invocation
-from sica.cli.parts import Shop, estimate
+from sica.cli.parts import Shop
 from sica.cli.signals import stopping
 from sica.errors import SicaError, StoreError
 from sica.model import (
@@ -54,9 +54,10 @@ def drive(
         children=plan.children,
         spent=shop.spent,
         archive=archive,
-        slots=plan.workers,
+        workers=plan.workers,
+        confirm=plan.confirm,
+        before=shop.spent(),
         attempts=attempts,
-        ahead=lambda archive, children: estimate(archive, children)[0],
     )
     place = replace(shop.place, open_trace=state.watch.opening(shop.place.open_trace))
     live = call.live(sys.stderr) and not (as_json or quiet)
