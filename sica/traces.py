@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sica.errors import StoreError, UsageError, no_such
 
@@ -65,6 +65,32 @@ class Traces:
             raise _damaged(name, str(error)) from error
         if digest.hexdigest() != _digest_of(path):
             raise _damaged(name, "its bytes have another hash than its name")
+
+    def lines(self, name: str) -> Lines:
+        """A trace's lines for reading here and there; of an open session also those that are still to come."""
+        path = self.find(name)
+        if path.parent == self._open:
+            return Lines(name, path.open("rb"))
+        return Lines(name, gzip.open(path, "rb"), _digest_of(path))
+
+    def at_work(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Sessions whose trace is open, with its first event, in the order in which they were opened.
+
+        A killed sica leaves traces open until the next run: ask whether one is going.
+        """
+        began = []
+        for path in self._open.glob("*.jsonl"):
+            try:
+                event = next(_events(_complete_lines(path), path.stem), None)
+            except FileNotFoundError:
+                continue  # closed meanwhile
+            if event is not None:
+                began.append((float(event.get("ts", 0.0)), path.stem, event))
+        yield from ((session, event) for _, session, event in sorted(began, key=lambda b: b[:2]))
+
+    def is_open(self, session: str) -> bool:
+        """Whether the session's trace may still grow."""
+        return (self._open / f"{session}.jsonl").exists()
 
     def find(self, name: str) -> Path:
         """The file of a trace, by session while open, by content or unique prefix once closed."""
@@ -118,6 +144,69 @@ class Traces:
         _sync(place.parent)
         _sync(self.root)
         return f"sha256:{digest}"
+
+
+class Lines:
+    """The lines of one trace by number. What was read stands in a file without a name, not in memory."""
+
+    def __init__(self, name: str, source: Any, digest: str = "") -> None:
+        """`digest`: of a closed trace, which is complete; an open one grows."""
+        self._name, self._source, self._digest = name, source, digest
+        self._kept = tempfile.TemporaryFile() if digest else source  # noqa: SIM115 - closed by close
+        self._ends = [0]
+        self._seen = hashlib.sha256()
+        self._lock = threading.Lock()  # one position in the file, and one thread reads while another shows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, number: int) -> bytes:
+        start, end = self._ends[number], self._ends[number + 1]
+        with self._lock:
+            self._kept.seek(start)
+            return bytes(self._kept.read(end - start))
+
+    def event(self, number: int) -> dict[str, Any]:
+        return next(_events(iter([self[number]]), self._name))
+
+    def more(self) -> Iterator[dict[str, Any]]:
+        """The events of lines not seen yet, each after its line can be asked for; none for now when it is open.
+
+        Raises StoreError when a closed trace's bytes are not those that its name promises.
+        """
+        try:
+            while line := self._next():
+                yield next(_events(iter([line]), self._name))
+        except (OSError, EOFError, zlib.error) as error:
+            raise _damaged(self._name, str(error)) from error
+        if self._digest and self._seen.hexdigest() != self._digest:
+            raise _damaged(self._name, "its bytes have another hash than its name")
+
+    def _next(self) -> bytes:
+        with self._lock:
+            if not self._digest:
+                self._source.seek(self._ends[-1])
+            line: bytes = self._source.readline()
+            if not self._digest and not line.endswith(b"\n"):
+                return b""  # still being written
+            if self._digest:
+                self._seen.update(line)
+                self._kept.seek(self._ends[-1])
+                self._kept.write(line)
+            if line:
+                self._ends.append(self._ends[-1] + len(line))
+            return line
+
+    def close(self) -> None:
+        with self._lock:
+            self._source.close()
+            self._kept.close()
 
 
 class OpenTrace:

@@ -283,7 +283,7 @@ def test_two_ctrl_c_give_the_terminal_its_cursor_back(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
     )
     os.close(slave)
-    text = read_pty(master, "> evaluate")
+    text = read_pty(master, "evaluate")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     text += read_pty(master)

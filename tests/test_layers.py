@@ -18,6 +18,7 @@ PURE = {
     "forecast",
     "stats",
     "report",
+    "blocks",
     "brief",
     "evidence",
     "economy",
@@ -28,7 +29,19 @@ PURE = {
     "chat",
     "checks",
 }
-LOOP = {"loop", "control", "attempt", "crew", "gate", "making", "oversight", "critique", "ports", "simulate"}
+LOOP = {
+    "loop",
+    "control",
+    "attempt",
+    "crew",
+    "gate",
+    "making",
+    "oversight",
+    "critique",
+    "ports",
+    "simulate",
+    "watch",
+}
 OUTSIDE = {
     *(
         "repo",
@@ -54,6 +67,7 @@ OUTSIDE = {
         "twobox",
         "benchcheck",
         "mining",
+        "exporters",
     ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}

@@ -163,7 +163,9 @@ def _measure(
         if missing:
             parts.ask_about_money(call, config, shop.gateway, dollars, why, asked.yes)
         plan = _plan(call, shop, benchmark, tasks, attempts)
-        stopped, _ = running.drive(call, shop, plan, only, as_json=False, quiet=asked.quiet)
+        stopped, _ = running.drive(
+            call, shop, plan, only, as_json=False, quiet=asked.quiet, attempts=attempts
+        )
         results = [_result(shop, a, tasks, attempts) for a in chosen]
         spent = shop.spent()
     _tell(call, chosen, results, benchmark.name, as_json, spent, len(tasks) * len(attempts))

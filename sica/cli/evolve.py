@@ -72,6 +72,12 @@ def command(
     max_tokens: int = typer.Option(None, "--max-tokens", help="Tokens for the run."),
     max_calls: int = typer.Option(None, "--max-calls", help="Model calls for the run."),
     max_hours: float = typer.Option(None, "--max-hours", help="Hours after which nothing new is started."),
+    export: list[str] = typer.Option(
+        [],
+        "--export",
+        metavar="NAME=WHERE",
+        help="Tell otel=URL or mlflow=URI what happens, while it happens.",
+    ),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
     as_json: bool = typer.Option(False, "--json", help="Every event as one JSON line on stdout."),
@@ -136,7 +142,9 @@ def command(
             until=time.time() + config.max_hours * 3600 if config.max_hours else float("inf"),
             controls=shop.controls,
         )
-        stopped, state = running.drive(call, shop, plan, archive, as_json=as_json, quiet=quiet)
+        stopped, state = running.drive(
+            call, shop, plan, archive, as_json=as_json, quiet=quiet, exporters=export
+        )
     if stopped.reason == "done" and not stopped.archive.ready():
         raise _nobody(stopped.archive, shop.store.repo)
     if not quiet:

@@ -54,6 +54,7 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.config/1         settings
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents
+    sica.export/1         to where run outcomes
     sica.simulate/1       world seeds budget policies runs
     sica.evolve/1         run at event, and what happened
 

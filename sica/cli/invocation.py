@@ -96,7 +96,7 @@ class Invocation:
 
     def live(self, stream: IO[str]) -> bool:
         """Whether somebody is looking who can see things move."""
-        return stream.isatty() and self.environ.get("TERM", "") != "dumb" and not self.environ.get("CI")
+        return stream.isatty() and self.environ.get("TERM", "dumb") != "dumb" and not self.environ.get("CI")
 
     def width(self, stream: IO[str] | None = None) -> int:
         """Columns of the terminal that shows the stream; what goes into a pipe or a file is not cut."""

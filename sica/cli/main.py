@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "review": "Say yes or no to an agent, or leave a comment",
     "tasks": "The tasks of a benchmark",
     "bench": "Check a benchmark's tasks",
+    "export": "What happened, for OpenTelemetry and MLflow",
     "simulate": "Compare policies in synthetic worlds",
     "config": "Read and change settings",
     "db": "The database: rebuild it from git, check it",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from sica import forecast, report
+from sica.cli.reading import versus
 from sica.cli.signals import tell
+from sica.cli.terminal import in_front
 from sica.model import (
     Agent,
     Archive,
@@ -30,8 +36,11 @@ from sica.model import (
     Waiting,
 )
 from sica.stats import wilson
+from sica.watch import Watch
 
 PHASES = {Improve: "improve", Check: "check", Evaluate: "evaluate"}
+MANY = 3
+"""Lines of one phase; a run with many workers may be at more agents at once."""
 
 
 class Progress(Protocol):
@@ -42,62 +51,197 @@ class Progress(Protocol):
     def abandoned(self) -> None: ...
 
 
+class Controls(Protocol):
+    """How a run is steered while it goes on; others may do it too, so what was asked is read off here."""
+
+    paused: bool
+    stopping: bool
+
+    def pause(self) -> None:
+        """Start nothing new."""
+
+    def resume(self) -> None: ...
+
+    def stop(self) -> None:
+        """End the run after what is running."""
+
+
+# ── what is seen ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    name: str
+    score: float
+    low: float
+    high: float
+    change: float | None
+    seed: str
+    """The agent that the change is against; "" when it is this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How far an agent's evaluation is."""
+
+    done: int
+    wanted: int
+    solved: int
+    faults: int
+    mean: float | None
+    eta: float | None
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    name: str
+    subject: str
+    running: bool
+    seconds: float = 0.0
+    usd: float = 0.0
+    count: Count | None = None
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    slot: int
+    what: str
+    turn: int
+    doing: str
+    seconds: float
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What was ahead when the archive was this."""
+
+    archive: Archive
+    rest: forecast.Estimate
+    pace: float
+    until: float
+    """When it may be worked out anew."""
+
+
+# ── what is known ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _nothing_known(old: str, new: str) -> str:
+    del old, new
+    return ""
+
+
 @dataclass
 class State:
-    """What both renderings know of a run, kept from the events alone."""
+    """What every rendering knows of a run, from the loop's events and the boxes' own. Safe from any thread."""
 
     run: str
     cap: float | None
     children: int
     spent: Callable[[], float]
-    archive: Archive | None = None
-    began: float = field(default_factory=time.time)
-    at_work: dict[Step, float] = field(default_factory=dict)
-    recent: deque[str] = field(default_factory=lambda: deque(maxlen=4))
-    made: int = 0
+    archive: Archive
+    watch: Watch = field(default_factory=Watch)
     workers: int = 1
     confirm: int = 0
     before: float = 0.0
     """Dollars that earlier sittings of the run spent."""
-    _ahead: tuple[Archive, forecast.Estimate] | None = None
+    attempts: range | None = None
+    """Which attempts at each task are wanted; None: the archive's."""
+    change: Callable[[str, str], str] = _nothing_known
+    """git's --shortstat between two commits."""
+    controls: Controls | None = None
+    keys: bool = False
+    """Whether somebody can type."""
+    began: float = field(default_factory=time.time)
+    at_work: dict[Step, float] = field(default_factory=dict)
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=4))
+    made: int = 0
 
-    def forecast(self, now: float) -> forecast.Forecast | None:
-        """Where the run will end; what is ahead is worked out once for each archive."""
-        if self.archive is None:
-            return None
-        if self._ahead is None or self._ahead[0] is not self.archive:
-            work = forecast.ahead(self.archive, self.children, self.confirm)
-            improved = forecast.improving(self.archive.improvements)
-            self._ahead = (self.archive, forecast.estimate(work, forecast.samples(self.archive), improved))
-        return forecast.forecast(
-            self._ahead[1],
-            spent=self.spent(),
-            spent_before=self.before,
-            elapsed=now - self.began,
-            pace=forecast.pace(self.archive, self.began, now, self.workers),
-            cap=self.cap,
-        )
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._seats: dict[Step, int] = {}
+        self._last: dict[str, Phase] = {}
+        self._took: list[float] = []
+        self._told = {commit for commit in self.archive.agents if self._is_measured(commit)}
+        self._ahead: Ahead | None = None
+        self._best: tuple[object, Best | None] = (None, None)
 
     def take(self, event: Event) -> None:
-        self.archive = event.archive
-        match event:
-            case Started():
-                self.at_work[event.step] = event.at
-            case Finished():
-                self.at_work.pop(event.step, None)
-                if isinstance(event.outcome, Improvement) and not _broken(event.outcome):
-                    self.made += 1
-                if words := self.news(event.outcome):
-                    self.recent.append(words)
-            case Promoted():
-                self.recent.append(
-                    f"{self.name(event.promotion.agent)}  is the new best: {event.promotion.why}"
+        with self._lock:
+            self.archive = event.archive
+            match event:
+                case Started():
+                    self.at_work[event.step] = event.at
+                    self._seats[event.step] = self._free_seat()
+                    if isinstance(event.step, Improve):
+                        there = report.plural(len(event.archive.agents), "agent")
+                        self._last["select"] = Phase(
+                            "select", self.name(event.step.parent), False, rest=f"of {there}"
+                        )
+                case Finished():
+                    self._finish(event)
+                case Promoted():
+                    name = self.name(event.promotion.agent)
+                    self.recent.append(f"{name}  is the new best: {report.clean(event.promotion.why)}")
+                case Waiting():
+                    self.recent.append(f"{self.name(event.promotion.agent)}  waits for you: sica review")
+
+    def _finish(self, event: Finished) -> None:
+        began = self.at_work.pop(event.step, event.at)
+        self._seats.pop(event.step, None)
+        self.watch.forget(event.step, self.archive.tasks)
+        seconds, outcome = event.at - began, event.outcome
+        match outcome:
+            case Improvement():
+                self.made += not outcome.fault
+                self._last["improve"] = self._improved(outcome, seconds)
+            case Verdict():
+                words = "ok" if outcome.passed else "rejected"
+                self._last["check"] = Phase(
+                    "check", self.name(outcome.agent), False, seconds, outcome.usage.usd, rest=words
                 )
-            case Waiting():
-                self.recent.append(f"{self.name(event.promotion.agent)}  waits for you: sica review")
+            case Trial():
+                self._took.append(seconds)
+        if words := self.news(outcome):
+            self.recent.append(words)
+
+    def _improved(self, made: Improvement, seconds: float) -> Phase:
+        if made.child is None:
+            return Phase(
+                "improve", self.name(made.parent), False, seconds, made.usage.usd, rest=f"none: {made.ending}"
+            )
+        rest = in_short(self.change(made.parent, made.child.commit))
+        return Phase("improve", made.child.name, False, seconds, made.usage.usd, rest=rest)
+
+    def _free_seat(self) -> int:
+        taken = set(self._seats.values())
+        return next(n for n in range(1, len(taken) + 2) if n not in taken)
+
+    @property
+    def mode(self) -> str:
+        """What was asked for, or ""."""
+        if self.controls is None:
+            return ""
+        waits = " after what is running" if self.at_work else ""
+        if self.controls.stopping:
+            return f"stopping{waits}"
+        return f"paused{waits}" if self.controls.paused else ""
+
+    def steer(self, key: str) -> None:
+        """p pauses or goes on, s stops; nothing where nobody can steer."""
+        if self.controls is None or self.controls.stopping:
+            return
+        if key == "s":
+            self.controls.stop()
+        elif self.controls.paused:
+            self.controls.resume()
+        else:
+            self.controls.pause()
 
     def news(self, outcome: Outcome) -> str:
-        """What is worth a line when it has happened; single trials are not."""
+        """What is worth a line when it has happened; single trials are not, the last one of an agent is."""
         match outcome:
             case Improvement(child=Agent() as child):
                 return f"{child.name}  made by {self.name(outcome.parent)}: {report.clean(child.subject)}"
@@ -106,36 +250,59 @@ class State:
                 return f"{self.name(outcome.parent)}  made no child: {why}"
             case Verdict(passed=False):
                 return f"{self.name(outcome.agent)}  rejected: {report.clean(outcome.reason)}"
+            case Trial() if outcome.agent not in self._told and self._is_measured(outcome.agent):
+                self._told.add(outcome.agent)
+                agent = self.archive.agents[outcome.agent]
+                score, _ = self.score(agent.commit)
+                gain = self._gain(agent.parents[0], agent.commit) if agent.parents else None
+                words = "  ".join(w for w in (report.percent(score), report.signed(gain)) if w)
+                return f"{agent.name}  {words}  {report.clean(agent.subject)}"
         return ""
 
+    # ── words ─────────────────────────────────────────────────────────────────────────────────────
+
     def name(self, commit: str) -> str:
-        agent = self.archive.agents.get(commit) if self.archive else None
+        agent = self.archive.agents.get(commit)
         return agent.name if agent else commit[:8]
 
-    def about(self, step: Step) -> str:
-        match step:
-            case Improve():
-                return self.name(step.parent)
-            case Check():
-                return self.name(step.agent)
-            case Evaluate():
-                return f"{self.name(step.agent)}  {self.task(step.task)}"
-
     def task(self, digest: str) -> str:
-        tasks = self.archive.tasks if self.archive else ()
-        found = next((t.id for t in tasks if t.digest == digest), digest[:12])
+        found = next((t.id for t in self.archive.tasks if t.digest == digest), digest[:12])
         return report.clean(found)
 
-    def measured(self, commit: str) -> tuple[int, int, int, int]:
-        """Of an agent's wanted trials: done, wanted, solved, with a fault."""
-        assert self.archive is not None
-        wanted = len(self.archive.tasks) * self.archive.attempts
+    def _what(self, step: Step) -> str:
+        match step:
+            case Improve():
+                return f"{self.name(step.parent)} writes its child"
+            case Check():
+                return f"{self.name(step.agent)} at the gate"
+            case Evaluate():
+                name = self.task(step.task)
+                attempt = f" #{step.attempt}" if step.attempt else ""
+                agents = {s.agent for s in self.at_work if isinstance(s, Evaluate)}
+                return name + attempt + (f" {self.name(step.agent)}" if len(agents) > 1 else "")
+
+    # ── numbers ───────────────────────────────────────────────────────────────────────────────────
+
+    def _wanted(self) -> range:
+        return self.attempts or range(self.archive.attempts)
+
+    def _is_measured(self, commit: str) -> bool:
+        return self.archive.measured(commit, self._wanted())
+
+    def measured(self, commit: str) -> Count:
+        """Of an agent's wanted trials."""
+        attempts = self._wanted()
+        wanted = len(self.archive.tasks) * len(attempts)
         trials = self.archive.trials.get(self.archive.agents[commit].tree, ())
-        scored = [t.score for t in trials if t.score is not None and t.attempt < self.archive.attempts]
-        return len(scored), wanted, sum(s >= 1 for s in scored), sum(t.score is None for t in trials)
+        scores = [t.score for t in trials if t.score is not None and t.attempt in attempts]
+        faults = sum(t.score is None for t in trials)
+        mean = sum(scores) / len(scores) if scores else None
+        left = wanted - len(scores)
+        eta = left * sum(self._took) / len(self._took) / max(1, self.workers) if self._took and left else None
+        return Count(len(scores), wanted, sum(s >= 1 for s in scores), faults, mean, eta)
 
     def score(self, commit: str) -> tuple[float | None, report.Interval | None]:
-        if self.archive is None or commit not in self.archive.agents:
+        if commit not in self.archive.agents:
             return None, None
         scores = [t.score for t in self.archive.scored(commit) if t.score is not None]
         if not scores:
@@ -143,9 +310,117 @@ class State:
         mean = sum(scores) / len(scores)
         return mean, wilson(mean, len(scores))
 
+    def _gain(self, old: str, new: str) -> float | None:
+        if old not in self.archive.agents:
+            return None
+        found = versus(self.archive.scored(old), self.archive.scored(new))
+        return found.difference if found.tasks else None
 
-def _broken(made: Improvement) -> bool:
-    return made.ending in ("infra", "provider", "cancelled")
+    def best(self) -> Best | None:
+        with self._lock:
+            champion = self.archive.agents.get(self.archive.champion)
+            if champion is None:
+                return None
+            trials = self.archive.scored(champion.commit)
+            if self._best[0] is not trials:
+                self._best = (trials, self._best_now(champion))
+            return self._best[1]
+
+    def _best_now(self, champion: Agent) -> Best | None:
+        score, interval = self.score(champion.commit)
+        if score is None or interval is None:
+            return None
+        seed = next(iter(self.archive.agents.values()))
+        change = self._gain(seed.commit, champion.commit) if seed.commit != champion.commit else None
+        return Best(champion.name, score, *interval, change, seed.name if change is not None else "")
+
+    def outlook(self, now: float) -> forecast.Forecast:
+        """Where the run will end, from what is known of what is ahead."""
+        ahead = self._known_ahead(now)
+        return forecast.forecast(
+            ahead.rest,
+            spent=self.spent(),
+            spent_before=self.before,
+            elapsed=now - self.began,
+            pace=ahead.pace,
+            cap=self.cap,
+        )
+
+    def _known_ahead(self, now: float) -> Ahead:
+        """It looks at every trial there is, so it is worked out anew only once in a while, and takes 5 % at most."""
+        known = self._ahead
+        if known is None or (known.archive is not self.archive and now >= known.until):
+            archive, began = self.archive, time.perf_counter()
+            work = forecast.ahead(archive, self.children, self.confirm)
+            improved = forecast.improving(archive.improvements)
+            rest = forecast.estimate(work, forecast.samples(archive), improved)
+            pace = forecast.pace(archive, self.began, now, self.workers)
+            took = time.perf_counter() - began
+            self._ahead = known = Ahead(archive, rest, pace, now + max(1.0, 20 * took))
+        return known
+
+    # ── what goes on ──────────────────────────────────────────────────────────────────────────────
+
+    def seats(self, now: float) -> list[Worker]:
+        """By seat, so that a line stays where it is as long as its work goes on."""
+        with self._lock:
+            seats = sorted(self._seats.items(), key=lambda item: item[1])
+            return [self._worker(step, seat, now) for step, seat in seats]
+
+    def _worker(self, step: Step, seat: int, now: float) -> Worker:
+        box = self.watch.box(step, self.archive.tasks)
+        seconds = now - self.at_work[step]
+        if box is None:
+            return Worker(seat, self._what(step), 0, "preparing", seconds, 0.0)
+        return Worker(seat, self._what(step), box.calls, report.clean(box.doing), seconds, box.usd)
+
+    def phases(self, now: float) -> list[Phase]:
+        """The story of the newest child: what is running, and what was done for it before."""
+        with self._lock:
+            found = [self._last["select"]] if "select" in self._last else []
+            for kind in (Improve, Check):
+                running = [s for s in self.at_work if isinstance(s, kind)]
+                found += [self._running(step, now) for step in running[:MANY]]
+                if not running and PHASES[kind] in self._last:
+                    found.append(self._last[PHASES[kind]])
+            agents = dict.fromkeys(s.agent for s in self.at_work if isinstance(s, Evaluate))
+            found += [phase for commit in list(agents)[:MANY] for phase in self._evaluating(commit)]
+            if len(agents) > MANY:
+                found.append(Phase("evaluate", f"{len(agents) - MANY} more agents", True))
+            return found
+
+    def _running(self, step: Improve | Check, now: float) -> Phase:
+        worker = self._worker(step, 0, now)
+        commit = step.parent if isinstance(step, Improve) else step.agent
+        return Phase(PHASES[type(step)], self.name(commit), True, worker.seconds, worker.usd)
+
+    def _evaluating(self, commit: str) -> Iterator[Phase]:
+        agent, count = self.archive.agents[commit], self.measured(commit)
+        trials = self.archive.trials.get(agent.tree, ())
+        usd = sum(t.usage.usd for t in trials)
+        proof = "proof on fresh attempts" if count.done >= count.wanted else ""
+        yield Phase("evaluate", agent.name, True, usd=usd, count=count, rest=proof)
+        if agent.parents and agent.parents[0] in self.archive.agents and count.done:
+            here = {(t.task, t.attempt) for t in trials if t.score is not None}
+            there = [t.score for t in self.archive.scored(agent.parents[0]) if (t.task, t.attempt) in here]
+            known = [s for s in there if s is not None]
+            if known:
+                words = f"at the same {len(known)}: {report.percent(sum(known) / len(known))}"
+                yield Phase("", "", False, rest=f"parent {self.name(agent.parents[0])} {words}")
+
+
+def in_short(shortstat: str) -> str:
+    """14 files  +210 -96."""
+    found = {word: number for number, word in re.findall(r"(\d+) (file|insertion|deletion)", shortstat)}
+    if "file" not in found:
+        return ""
+    lines = "".join(
+        f" {sign}{found[word]}" for sign, word in (("+", "insertion"), ("-", "deletion")) if word in found
+    )
+    return report.plural(int(found["file"]), "file") + (" " + lines if lines else "")
+
+
+# ── lines ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Lines:
@@ -202,12 +477,7 @@ class Lines:
     def _came(self, outcome: Outcome) -> str:
         match outcome:
             case Trial():
-                done, wanted, _, _ = self.state.measured(outcome.agent)
-                result = f"fault={outcome.fault}" if outcome.score is None else f"score={outcome.score:.3g}"
-                why = f" why={report.clean(outcome.why)!r}" if outcome.score is None else ""
-                return (
-                    f"{result} ending={outcome.ending} done={done}/{wanted} cost={outcome.usage.usd:.4f}{why}"
-                )
+                return f"{self._scored(outcome)} {self._counted(outcome)}"
             case Improvement(child=Agent() as child):
                 return f"ok child={child.number} cost={outcome.usage.usd:.4f} subject={report.clean(child.subject)!r}"
             case Improvement():
@@ -217,111 +487,42 @@ class Lines:
                 return f"{passed} cost={outcome.usage.usd:.4f}"
         return ""
 
+    def _scored(self, trial: Trial) -> str:
+        if trial.score is not None:
+            return f"score={trial.score:.3g} ending={trial.ending}"
+        return f"fault={trial.fault} ending={trial.ending} why={report.clean(trial.why)!r}"
 
-class Picture:
-    """The same, redrawn in place; made anew at every draw, so that a resized terminal is simply the next size."""
-
-    def __init__(self, state: State, look: report.Look, width: Callable[[], int]) -> None:
-        self.state = state
-        self.look = look
-        self.width = width
-        self.note = ""
-
-    def event(self, event: Event) -> None:
-        self.state.take(event)
-
-    def interrupted(self, words: str) -> None:
-        self.note = words.strip()
-
-    def abandoned(self) -> None:
-        """The process ends at once, so nobody else gives the terminal its cursor back."""
-        tell("\x1b[?25h\r\nleft at once; finished work is kept")
-
-    def __rich__(self) -> Any:
-        from rich.text import Text
-
-        return Text.from_ansi("\n".join(self.lines()), no_wrap=True, overflow="crop")
-
-    def lines(self) -> Iterator[str]:
-        width = self.width() - 1
-        for line in self._all():
-            yield line if "\x1b" in line else report.cut(line, width, self.look.glyphs.more)
-
-    def _all(self) -> Iterator[str]:
-        state, paint = self.state, self.look.paint
-        yield from self._head()
-        yield ""
-        steps = sorted(state.at_work.items(), key=lambda item: item[1])
-        for step, since in steps[:8]:
-            phase = PHASES[type(step)]
-            clock = report.duration(time.time() - since)
-            yield report.cut(f"{'>'} {phase:<9} {state.about(step)}  {clock}", self.width() - 1)
-        if len(steps) > 8:
-            yield f"  {len(steps) - 8} more"
-        yield from self._measuring()
-        if state.recent:
-            yield ""
-            yield from (report.cut("  " + line, self.width() - 1) for line in state.recent)
-        yield ""
-        yield paint("dim", report.cut(self.note or "Ctrl-C stop now, work is kept", self.width() - 1))
-
-    def _head(self) -> Iterator[str]:
-        state = self.state
-        elapsed = time.time() - state.began
-        made = (
-            f"{state.made} of {report.plural(state.children, 'improvement')}"
-            if state.children
-            else "measuring"
+    def _counted(self, trial: Trial) -> str:
+        count = self.state.measured(trial.agent)
+        eta = f" eta={report.duration(count.eta)}" if count.eta else ""
+        return (
+            f"done={count.done}/{count.wanted} pass={count.solved} fail={count.done - count.solved} "
+            f"error={count.faults} cost={trial.usage.usd:.4f}{eta}"
         )
-        yield f"{state.run}  {made}  {report.duration(elapsed)}"
-        spent, outlook = state.spent(), state.forecast(time.time())
-        if state.cap is not None:
-            shown = report.bar(spent / state.cap, 24, self.look.glyphs)
-            yield f"spent    {report.money(spent)} of {report.money(state.cap)}  {shown}{_outlook(outlook)}"
-        elif spent:
-            yield f"spent    {report.money(spent)}{_outlook(outlook)}"
-        if state.archive and state.archive.champion:
-            score, interval = state.score(state.archive.champion)
-            yield f"best     {state.name(state.archive.champion)}  {report.with_interval(score, interval)}"
-
-    def _measuring(self) -> Iterator[str]:
-        state = self.state
-        if state.archive is None:
-            return
-        good, bad = ("✓", "✗") if self.look.glyphs is report.UNICODE else ("ok", "not")
-        for commit in dict.fromkeys(s.agent for s in state.at_work if isinstance(s, Evaluate)):
-            done, wanted, solved, faults = state.measured(commit)
-            shown = report.bar(done / wanted if wanted else 0, 16, self.look.glyphs)
-            text = f"  {state.name(commit)}  {done}/{wanted}  {shown}  {solved} {good}  {done - solved} {bad}"
-            yield text + (f"  {faults} !" if faults else "")
-
-
-def _outlook(seen: forecast.Forecast | None) -> str:
-    """$9.80/h  about $131 at the end  eta 41m."""
-    if seen is None:
-        return ""
-    rate = f"  {report.money(seen.per_hour)}/h" if seen.per_hour else ""
-    end = "  the cap comes first" if seen.stops_at_cap else ""
-    if seen.at_end and seen.at_end.likely and not end:
-        end = f"  about {report.money(seen.at_end.likely)} at the end"
-    return rate + end + (f"  eta {report.duration(seen.eta)}" if seen.eta else "")
 
 
 @contextmanager
-def shown(
-    state: State, *, live: bool, look: report.Look, width: Callable[[], int], say: Callable[[str], None]
-) -> Iterator[Progress]:
+def shown(state: State, *, live: bool, look: report.Look, say: Callable[[str], None]) -> Iterator[Progress]:
     """The rendering that suits: a picture for a person, lines for everything else."""
-    if not live:
+    if not (live and in_front(sys.stderr.fileno())):
         yield Lines(state, say)
         return
-    from rich.console import Console
-    from rich.live import Live
+    from sica.cli.picture import Picture
 
-    picture = Picture(state, look, width)
-    console = Console(stderr=True, highlight=False, markup=False)
-    with Live(picture, console=console, refresh_per_second=4, transient=True, redirect_stdout=False):
+    keys = sys.stdin.fileno() if _typed_on() else None
+    state.keys = keys is not None
+    picture = Picture(state, look, sys.stderr.encoding, keys)
+    with picture.terminal.drawing():
         yield picture
+
+
+def _typed_on() -> bool:
+    """Whether keys come from the terminal that shows the picture."""
+    try:
+        here, there = os.ttyname(sys.stdin.fileno()), os.ttyname(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False  # no terminal, or closed
+    return here == there and in_front(sys.stdin.fileno())
 
 
 def summary(state: State, reason: str, resume: str, first: Sequence[str]) -> Iterator[str]:
@@ -334,7 +535,7 @@ def summary(state: State, reason: str, resume: str, first: Sequence[str]) -> Ite
         "interrupted": "interrupted",
     }
     yield f"{state.run} {words.get(reason, reason)}"
-    if state.archive and state.archive.champion:
+    if state.archive.champion:
         score, interval = state.score(state.archive.champion)
         yield f"best   {state.name(state.archive.champion)}  {report.with_interval(score, interval)}"
     yield f"spent  {report.money(state.spent())}   {report.duration(time.time() - state.began)}"

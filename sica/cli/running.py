@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sica import loop, report
 from sica.cli import progress
+from sica.cli.exporting import telling
 from sica.cli.invocation import Invocation
 from sica.cli.parts import Shop
 from sica.cli.signals import stopping
-from sica.errors import StoreError
+from sica.errors import SicaError, StoreError
 from sica.model import (
     Archive,
     Event,
@@ -32,20 +35,36 @@ EXIT = {"done": 0, "budget": 3, "time": 3, "stopped": 3, "interrupted": 130}
 
 
 def drive(
-    call: Invocation, shop: Shop, plan: loop.Plan, archive: Archive, *, as_json: bool, quiet: bool = False
+    call: Invocation,
+    shop: Shop,
+    plan: loop.Plan,
+    archive: Archive,
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    attempts: range | None = None,
+    exporters: Sequence[str] = (),
 ) -> tuple[Stopped, progress.State]:
-    """Run the plan to its end; every event is shown, and printed when `as_json`. The run's end is recorded."""
+    """Run the plan to its end; every event is shown, and printed when `as_json`. The run's end is recorded.
+
+    `attempts`: those wanted at each task, when they are not the archive's own. `exporters`: NAME=WHERE of each.
+    """
     state = progress.State(
-        shop.run.id,
-        shop.config.max_cost,
-        plan.children,
-        shop.spent,
-        archive,
+        run=shop.run.id,
+        cap=shop.config.max_cost,
+        children=plan.children,
+        spent=shop.spent,
+        archive=archive,
         workers=plan.workers,
         confirm=plan.confirm,
         before=shop.spent(),
+        attempts=attempts,
+        controls=shop.controls,
     )
+    place = replace(shop.place, open_trace=state.watch.opening(shop.place.open_trace))
     live = call.live(sys.stderr) and not (as_json or quiet)
+    if live:
+        state.change = partial(_change, shop)
     say = _nothing if quiet or as_json else call.say
     last: Stopped | None = None
 
@@ -56,14 +75,15 @@ def drive(
             shown.abandoned()
 
     with (
-        progress.shown(
-            state, live=live, look=call.look(sys.stderr), width=lambda: call.width(sys.stderr), say=say
-        ) as shown,
+        telling(call, shop, exporters) as told,
+        progress.shown(state, live=live, look=call.look(sys.stderr), say=say) as shown,
         stopping(shop.cancel, shown.interrupted, leave),
     ):
         try:
-            for event in shop.criticised(loop.evolve(plan, shop.place, shop.store.ledger, archive)):
+            for event in shop.criticised(loop.evolve(plan, place, shop.store.ledger, archive)):
                 shown.event(event)
+                for exporter in told:
+                    exporter.take(event)
                 if as_json:
                     print(json.dumps(record(event, shop)), flush=True)
                 if isinstance(event, Stopped):
@@ -78,6 +98,14 @@ def drive(
     shop.store.ledger.end_run(shop.run.id, last.reason)
     shop.raise_fatal()
     return last, state
+
+
+def _change(shop: Shop, old: str, new: str) -> str:
+    """The size of a change, which no run ends for."""
+    try:
+        return shop.store.repo.diff(old, new, "--shortstat")
+    except SicaError:
+        return ""
 
 
 def _nothing(text: str) -> None:
