@@ -97,12 +97,15 @@ class Work:
         return round(sum(self.owed.values()) + self.children * self.kept * per_child)
 
 
-def ahead(archive: Archive, children: int, confirm: int) -> Work:
-    """The rest of a run that makes so many children in all; what is under way counts as half done."""
+def ahead(archive: Archive, children: int, confirm: int, attempts: range | None = None) -> Work:
+    """The rest of a run that makes so many children in all; what is under way counts as half done.
+
+    `attempts`: of the agents that there are, when other ones are meant than the usual.
+    """
     owed: Counter[tuple[str, str]] = Counter()
     for agent in archive.agents.values():
         if agent.standing != "rejected":
-            owed.update((agent.tree, step.task) for step in archive.missing(agent.commit))
+            owed.update((agent.tree, step.task) for step in archive.missing(agent.commit, attempts))
     under_way = [s for s in archive.in_flight if isinstance(s, Evaluate)]
     halves = {key: float(n) for key, n in owed.items()}
     for step in under_way:

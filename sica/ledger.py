@@ -421,6 +421,16 @@ class SqliteLedger:
             self._rows("SELECT r.name, x.began, x.ended " + named.format("sittings")),
         )
 
+    def taken(self, model: str) -> Sequence[tuple[str, str, Usage]]:
+        """Tree, digest and usage of every scored trial under a model, whatever its benchmark and limits."""
+        rows = self._rows(
+            f"SELECT w.hash, k.digest, t.{_USAGE.replace(', ', ', t.')} FROM conditions c JOIN trials t"
+            " ON t.conditions = c.id AND t.score IS NOT NULL JOIN trees w ON w.id = t.tree"
+            " JOIN tasks k ON k.id = t.task WHERE c.model = ? ORDER BY t.id",
+            (model,),
+        )
+        return tuple((tree, digest, Usage(*used)) for tree, digest, *used in rows)
+
     def worked(self, run: str) -> float:
         """Seconds that were worked on the run, all sittings together; a killed one lasted to its last sign of life."""
         rows = self._rows(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from sica import brief, champion, gate
+from sica import brief, champion, gate, stopping
 from sica.attempt import Assignment, Workplace, seeded, trial, work
 from sica.errors import SandboxError, UsageError
 from sica.model import (
@@ -67,10 +67,11 @@ class Plan:
     improve_budget: Budget = field(default_factory=lambda: Budget(calls=100))
     until: float = float("inf")
     """Unix time after which nothing new is started."""
+    goal: stopping.Goal = field(default_factory=stopping.Goal)
 
 
 def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Iterator[Event]:
-    """Run until the plan is done, a cap or the time is reached, or `place.cancel` is set; Stopped comes last.
+    """Run until the plan is done, its goal, a cap or the time is reached, or `place.cancel` is set; then Stopped.
 
     Every outcome is durable before its event is seen. Raises SandboxError when outcome after outcome fails
     outside the agents, CredentialsError when a key is refused; what was measured is kept.
@@ -80,8 +81,10 @@ def evolve(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> 
     with ThreadPoolExecutor(plan.workers, thread_name_prefix="worker") as pool:
         try:
             while True:
-                while len(running) < plan.workers and not (reason := reason or _over(plan, place)):
-                    if (step := next(wanted(plan, archive), None)) is None:
+                while len(running) < plan.workers and not (reason := reason or _over(plan, place, archive)):
+                    step, left = next(wanted(plan, archive), None), place.broker.left()
+                    if step is None or not stopping.affordable(step, archive, plan.improve_budget, left):
+                        reason = "budget" if step and not running else reason
                         break
                     archive = archive.starting(step)
                     running[pool.submit(perform, step, plan, place, archive)] = step
@@ -188,7 +191,7 @@ def _evidence(parent: str, plan: Plan, place: Workplace, archive: Archive) -> Fi
     return brief.beside(brief.evidence(trials, traces), brief.changes(archive, known, diffs))
 
 
-def _over(plan: Plan, place: Workplace) -> str:
+def _over(plan: Plan, place: Workplace, archive: Archive) -> str:
     if place.cancel.is_set():
         return "interrupted"
-    return "time" if time.time() >= plan.until else ""
+    return "time" if time.time() >= plan.until else stopping.reached(archive, plan.goal, plan.confirm)

@@ -595,7 +595,7 @@ class Promoted:
 @dataclass(frozen=True, slots=True)
 class Stopped:
     reason: str
-    """done | budget | time | interrupted."""
+    """done | score | patience | budget | time | interrupted."""
     archive: Archive
     at: float
 
