@@ -87,6 +87,8 @@ class Work:
     """Fresh attempts that decide on a champion."""
     contested: float = 0.5
     """Share of measured children that are confirmed."""
+    unchecked: int = 0
+    """Agents that the gate has not seen."""
     crowned: bool = True
     """Whether the champion was measured on the fresh attempts already."""
 
@@ -127,6 +129,7 @@ def ahead(archive: Archive, children: int, confirm: int, attempts: range | None 
         children=left,
         kept=(lived + 1) / (len(tried) + 1),
         confirm=confirm,
+        unchecked=sum(a.standing == "unchecked" for a in archive.agents.values()),
         contested=(decided + 0.5) / (len(measured) + 1),
         crowned=not confirm or (bool(archive.champion) and archive.measured(archive.champion, fresh)),
     )
@@ -319,22 +322,26 @@ def _ratios(parts: Iterable[tuple[str, float, float]], without: float) -> dict[s
 # ── the worst that caps allow ─────────────────────────────────────────────────────────────────────
 
 
-def worst(work: Work, improve: Budget, price: Price) -> float | None:
-    """Dollars that cannot be passed whatever agents do; None when no cap bounds a trial or an improvement."""
-    each = {t.digest: _dearest(t.budget, price) for t in work.tasks}
+def worst(work: Work, improve: Budget, price: Price, gate: Sequence[Task] = ()) -> float | None:
+    """Dollars that cannot be passed whatever agents do; None when no cap bounds a trial or an improvement.
+
+    What is done again after a fault comes on top.
+    """
+    each = {t.digest: _dearest(t.budget, price) for t in (*work.tasks, *gate)}
     an_improvement = _dearest(improve, price) if work.children else 0.0
     if an_improvement is None or any(value is None for value in each.values()):
         return None
     priced = {digest: value for digest, value in each.items() if value is not None}
-    per_attempt = sum(priced.values())
+    per_attempt = sum(priced[t.digest] for t in work.tasks)
+    checking = (work.children + work.unchecked) * sum(priced[t.digest] for t in gate)
     champion = 0 if work.crowned or not work.children else 1
     owed = sum(n * priced.get(task, 0.0) for (_, task), n in work.owed.items())
     confirming = (work.children + champion) * work.confirm * per_attempt
-    return owed + work.children * (an_improvement + work.attempts * per_attempt) + confirming
+    return owed + checking + work.children * (an_improvement + work.attempts * per_attempt) + confirming
 
 
 def _dearest(budget: Budget, price: Price) -> float | None:
-    tokens = None if budget.tokens is None else budget.tokens * max(price.prompt, price.completion)
+    tokens = None if budget.tokens is None else budget.tokens * max(price.most(budget.tokens))
     return min((v for v in (budget.usd, tokens) if v is not None), default=None)
 
 

@@ -58,6 +58,19 @@ _TRIAL_JOINS = """
   trials t JOIN agents a ON a.id = t.agent JOIN trees w ON w.id = t.tree JOIN tasks k ON k.id = t.task
   JOIN conditions c ON c.id = t.conditions LEFT JOIN runs r ON r.id = t.run LEFT JOIN evidence e ON e.trial = t.id"""
 
+ACCOUNTS: Mapping[str, str] = {
+    "run": "coalesce(r.name, '')",
+    "role": "c.role",
+    "agent": "a.number",
+    "task": "c.task",
+    "model": "c.model",
+    "day": "date(c.at, 'unixepoch')",
+    "state": "c.state",
+    "session": "c.session",
+    "call": "c.session || '/' || c.number",
+}
+"""What spending can be told apart by."""
+
 Row = tuple[Any, ...]
 Attempted = tuple[str, str, str, int]
 """Task, digest, conditions, attempt: what two scores have in common that can be compared."""
@@ -405,6 +418,24 @@ class SqliteLedger:
             f"SELECT {sums} FROM calls WHERE run = (SELECT id FROM runs WHERE name = ?)", (run,)
         )
         return Usage(*row)
+
+    def accounts(
+        self, by: Sequence[str], run: str | None = None
+    ) -> Sequence[tuple[tuple[Any, ...], int, Usage]]:
+        """What calls used, grouped by any of ACCOUNTS, the dearest first; with the number of rows of each group.
+
+        Every call is in exactly one group, refused and failed ones and reservations of killed processes included.
+        """
+        keys = ", ".join(ACCOUNTS[name] for name in by)
+        sums = ", ".join(f"sum(c.{name})" for name in _USAGE.split(", "))
+        rows = self._rows(
+            f"SELECT {keys}, count(*), {sums} FROM calls c LEFT JOIN runs r ON r.id = c.run"
+            " LEFT JOIN agents a ON a.id = c.agent WHERE ?1 IS NULL OR r.name = ?1"
+            f" GROUP BY {keys} ORDER BY sum(c.usd) DESC, {keys}",
+            (run,),
+        )
+        n = len(by)
+        return tuple((row[:n], row[n], Usage(*row[n + 1 :])) for row in rows)
 
     def prices(self, run: str) -> Mapping[str, Price]:
         """By model, as of the run's last call of it."""

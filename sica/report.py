@@ -125,6 +125,14 @@ def money(usd: float) -> str:
     return f"${usd:,.2f}" if usd < 1000 else f"${usd:,.0f}"
 
 
+def dollars(usd: float) -> str:
+    """Money where a cent is much: $0.0025, $0.98, $12.40."""
+    if usd <= 0 or usd >= 1:
+        return money(usd)
+    text = f"{usd:.2g}" if usd < 0.1 else f"{usd:.2f}"
+    return f"${float(text):.10f}".rstrip("0") if usd < 0.1 else f"${text}"
+
+
 def count(number: float) -> str:
     """38.0M, 12.4k, 950."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):

@@ -44,7 +44,7 @@ class Cap:
 
     def words(self) -> str:
         if self.key.endswith("cost"):
-            return f"{_dollars(self.used)} of {_dollars(self.cap)}"
+            return f"{report.dollars(self.used)} of {report.dollars(self.cap)}"
         return f"{report.count(self.used)} of {report.count(self.cap)} {self.key.rpartition('_')[2]}"
 
 
@@ -137,7 +137,3 @@ def _rounded_up(value: float) -> float:
     """To two digits."""
     unit = 10.0 ** (floor(log10(value)) - 1)
     return ceil(value / unit - 1e-9) * unit
-
-
-def _dollars(usd: float) -> str:
-    return report.money(usd) if usd >= 1 else f"${usd:.4g}"

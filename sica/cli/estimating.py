@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sica.cli.parts import Shop
     from sica.ledger import SqliteLedger
     from sica.loop import Plan
+    from sica.ports import Benchmark
 
 PROBED = 3
 """Tasks that --probe runs."""
@@ -70,6 +71,7 @@ def outlook(
     *,
     children: int,
     confirm: int,
+    gate: Sequence[Task] = (),
     spent: float = 0.0,
     attempts: range | None = None,
 ) -> Outlook:
@@ -81,12 +83,14 @@ def outlook(
         related = True
     mine = [i for i in archive.improvements if not i.child or i.child.model in ("", config.model)]
     left = forecast.estimate(work, known, forecast.improving(mine), related=related)
-    worst = forecast.worst(work, config.improve.budget(), price) if price else None
+    worst = forecast.worst(work, config.improve.budget(), price, gate) if price else None
     cap = None if config.max_cost is None else max(0.0, config.max_cost - spent)
     return Outlook(config.model, left, price, worst, cap, config.workers)
 
 
-def of(shop: Shop, archive: Archive, children: int, attempts: range | None = None) -> Outlook:
+def of(
+    shop: Shop, gate: Benchmark, archive: Archive, children: int, attempts: range | None = None
+) -> Outlook:
     """Of what a run that is open is about to do."""
     config = shop.config
     return outlook(
@@ -96,6 +100,7 @@ def of(shop: Shop, archive: Archive, children: int, attempts: range | None = Non
         shop.store.ledger,
         children=children,
         confirm=config.confirm if children else 0,
+        gate=gate.tasks(),
         spent=shop.spent(),
         attempts=attempts,
     )
@@ -111,7 +116,7 @@ def lines(found: Outlook) -> Iterator[str]:
     if left.children:
         plan.append(report.plural(round(left.children), "improvement"))
     yield f"ahead      {' and '.join(plan)} under {found.model}"
-    yield f"cost       {_cost(found)}"
+    yield f"cost       {cost(found)}"
     if found.wait:
         low, high = report.duration(found.wait.low), report.duration(found.wait.high)
         yield f"time       {low} to {high} with {report.plural(found.workers, 'worker')}"
@@ -120,19 +125,25 @@ def lines(found: Outlook) -> Iterator[str]:
 
 def in_short(found: Outlook) -> str:
     """One line, for the start of a run."""
-    return f"{found.model}: {_cost(found)} ({_basis(found)})"
+    basis = "" if found.free else f" ({_basis(found)})"
+    return f"{report.plural(found.left.trials, 'trial')} under {found.model}: {cost(found)}{basis}"
 
 
-def _cost(found: Outlook) -> str:
+def cost(found: Outlook) -> str:
+    """$10.00 to $16.00, most likely $13.00; at most $20.00."""
     if found.free:
         return "nothing: the model is free"
     most = (
-        "nothing bounds it: give --max-cost" if found.most is None else f"at most {report.money(found.most)}"
+        "nothing bounds it: give --max-cost"
+        if found.most is None
+        else f"at most {report.dollars(found.most)}"
     )
     usd = found.left.usd
     if usd is None:
         return f"unknown yet; {most}"
-    span = f"{report.money(usd.low)} to {report.money(usd.high)}, most likely {report.money(usd.likely)}"
+    span = (
+        f"{report.dollars(usd.low)} to {report.dollars(usd.high)}, most likely {report.dollars(usd.likely)}"
+    )
     return f"{span}; {'the cap comes first: ' if found.stops_at_cap else ''}{most}"
 
 
@@ -198,7 +209,7 @@ def ask_unknown(call: Invocation, config: RunConfig, gateway: Gateway, what: str
     found = Outlook(config.model, nothing, price, None, min(caps, default=None), 1)
     if found.free:
         return
-    bound = "no --max-cost is set" if found.most is None else f"at most {report.money(found.most)}"
+    bound = "no --max-cost is set" if found.most is None else f"at most {report.dollars(found.most)}"
     call.say(f"{config.model}: {what}; {bound}")
     if found.most is None or found.most > config.confirm_above:
         call.confirm(f"Spend money on {config.model}?", yes)
@@ -255,9 +266,29 @@ def look(
             ledger,
             children=children,
             confirm=config.confirm if children else 0,
+            gate=parts.open_smoke(call, config).tasks(),
             spent=spent,
             attempts=attempts(archive) if attempts else None,
         )
+
+
+def first_look(call: Invocation, config: RunConfig, benchmark: FolderBenchmark) -> tuple[Outlook, Outlook]:
+    """Of measuring every agent there is, and of `sica evolve`, where no box was opened yet: by `sica init`."""
+    from sica import gateways
+    from sica.cli import parts
+    from sica.ledger import SqliteLedger
+
+    places = call.places()
+    gateway = gateways.open_gateway(config.model, traces=parts.open_traces(places))
+    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, "", "", config.bench)]
+    with SqliteLedger.open(places.db, readonly=True) as ledger:
+        archive = ledger.archive(tasks, {}, config.attempts)
+        price, gate = price_of(config, gateway), parts.open_smoke(call, config).tasks()
+        measuring = outlook(archive, config, price, ledger, children=0, confirm=0, gate=gate)
+        whole = outlook(
+            archive, config, price, ledger, children=config.children, confirm=config.confirm, gate=gate
+        )
+    return measuring, whole
 
 
 def probe(

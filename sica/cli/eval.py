@@ -175,7 +175,7 @@ def _measure(
         if not asked.quiet:
             call.say(_plan_in_words(chosen, tasks, benchmark.name, attempts, missing))
         if missing:
-            found = estimating.of(shop, only, 0, attempts)
+            found = estimating.of(shop, parts.open_smoke(call, config), only, 0, attempts)
             estimating.ask(call, config, found, asked.yes)
         plan = _plan(call, shop, benchmark, tasks, attempts)
         stopped, _ = running.drive(call, shop, plan, only, as_json=False, quiet=asked.quiet)

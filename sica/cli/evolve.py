@@ -164,8 +164,8 @@ def command(
         if probe:
             estimating.probe(call, shop, plan, archive, probe, yes, quiet or as_json)
             known = shop.archive(tasks, config.attempts)
-            return estimating.tell(call, estimating.of(shop, known, config.children), as_json)
-        estimating.ask(call, config, estimating.of(shop, archive, config.children), yes)
+            return estimating.tell(call, estimating.of(shop, smoke_tasks, known, config.children), as_json)
+        estimating.ask(call, config, estimating.of(shop, smoke_tasks, archive, config.children), yes)
         stopped, state = running.drive(call, shop, plan, archive, as_json=as_json, quiet=quiet)
         books = running.books(shop, stopped.archive)
     if stopped.reason == "done" and not stopped.archive.ready():

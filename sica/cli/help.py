@@ -55,6 +55,7 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents
     sica.simulate/1       world seeds budget policies runs
+    sica.spend/1          run by rows total unsettled_usd repriced_usd prices
     sica.evolve/1         run at event, and what happened
     sica.estimate/1       model n_trials n_improvements cost_usd uncapped_usd seconds at_most_usd stops_at_cap basis
 

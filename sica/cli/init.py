@@ -12,7 +12,7 @@ from sica import places as where
 from sica import report
 from sica.cli import completion, folders
 from sica.cli.invocation import Invocation
-from sica.errors import StoreError, UsageError
+from sica.errors import SicaError, StoreError, UsageError
 from sica.model import Agent, Files, Message
 from sica.runlock import run_lock
 
@@ -71,6 +71,26 @@ def command(
         seed, fresh = _seeded(places, runtime, source, taken, files, given=agent is not None)
     wrote = _settings(places, bench)
     _report(call, source, taken, files, runs_as, bench_words, seed, fresh, wrote)
+    _say_price(call)
+    print("Nothing has been spent.")
+    print("Next:  sica doctor              checks sandbox, model and benchmark")
+    print("       sica evolve              measures agent/0 and improves it")
+
+
+def _say_price(call: Invocation) -> None:
+    """What the next commands will cost, as far as that can be known without spending anything."""
+    from sica.cli import estimating, parts
+
+    try:
+        config = call.settings().config
+        measuring, whole = estimating.first_look(call, config, parts.open_benchmark(call, config.bench))
+    except SicaError as error:
+        call.warn(f"no estimate: {error}")
+        return
+    print(f"Measuring agent/0: {estimating.in_short(measuring)}.")
+    if not whole.free:
+        print(f"sica evolve:       {estimating.cost(whole)}.")
+    print("")
 
 
 def _seeded(
@@ -234,6 +254,3 @@ def _report(
         more = " and more" if len(taken.skipped) > 3 else ""
         call.warn(f"left out, as only regular files are taken: {names}{more}")
     print("")
-    print("Nothing has been spent.")
-    print("Next:  sica doctor              checks sandbox, model and benchmark")
-    print("       sica evolve              measures agent/0 and improves it")

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "compare": "Several agents side by side on the same tasks",
     "best": "The champion, or the best by another measure",
     "trace": "What an agent did on a task",
+    "spend": "What was spent: by run, role, agent, task, model, day or call",
     "tasks": "The tasks of a benchmark",
     "bench": "Check a benchmark's tasks",
     "simulate": "Compare policies in synthetic worlds",

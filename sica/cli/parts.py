@@ -20,7 +20,7 @@ from sica.cli.invocation import Invocation
 from sica.config import RunConfig
 from sica.errors import StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
-from sica.model import Agent, Archive, Budget, Promotion, Run, Task, conditions
+from sica.model import Agent, Archive, Budget, Files, Grade, Promotion, Run, Task, conditions
 from sica.places import Places
 from sica.ports import Gateway, Policy, Sandbox
 from sica.repo import GitRepo
@@ -176,14 +176,35 @@ def require_answer(api_base: str) -> None:
         ) from error
 
 
-def open_smoke(call: Invocation, config: RunConfig) -> FolderBenchmark:
+class CappedBenchmark:
+    """A benchmark whose tasks are under the run's own caps too: the gate's trials are trials as well."""
+
+    def __init__(self, benchmark: FolderBenchmark, config: RunConfig) -> None:
+        self.name, self.benchmark, self.config = benchmark.name, benchmark, config
+
+    def tasks(self) -> Sequence[Task]:
+        return tuple(capped(task, self.config) for task in self.benchmark.tasks())
+
+    def prepare(self, task: Task, sandbox: Sandbox, cancel: threading.Event | None = None) -> Task:
+        return self.benchmark.prepare(task, sandbox, cancel)
+
+    def workspace(self, task: Task) -> Files:
+        return self.benchmark.workspace(task)
+
+    def grade(
+        self, task: Task, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None
+    ) -> Grade:
+        return self.benchmark.grade(task, left, sandbox, cancel)
+
+
+def open_smoke(call: Invocation, config: RunConfig) -> CappedBenchmark:
     """The gate's benchmark; one without a task would let every agent pass."""
     smoke = open_benchmark(call, config.smoke)
     if not smoke.tasks():
         raise UsageError(
             f"the gate's benchmark {config.smoke} has no task that can be run here", "sica tasks"
         )
-    return smoke
+    return CappedBenchmark(smoke, config)
 
 
 @contextmanager
