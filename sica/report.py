@@ -127,10 +127,10 @@ def money(usd: float) -> str:
 
 def dollars(usd: float) -> str:
     """Money where a cent is much: $0.0025, $0.98, $12.40."""
-    if usd <= 0 or usd >= 1:
+    if usd <= 0 or usd >= 0.1:
         return money(usd)
-    text = f"{usd:.2g}" if usd < 0.1 else f"{usd:.2f}"
-    return f"${float(text):.10f}".rstrip("0") if usd < 0.1 else f"${text}"
+    digits = f"{float(f'{usd:.2g}'):.12f}".rstrip("0")
+    return f"${digits:0<4}"
 
 
 def count(number: float) -> str:

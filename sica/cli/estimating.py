@@ -293,10 +293,11 @@ def first_look(call: Invocation, config: RunConfig, benchmark: FolderBenchmark) 
 
 def probe(
     call: Invocation, shop: Shop, plan: Plan, archive: Archive, number: int, yes: bool, quiet: bool
-) -> None:
+) -> str:
     """Measure the champion on a few tasks that it was not measured on, spread over the benchmark; kept as any trial.
 
-    It belongs to the run that `sica evolve` goes on with: what it spends counts for that run's caps.
+    It belongs to the run that `sica evolve` goes on with: what it spends counts for that run's caps. Returns why it
+    stopped.
     """
     from sica.cli import running
 
@@ -312,10 +313,11 @@ def probe(
         return [step for step in left if step in chosen]
 
     only = replace(archive, agents={champion: archive.agents[champion]})
-    running.drive(
+    stopped, _ = running.drive(
         call, shop, replace(plan, policy=policy, children=0, confirm=0), only, as_json=False, quiet=quiet
     )
-    shop.store.ledger.end_run(shop.run.id, "probed")
+    shop.store.ledger.end_run(shop.run.id, "probed" if stopped.reason == "done" else stopped.reason)
+    return stopped.reason
 
 
 def tell(call: Invocation, found: Outlook, as_json: bool) -> None:

@@ -162,9 +162,10 @@ def command(
             goal=Goal(config.until, config.patience),
         )
         if probe:
-            estimating.probe(call, shop, plan, archive, probe, yes, quiet or as_json)
+            why = estimating.probe(call, shop, plan, archive, probe, yes, quiet or as_json)
             known = shop.archive(tasks, config.attempts)
-            return estimating.tell(call, estimating.of(shop, smoke_tasks, known, config.children), as_json)
+            estimating.tell(call, estimating.of(shop, smoke_tasks, known, config.children), as_json)
+            raise typer.Exit(running.EXIT[why])
         estimating.ask(call, config, estimating.of(shop, smoke_tasks, archive, config.children), yes)
         stopped, state = running.drive(call, shop, plan, archive, as_json=as_json, quiet=quiet)
         books = running.books(shop, stopped.archive)

@@ -23,16 +23,29 @@ SETTINGS = """\
 {agent}bench = {bench}{pad}# sica tasks lists what is in it; a folder of tasks works too
 model = "offline"   # needs no key and no network; or such as "anthropic/claude-sonnet-4-5" with ANTHROPIC_API_KEY set
 policy = "greedy"   # which agent to improve next
-# max_cost = 20.0   # dollars for one run, never passed
+# max_cost = 20.0   # dollars for one run, never passed; so are max_tokens, max_calls and max_hours
+# until = 0.9       # stop when the champion has this score on fresh attempts
+# patience = 5      # stop after so many improvements in a row without a promotion
 # workers = 4       # boxes at work at once
 
 [trial]             # caps of one trial, on top of what its task allows
+# max_cost = 0.50
 # max_calls = 40
 # seconds = 300
 
 [improve]           # caps of one improvement
+# max_cost = 2.00
 # max_calls = 100
 # seconds = 600
+
+[day]               # caps of all runs of one UTC day together
+# max_cost = 50.0
+
+# [prices."provider/model"]   # dollars for a million tokens, where LiteLLM's price list is wrong or has none
+# prompt = 3.0
+# completion = 15.0
+# cached = 0.3
+# cache_write = 3.75
 """
 
 
