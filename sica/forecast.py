@@ -189,6 +189,11 @@ def estimate(
     )
 
 
+def rest(archive: Archive, children: int, confirm: int) -> Estimate:
+    """Of a run that makes so many children in all, from what its own archive recorded."""
+    return estimate(ahead(archive, children, confirm), samples(archive), improving(archive.improvements))
+
+
 @dataclass(frozen=True, slots=True)
 class _Sum:
     """Mean and variance of something not known yet; independent things add up."""

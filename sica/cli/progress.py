@@ -65,9 +65,7 @@ class State:
         if self.archive is None:
             return None
         if self._ahead is None or self._ahead[0] is not self.archive:
-            work = forecast.ahead(self.archive, self.children, self.confirm)
-            improved = forecast.improving(self.archive.improvements)
-            self._ahead = (self.archive, forecast.estimate(work, forecast.samples(self.archive), improved))
+            self._ahead = (self.archive, forecast.rest(self.archive, self.children, self.confirm))
         return forecast.forecast(
             self._ahead[1],
             spent=self.spent(),

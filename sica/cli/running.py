@@ -37,9 +37,7 @@ def books(shop: Shop, archive: Archive) -> Books:
     """What is used now that the run has stopped, and what the rest of the plan would cost."""
     config, now = shop.config, time.time()
     used = shop.store.ledger.spent_by_day(now // DAY * DAY)
-    work = forecast.ahead(archive, config.children, config.confirm)
-    improved = forecast.improving(archive.improvements)
-    rest = forecast.estimate(work, forecast.samples(archive), improved).usd
+    rest = forecast.rest(archive, config.children, config.confirm).usd
     today = sum(used.values(), Usage())
     return Books(config, shop.broker.spent(), today, now, rest.likely if rest else None)
 
