@@ -133,18 +133,20 @@ def cost(found: Outlook) -> str:
     """$10.00 to $16.00, most likely $13.00; at most $20.00."""
     if found.free:
         return "nothing: the model is free"
-    most = (
-        "nothing bounds it: give --max-cost"
-        if found.most is None
-        else f"at most {report.dollars(found.most)}"
-    )
-    usd = found.left.usd
+    usd, most = found.left.usd, _bound(found)
     if usd is None:
         return f"unknown yet; {most}"
     span = (
         f"{report.dollars(usd.low)} to {report.dollars(usd.high)}, most likely {report.dollars(usd.likely)}"
     )
     return f"{span}; {'the cap comes first: ' if found.stops_at_cap else ''}{most}"
+
+
+def _bound(found: Outlook) -> str:
+    if found.most is None:
+        return "nothing bounds it: give --max-cost"
+    how = "" if found.most == found.cap else " by the caps of trials and improvements, faults apart"
+    return f"at most {report.dollars(found.most)}{how}"
 
 
 def _basis(found: Outlook) -> str:
