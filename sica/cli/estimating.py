@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sica import forecast, report
+from sica.cli.ending import DAY
 from sica.cli.invocation import Invocation
 from sica.config import RunConfig
-from sica.model import Archive, Step, Task, conditions
+from sica.model import Archive, Step, Task, Usage, conditions
 from sica.ports import Gateway, Price
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Outlook:
     worst: float | None
     """Dollars that cannot be passed, by the caps of trials and improvements; None when they do not bound it."""
     cap: float | None
+    """Dollars left of the caps of the run and of the day."""
     workers: int
 
     @property
@@ -72,7 +75,7 @@ def outlook(
     children: int,
     confirm: int,
     gate: Sequence[Task] = (),
-    spent: float = 0.0,
+    cap: float | None = None,
     attempts: range | None = None,
 ) -> Outlook:
     """From trials of these tasks under this model; else from any trials under this model; else from the caps."""
@@ -84,7 +87,6 @@ def outlook(
     mine = [i for i in archive.improvements if not i.child or i.child.model in ("", config.model)]
     left = forecast.estimate(work, known, forecast.improving(mine), related=related)
     worst = forecast.worst(work, config.improve.budget(), price, gate) if price else None
-    cap = None if config.max_cost is None else max(0.0, config.max_cost - spent)
     return Outlook(config.model, left, price, worst, cap, config.workers)
 
 
@@ -101,7 +103,7 @@ def of(
         children=children,
         confirm=config.confirm if children else 0,
         gate=gate.tasks(),
-        spent=shop.spent(),
+        cap=shop.broker.left().usd,
         attempts=attempts,
     )
 
@@ -195,11 +197,11 @@ def record(found: Outlook) -> Mapping[str, Any]:
 
 def ask(call: Invocation, config: RunConfig, found: Outlook, yes: bool) -> None:
     """Say the price before anything is spent; ask when it passes `confirm_above`, or when nothing bounds it."""
-    if found.free:
+    if found.free or not (found.left.trials or found.left.children):
         return
     call.say(in_short(found))
     likely = found.usd.likely if found.usd else found.most
-    if found.most is None or min(found.most, likely or found.most) > config.confirm_above:
+    if found.most is None or likely is None or likely > config.confirm_above:
         call.confirm(f"Spend money on {config.model}?", yes)
 
 
@@ -260,7 +262,11 @@ def look(
         archive = replace(archive, run=run.id if run else "")
         if only:
             archive = replace(archive, agents={c: archive.agents[c] for c in only}, champion="")
-        spent = ledger.spent(run.id).usd if run else 0.0
+        spent = ledger.spent(run.id) if run else Usage()
+        today = time.time() // DAY * DAY
+        of_today = sum(ledger.spent_by_day(today).values(), Usage())
+        caps = ((config.max_cost, spent.usd), (config.day.max_cost, of_today.usd))
+        left = [max(0.0, cap - used) for cap, used in caps if cap is not None]
         return outlook(
             archive,
             config,
@@ -269,7 +275,7 @@ def look(
             children=children,
             confirm=config.confirm if children else 0,
             gate=parts.open_smoke(call, config).tasks(),
-            spent=spent,
+            cap=min(left, default=None),
             attempts=attempts(archive) if attempts else None,
         )
 
@@ -286,9 +292,18 @@ def first_look(call: Invocation, config: RunConfig, benchmark: FolderBenchmark) 
     with SqliteLedger.open(places.db, readonly=True) as ledger:
         archive = ledger.archive(tasks, {}, config.attempts)
         price, gate = price_of(config, gateway), parts.open_smoke(call, config).tasks()
-        measuring = outlook(archive, config, price, ledger, children=0, confirm=0, gate=gate)
-        whole = outlook(
-            archive, config, price, ledger, children=config.children, confirm=config.confirm, gate=gate
+        measuring, whole = (
+            outlook(
+                archive,
+                config,
+                price,
+                ledger,
+                children=children,
+                confirm=config.confirm if children else 0,
+                gate=gate,
+                cap=config.max_cost,
+            )
+            for children in (0, config.children)
         )
     return measuring, whole
 

@@ -119,8 +119,7 @@ def command(
         "day.max_cost": day_max_cost,
         "trial.max_cost": trial_max_cost,
         "attempts": reps,
-        **assigned(set_ or ()),
-    }
+    } | assigned(set_ or ())
     asked = Asked(agents, task, split, fresh, yes, quiet or as_json)
     if replay:
         raise typer.Exit(_replay(call, flags, asked, as_json))

@@ -104,31 +104,30 @@ def command(
     from sica.stopping import Goal
 
     call: Invocation = ctx.obj
-    settings = call.settings(
-        children=children,
-        policy=policy,
-        bench=bench,
-        smoke=smoke,
-        model=model,
-        api_base=api_base,
-        sandbox=sandbox,
-        workers=workers,
-        attempts=attempts,
-        seed=seed,
-        confirm=confirm,
-        promote=promote,
-        max_cost=max_cost,
-        max_tokens=max_tokens,
-        max_calls=max_calls,
-        max_hours=max_hours,
-        day__max_cost=day_max_cost,
-        trial__max_cost=trial_max_cost,
-        improve__max_cost=improve_max_cost,
-        until=names.share(until, "--until") if until is not None else None,
-        patience=patience,
-        **assigned(set_ or ()),
-    )
-    config = settings.config
+    flags = {
+        "children": children,
+        "policy": policy,
+        "bench": bench,
+        "smoke": smoke,
+        "model": model,
+        "api_base": api_base,
+        "sandbox": sandbox,
+        "workers": workers,
+        "attempts": attempts,
+        "seed": seed,
+        "confirm": confirm,
+        "promote": promote,
+        "max_cost": max_cost,
+        "max_tokens": max_tokens,
+        "max_calls": max_calls,
+        "max_hours": max_hours,
+        "day.max_cost": day_max_cost,
+        "trial.max_cost": trial_max_cost,
+        "improve.max_cost": improve_max_cost,
+        "until": names.share(until, "--until") if until is not None else None,
+        "patience": patience,
+    }
+    config = call.settings(**flags | assigned(set_ or ())).config
     chosen_policy = parts.open_policy(call, config.policy)
     benchmark = parts.open_benchmark(call, config.bench)
     smoke_tasks = parts.open_smoke(call, config)
