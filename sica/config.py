@@ -7,7 +7,7 @@ settings: providers' keys are read from the providers' own environment variables
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -93,6 +93,17 @@ class Oversight(_Part):
     )
 
 
+class Day(_Part):
+    """Caps of all runs of a store together, on one UTC day."""
+
+    max_cost: float | None = Field(default=None, gt=0, description="dollars for all runs of one UTC day")
+    max_tokens: int | None = Field(default=None, ge=1, description="tokens for all runs of one UTC day")
+    max_calls: int | None = Field(default=None, ge=1, description="model calls for all runs of one UTC day")
+
+    def budget(self) -> Budget:
+        return Budget(self.max_cost, self.max_tokens, self.max_calls)
+
+
 class Utility(_Part):
     score: float = Field(default=1.0, ge=0, description="weight of the score")
     cost: float = Field(default=0.0, ge=0, description="weight of being cheap")
@@ -165,7 +176,13 @@ class RunConfig(_Part):
     max_tokens: int | None = Field(default=None, ge=1, description="tokens for the run")
     max_calls: int | None = Field(default=None, ge=1, description="model calls for the run")
     max_hours: float | None = Field(
-        default=None, gt=0, description="hours after which nothing new is started"
+        default=None, gt=0, description="hours of work on the run after which nothing new is started"
+    )
+    until: float | None = Field(
+        default=None, gt=0, le=1, description="stop when the champion's utility on fresh attempts is this"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="stop after so many improvements in a row without a promotion"
     )
     confirm_above: float = Field(
         default=5.0, ge=0, description="dollars of estimate above which sica asks first"
@@ -175,6 +192,7 @@ class RunConfig(_Part):
     oversight: Oversight = Oversight()
     improve: Improve = Improve()
     trial: Trial = Trial()
+    day: Day = Day()
     utility: Utility = Utility()
     prices: dict[str, ModelPrice] = Field(default={}, description="dollars per million tokens, by model")
 
@@ -195,13 +213,19 @@ class RunConfig(_Part):
         named, asked = self.models, (self.critique.model, self.oversight.model)
         return Roles(named.small, named.reasoning, *asked, named.effort)
 
+    @property
+    def capped_in_dollars(self) -> bool:
+        """Whether any cap needs the model's price."""
+        caps = (self.max_cost, self.day.max_cost, self.trial.max_cost, self.improve.max_cost)
+        return any(cap is not None for cap in caps)
+
     def price(self, model: str) -> Price | None:
         """The user's own price of a model, if there is one."""
         found = self.prices.get(model)
         return None if found is None else found.price()
 
 
-SECTIONS = ("models", "critique", "oversight", "improve", "trial", "utility")
+SECTIONS = ("models", "critique", "oversight", "improve", "trial", "day", "utility")
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
@@ -278,6 +302,22 @@ def _file(path: Path) -> dict[str, tuple[Any, Origin]]:
         except UsageError as error:
             raise UsageError(f"{path}: {error}", error.hint) from None
     return {key: (value, str(path)) for key, value in flat.items()}
+
+
+def assigned(words: Iterable[str]) -> dict[str, str]:
+    """Settings given as KEY=VALUE, for `--set`."""
+    found = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign:
+            raise UsageError(
+                f"--set {word!r} sets nothing", "--set KEY=VALUE, such as --set trial.max_cost=0.10"
+            )
+        check_key(key.strip())
+        if key.strip() == "prices":
+            raise UsageError("--set cannot give prices", "sica config set prices.MODEL.prompt 3.0")
+        found[key.strip()] = value.strip()
+    return found
 
 
 def check_key(key: str) -> None:

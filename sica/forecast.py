@@ -87,6 +87,8 @@ class Work:
     """Fresh attempts that decide on a champion."""
     contested: float = 0.5
     """Share of measured children that are confirmed."""
+    unchecked: int = 0
+    """Agents that the gate has not seen."""
     crowned: bool = True
     """Whether the champion was measured on the fresh attempts already."""
 
@@ -97,12 +99,15 @@ class Work:
         return round(sum(self.owed.values()) + self.children * self.kept * per_child)
 
 
-def ahead(archive: Archive, children: int, confirm: int) -> Work:
-    """The rest of a run that makes so many children in all; what is under way counts as half done."""
+def ahead(archive: Archive, children: int, confirm: int, attempts: range | None = None) -> Work:
+    """The rest of a run that makes so many children in all; what is under way counts as half done.
+
+    `attempts`: of the agents that there are, when other ones are meant than the usual.
+    """
     owed: Counter[tuple[str, str]] = Counter()
     for agent in archive.agents.values():
         if agent.standing != "rejected":
-            owed.update((agent.tree, step.task) for step in archive.missing(agent.commit))
+            owed.update((agent.tree, step.task) for step in archive.missing(agent.commit, attempts))
     under_way = [s for s in archive.in_flight if isinstance(s, Evaluate)]
     halves = {key: float(n) for key, n in owed.items()}
     for step in under_way:
@@ -124,6 +129,7 @@ def ahead(archive: Archive, children: int, confirm: int) -> Work:
         children=left,
         kept=(lived + 1) / (len(tried) + 1),
         confirm=confirm,
+        unchecked=sum(a.standing == "unchecked" for a in archive.agents.values()),
         contested=(decided + 0.5) / (len(measured) + 1),
         crowned=not confirm or (bool(archive.champion) and archive.measured(archive.champion, fresh)),
     )
@@ -181,6 +187,11 @@ def estimate(
     return Estimate(
         usd, seconds, work.trials, work.children, len(known), len(improved), agents, related and bool(known)
     )
+
+
+def rest(archive: Archive, children: int, confirm: int) -> Estimate:
+    """Of a run that makes so many children in all, from what its own archive recorded."""
+    return estimate(ahead(archive, children, confirm), samples(archive), improving(archive.improvements))
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,22 +327,26 @@ def _ratios(parts: Iterable[tuple[str, float, float]], without: float) -> dict[s
 # ── the worst that caps allow ─────────────────────────────────────────────────────────────────────
 
 
-def worst(work: Work, improve: Budget, price: Price) -> float | None:
-    """Dollars that cannot be passed whatever agents do; None when no cap bounds a trial or an improvement."""
-    each = {t.digest: _dearest(t.budget, price) for t in work.tasks}
+def worst(work: Work, improve: Budget, price: Price, gate: Sequence[Task] = ()) -> float | None:
+    """Dollars that cannot be passed whatever agents do; None when no cap bounds a trial or an improvement.
+
+    What is done again after a fault comes on top.
+    """
+    each = {t.digest: _dearest(t.budget, price) for t in (*work.tasks, *gate)}
     an_improvement = _dearest(improve, price) if work.children else 0.0
     if an_improvement is None or any(value is None for value in each.values()):
         return None
     priced = {digest: value for digest, value in each.items() if value is not None}
-    per_attempt = sum(priced.values())
+    per_attempt = sum(priced[t.digest] for t in work.tasks)
+    checking = (work.children + work.unchecked) * sum(priced[t.digest] for t in gate)
     champion = 0 if work.crowned or not work.children else 1
     owed = sum(n * priced.get(task, 0.0) for (_, task), n in work.owed.items())
     confirming = (work.children + champion) * work.confirm * per_attempt
-    return owed + work.children * (an_improvement + work.attempts * per_attempt) + confirming
+    return owed + checking + work.children * (an_improvement + work.attempts * per_attempt) + confirming
 
 
 def _dearest(budget: Budget, price: Price) -> float | None:
-    tokens = None if budget.tokens is None else budget.tokens * max(price.prompt, price.completion)
+    tokens = None if budget.tokens is None else budget.tokens * max(price.most(budget.tokens))
     return min((v for v in (budget.usd, tokens) if v is not None), default=None)
 
 

@@ -59,6 +59,19 @@ _TRIAL_JOINS = """
   trials t JOIN agents a ON a.id = t.agent JOIN trees w ON w.id = t.tree JOIN tasks k ON k.id = t.task
   JOIN conditions c ON c.id = t.conditions LEFT JOIN runs r ON r.id = t.run LEFT JOIN evidence e ON e.trial = t.id"""
 
+ACCOUNTS: Mapping[str, str] = {
+    "run": "coalesce(r.name, '')",
+    "role": "c.role",
+    "agent": "a.number",
+    "task": "c.task",
+    "model": "c.model",
+    "day": "date(c.at, 'unixepoch')",
+    "state": "c.state",
+    "session": "c.session",
+    "call": "c.session || '/' || c.number",
+}
+"""What spending can be told apart by."""
+
 Row = tuple[Any, ...]
 Attempted = tuple[str, str, str, int]
 """Task, digest, conditions, attempt: what two scores have in common that can be compared."""
@@ -448,6 +461,24 @@ class SqliteLedger:
         )
         return Usage(*row)
 
+    def accounts(
+        self, by: Sequence[str], run: str | None = None
+    ) -> Sequence[tuple[tuple[Any, ...], int, Usage]]:
+        """What calls used, grouped by any of ACCOUNTS, the dearest first; with the number of rows of each group.
+
+        Every call is in exactly one group, refused and failed ones and reservations of killed processes included.
+        """
+        keys = ", ".join(ACCOUNTS[name] for name in by)
+        sums = ", ".join(f"sum(c.{name})" for name in _USAGE.split(", "))
+        rows = self._rows(
+            f"SELECT {keys}, count(*), {sums} FROM calls c LEFT JOIN runs r ON r.id = c.run"
+            " LEFT JOIN agents a ON a.id = c.agent WHERE ?1 IS NULL OR r.name = ?1"
+            f" GROUP BY {keys} ORDER BY sum(c.usd) DESC, {keys}",
+            (run,),
+        )
+        n = len(by)
+        return tuple((row[:n], row[n], Usage(*row[n + 1 :])) for row in rows)
+
     def prices(self, run: str) -> Mapping[str, Price]:
         """By model, as of the run's last call of it."""
         rows = self._rows(
@@ -462,6 +493,16 @@ class SqliteLedger:
             self._rows("SELECT r.name, x.model, x.since, x.price " + named.format("prices")),
             self._rows("SELECT r.name, x.began, x.ended " + named.format("sittings")),
         )
+
+    def taken(self, model: str) -> Sequence[tuple[str, str, Usage]]:
+        """Tree, digest and usage of every scored trial under a model, whatever its benchmark and limits."""
+        rows = self._rows(
+            f"SELECT w.hash, k.digest, t.{_USAGE.replace(', ', ', t.')} FROM conditions c JOIN trials t"
+            " ON t.conditions = c.id AND t.score IS NOT NULL JOIN trees w ON w.id = t.tree"
+            " JOIN tasks k ON k.id = t.task WHERE c.model = ? ORDER BY t.id",
+            (model,),
+        )
+        return tuple((tree, digest, Usage(*used)) for tree, digest, *used in rows)
 
     def worked(self, run: str) -> float:
         """Seconds that were worked on the run, all sittings together; a killed one lasted to its last sign of life."""

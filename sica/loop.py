@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from sica import champion, economy, gate, making
+from sica import champion, economy, gate, making, stopping
 from sica.attempt import Workplace, trial
 from sica.control import Controls
 from sica.crew import Threads
@@ -68,6 +68,7 @@ class Plan:
     improve_budget: Budget = field(default_factory=lambda: Budget(calls=100))
     until: float = float("inf")
     """Unix time after which nothing new is started."""
+    goal: stopping.Goal = field(default_factory=stopping.Goal)
     controls: Controls = field(default_factory=Controls)
     """What people ask while it goes."""
 
@@ -79,7 +80,7 @@ class Plan:
 def evolve(
     plan: Plan, place: Workplace, ledger: Recorder, archive: Archive, crew: Crew | None = None
 ) -> Iterator[Event]:
-    """Run until the plan is done, a cap or the time is reached, or `place.cancel` is set; Stopped comes last.
+    """Run until the plan is done, its goal, a cap or the time is reached, or `place.cancel` is set; then Stopped.
 
     Every outcome is durable before its event is seen. Raises SandboxError when outcome after outcome fails
     outside the agents, CredentialsError when a key is refused; what was measured is kept.
@@ -98,8 +99,10 @@ def evolve(
                 if news := _crown(plan, place, ledger, archive):
                     archive = news.archive
                     yield news
-                while crew.busy < plan.workers and not (reason := reason or _over(plan, place)):
-                    if (step := next(wanted(plan, archive), None)) is None:
+                while crew.busy < plan.workers and not (reason := reason or _over(plan, place, archive)):
+                    step, left = next(wanted(plan, archive), None), place.broker.left()
+                    if step is None or not stopping.affordable(step, archive, plan.improve_budget, left):
+                        reason = "budget" if step and not crew.busy else reason
                         break
                     archive = archive.starting(step)
                     crew.start(step, archive)
@@ -176,9 +179,9 @@ def evaluate(step: Evaluate, plan: Plan, place: Workplace, archive: Archive) -> 
     return trial(place, agent, task, step.attempt, plan.benchmark, faults_before=archive.faults(step))
 
 
-def _over(plan: Plan, place: Workplace) -> str:
+def _over(plan: Plan, place: Workplace, archive: Archive) -> str:
     if place.cancel.is_set():
         return "interrupted"
     if plan.controls.stopping:
         return "stopped"
-    return "time" if time.time() >= plan.until else ""
+    return "time" if time.time() >= plan.until else stopping.reached(archive, plan.goal, plan.confirm)

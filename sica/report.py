@@ -123,6 +123,14 @@ def money(usd: float) -> str:
     return f"${usd:,.2f}" if usd < 1000 else f"${usd:,.0f}"
 
 
+def dollars(usd: float) -> str:
+    """Money where a cent is much: $0.0025, $0.98, $12.40."""
+    if usd <= 0 or usd >= 0.1:
+        return money(usd)
+    digits = f"{float(f'{usd:.2g}'):.12f}".rstrip("0")
+    return f"${digits:0<4}"
+
+
 def count(number: float) -> str:
     """38.0M, 12.4k, 950."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):

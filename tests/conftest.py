@@ -25,6 +25,16 @@ from sica.repo import GitRepo
 from sica.sandboxes import open_sandbox
 from sica.traces import Traces
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--repetitions",
+        type=int,
+        default=20,
+        help="Seeded runs of tests/test_cap.py; the issue's figure is 200.",
+    )
+
+
 SKILLED = r"""
 import json, os, pathlib, re, sys
 

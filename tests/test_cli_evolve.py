@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -186,8 +187,12 @@ def test_a_reached_budget_is_exit_3_and_more_budget_goes_on(tmp_path: Path) -> N
     folder = begin(tmp_path / "p")
     ran = sica(folder, "evolve", "-n", "0", "--task", "edit-[rs]*", "--max-calls", "5", env=BOXES)
     assert ran.code == 3, ran.err
-    assert "Continue:  sica evolve -n 0 --task 'edit-[rs]*' --max-calls 5, with a higher cap" in ran.err
-    again = sica(folder, "evolve", "-n", "0", "--task", "edit-[rs]*", "--max-calls", "500", env=BOXES)
+    assert "stopped at the cap:" in ran.err
+    assert "of 5 calls used" in ran.err
+    (told,) = (line for line in ran.err.splitlines() if line.startswith("Continue:"))
+    command = shlex.split(told.removeprefix("Continue:").partition("   (")[0])
+    assert command == ["sica", "evolve", "-n", "0", "--task", "edit-[rs]*", "--max-calls", "10"]
+    again = sica(folder, *command[1:-1], "500", env=BOXES)
     assert again.code == 0, again.err
     assert "run=r1" in again.err
 

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from sica import places
-from sica.config import KEYS, resolve, unknown_variables, variable, written
+from sica.config import KEYS, assigned, resolve, unknown_variables, variable, written
 from sica.errors import SicaError, StoreError, UsageError
+from sica.model import Usage
 
 
 def test_a_flag_beats_the_environment_beats_the_project_beats_the_user_beats_the_default(
@@ -93,6 +94,37 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> Non
     project.write_bytes(content)
     with pytest.raises(UsageError, match=r"sica.toml is not TOML"):
         resolve({}, {"HOME": str(tmp_path)}, project)
+
+
+@pytest.mark.parametrize("key", ["max_cost", "day.max_cost", "trial.max_cost", "improve.max_cost"])
+def test_any_cap_in_dollars_needs_a_price(key: str) -> None:
+    assert not resolve({}, {}).config.capped_in_dollars
+    assert resolve({key: 1.0}, {}).config.capped_in_dollars
+
+
+def test_set_gives_any_setting_and_names_what_is_wrong() -> None:
+    given = assigned(["day.max_cost=5", "trial.seconds = 30"])
+    config = resolve(given, {}).config
+    assert (config.day.max_cost, config.trial.seconds) == (5.0, 30.0)
+    for words, told in (
+        ("max_cost", "sets nothing"),
+        ("trial.max_cot=1", "trial.max_cot"),
+        ("prices=1", "cannot give prices"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            assigned([words])
+    with pytest.raises(UsageError, match=r"--trial-max-cost.*greater than 0"):
+        resolve(assigned(["trial.max_cost=-1"]), {})
+
+
+def test_every_tier_of_a_price_is_in_dollars_for_a_million_tokens(tmp_path: Path) -> None:
+    own = tmp_path / "sica.toml"
+    own.write_text('[prices."a/b.c"]\nprompt = 3\ncompletion = 15\ncached = 0.3\ncache_write = 3.75\n')
+    price = resolve({}, {}, own).config.price("a/b.c")
+    assert price is not None
+    assert price.of(Usage(0.0, 1_000_000, 300_000, 100_000, 1, cache_write_tokens=200_000)) == pytest.approx(
+        0.5 * 3 + 0.3 * 0.3 + 0.2 * 3.75 + 0.1 * 15
+    )
 
 
 def test_every_setting_says_what_it_is_and_has_its_own_variable() -> None:

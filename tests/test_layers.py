@@ -16,6 +16,7 @@ PURE = {
     "policies",
     "utility",
     "forecast",
+    "stopping",
     "stats",
     "report",
     "blocks",

@@ -52,7 +52,7 @@ CHILD = Agent(
 TWIN = Agent(2, "c" * 40, "1" * 40, (CHILD.commit,), "back", operator="revert", created=3.0)
 TASKS = (Task("core/add", "d1", "Add."), Task("core/sub", "d2", "Subtract.", split="heldout"))
 UNDER = {"d1": "c1", "d2": "c1"}
-USED = Usage(0.25, 100, 40, 20, 3, 1.5)
+USED = Usage(0.25, 100, 40, 20, 3, 1.5, 30)
 SETTING = Setting("m1", "i")
 
 

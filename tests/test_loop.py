@@ -31,6 +31,7 @@ from sica.model import (
     Trial,
     Verdict,
 )
+from sica.stopping import Goal
 
 
 def keys(archive: Archive) -> Counter[tuple[str, str, int]]:
@@ -71,6 +72,27 @@ def test_more_children_go_on_where_it_stopped(world: World) -> None:
     again = world.evolve(children=2)
     assert len(outcomes(list(again), Improvement)) == 1
     assert max(a.number for a in again[-1].archive.agents.values()) == 2
+
+
+def test_patience_ends_a_run_that_gets_no_better_and_more_patience_goes_on(world: World) -> None:
+    world.seed(skilled(STEP=0))
+    events = world.evolve(children=9, workers=1, goal=Goal(patience=2))
+    assert isinstance(events[-1], Stopped)
+    assert events[-1].reason == "patience"
+    assert len(outcomes(list(events), Improvement)) == 2
+    assert len(outcomes(list(world.evolve(children=9, workers=1, goal=Goal(patience=3))), Improvement)) == 1
+
+
+def test_a_score_that_the_champion_has_on_fresh_attempts_ends_the_run(world: World) -> None:
+    world.seed(skilled(SKILL=2))
+    events = world.evolve(children=9, workers=1, goal=Goal(score=1.0))
+    last = events[-1]
+    assert isinstance(last, Stopped)
+    assert last.reason == "score"
+    assert last.archive.agents[last.archive.champion].number == 1
+    assert len(outcomes(list(events), Improvement)) == 1
+    (only,) = world.evolve(children=9, goal=Goal(score=1.0))
+    assert isinstance(only, Stopped), "nothing is started when it is reached already"
 
 
 def test_an_improvement_that_changes_nothing_leaves_no_child(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ NOT_MET, SKIP, INTERRUPTED = 5, 125, 130
 EXAMPLES = (
     "sica eval best                      what is known costs nothing",
     "sica eval 7 --reps 3 --fresh        three new attempts at each task",
+    "sica eval 7 --reps 3 --estimate     what that would cost and take",
     "sica eval 7 --fail-under 50%        for scripts: exit 5 when it is worse",
 )
 
@@ -70,6 +72,19 @@ def command(
     ),
     workers: int = typer.Option(None, "--workers", help="Boxes at work at once."),
     max_cost: float = typer.Option(None, "--max-cost", help="Dollars; nothing is spent above it."),
+    max_tokens: int = typer.Option(None, "--max-tokens", help="Tokens."),
+    max_calls: int = typer.Option(None, "--max-calls", help="Model calls."),
+    max_hours: float = typer.Option(None, "--max-hours", help="Hours after which nothing new is started."),
+    day_max_cost: float = typer.Option(
+        None, "--day-max-cost", help="Dollars for all runs of one UTC day together."
+    ),
+    trial_max_cost: float = typer.Option(None, "--trial-max-cost", help="Dollars for one trial."),
+    set_: list[str] = typer.Option(
+        None, "--set", metavar="KEY=VALUE", help="Any other setting: sica config list names them."
+    ),
+    estimate: bool = typer.Option(
+        False, "--estimate", help="Print what it will cost and take; measure nothing."
+    ),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
@@ -81,6 +96,9 @@ def command(
 
     What is not given here is a setting: sica config list shows them with their values.
     """
+    from sica.cli import names
+    from sica.config import assigned
+
     call: Invocation = ctx.obj
     replay = replay or (model or "").startswith("replay/")
     if replay and (fresh or bisect or fail_under or reps):
@@ -95,13 +113,21 @@ def command(
         "sandbox": sandbox,
         "workers": workers,
         "max_cost": max_cost,
+        "max_tokens": max_tokens,
+        "max_calls": max_calls,
+        "max_hours": max_hours,
+        "day.max_cost": day_max_cost,
+        "trial.max_cost": trial_max_cost,
         "attempts": reps,
-    }
+    } | assigned(set_ or ())
     asked = Asked(agents, task, split, fresh, yes, quiet or as_json)
     if replay:
         raise typer.Exit(_replay(call, flags, asked, as_json))
+    if estimate:
+        _estimate(call, flags, asked, as_json)
+        return
     try:
-        floor = _share(fail_under) if fail_under else 0.5 if bisect else None
+        floor = names.share(fail_under, "--fail-under") if fail_under else 0.5 if bisect else None
         code = _measure(call, flags, asked, floor, as_json)
     except SicaError as error:
         if not bisect:
@@ -125,22 +151,10 @@ def _for_bisect(code: int) -> int:
     return {0: 0, NOT_MET: 1, INTERRUPTED: INTERRUPTED}.get(code, SKIP)
 
 
-def _share(text: str) -> float:
-    """0.5, 50% and 50 are the same floor."""
-    try:
-        value = float(text.removesuffix("%"))
-    except ValueError:
-        raise UsageError(f"--fail-under {text!r} is not a score", "0.5 or 50%") from None
-    share = value / 100 if text.endswith("%") or value > 1 else value
-    if not 0 <= share <= 1:
-        raise UsageError(f"--fail-under {text!r} is not between 0 and 1", "0.5 or 50%")
-    return share
-
-
 def _measure(
     call: Invocation, flags: Mapping[str, object], asked: Asked, floor: float | None, as_json: bool
 ) -> int:
-    from sica.cli import names, parts, running
+    from sica.cli import ending, estimating, names, parts, running
 
     config = call.settings(**flags).config
     benchmark = parts.open_benchmark(call, config.bench)
@@ -159,19 +173,44 @@ def _measure(
         missing = sum(len(only.missing(a.commit, attempts)) for a in chosen)
         if not asked.quiet:
             call.say(_plan_in_words(chosen, tasks, benchmark.name, attempts, missing))
-        dollars, why = parts.estimate(archive, 0)
         if missing:
-            parts.ask_about_money(call, config, shop.gateway, dollars, why, asked.yes)
+            found = estimating.of(shop, parts.open_smoke(call, config), only, 0, attempts)
+            estimating.ask(call, config, found, asked.yes)
         plan = _plan(call, shop, benchmark, tasks, attempts)
         stopped, _ = running.drive(
             call, shop, plan, only, as_json=False, quiet=asked.quiet, attempts=attempts
         )
         results = [_result(shop, a, tasks, attempts) for a in chosen]
-        spent = shop.spent()
+        spent, books = shop.spent(), running.books(shop, stopped.archive)
     _tell(call, chosen, results, benchmark.name, as_json, spent, len(tasks) * len(attempts))
     if stopped.reason != "done":
+        call.say(ending.why(stopped.reason, stopped.archive, books))
+        for line in ending.going_on(stopped.reason, sys.argv[1:], books):
+            call.say(f"Continue:  {line}")
         return running.EXIT[stopped.reason]
     return _verdict(call, chosen, results, stopped.archive, shop.store.repo, floor)
+
+
+def _estimate(call: Invocation, flags: Mapping[str, object], asked: Asked, as_json: bool) -> None:
+    from sica.cli import estimating, parts
+    from sica.cli.reading import Reading
+
+    config = call.settings(**flags).config
+    benchmark = parts.open_benchmark(call, config.bench)
+    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, asked.task, asked.split, config.bench)]
+    reading = Reading.of(call)
+    chosen = [reading.find(name) for name in asked.agents]
+    found = estimating.look(
+        call,
+        config,
+        benchmark,
+        tasks,
+        "",
+        children=0,
+        only=[agent.commit for agent in chosen],
+        attempts=lambda archive: _attempts(archive, chosen, config.attempts, asked.fresh),
+    )
+    estimating.tell(call, found, as_json)
 
 
 def _replay(call: Invocation, flags: Mapping[str, object], asked: Asked, as_json: bool) -> int:
@@ -209,6 +248,7 @@ def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Ta
         workers=shop.config.workers,
         children=0,
         controls=shop.controls,
+        until=shop.deadline(),
     )
 
 

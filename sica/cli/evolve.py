@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import typer
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "sica evolve                        go on as sica.toml says",
     "sica evolve -n 10 --max-cost 50    ten improvements for at most $50",
+    "sica evolve -n 10 --estimate       what that will cost and take; --probe 3 measures a little first",
+    "sica evolve --until 90% --patience 5   stop when it is good enough, or gets no better",
     "sica evolve -n 0 --task 'fix-*'    only measure, on some tasks",
 )
 
@@ -71,12 +71,37 @@ def command(
     ),
     max_tokens: int = typer.Option(None, "--max-tokens", help="Tokens for the run."),
     max_calls: int = typer.Option(None, "--max-calls", help="Model calls for the run."),
-    max_hours: float = typer.Option(None, "--max-hours", help="Hours after which nothing new is started."),
     export: list[str] = typer.Option(
         [],
         "--export",
         metavar="NAME=WHERE",
         help="Tell otel=URL or mlflow=URI what happens, while it happens.",
+    ),
+    max_hours: float = typer.Option(
+        None, "--max-hours", help="Hours of work on the run, after which nothing new is started."
+    ),
+    day_max_cost: float = typer.Option(
+        None, "--day-max-cost", help="Dollars for all runs of one UTC day together."
+    ),
+    trial_max_cost: float = typer.Option(None, "--trial-max-cost", help="Dollars for one trial."),
+    improve_max_cost: float = typer.Option(None, "--improve-max-cost", help="Dollars for one improvement."),
+    until: str = typer.Option(
+        None,
+        "--until",
+        metavar="SCORE",
+        help="Stop when the champion has this on fresh attempts: 0.9 or 90%.",
+    ),
+    patience: int = typer.Option(
+        None, "--patience", help="Stop after so many improvements in a row without a promotion."
+    ),
+    set_: list[str] = typer.Option(
+        None, "--set", metavar="KEY=VALUE", help="Any other setting: sica config list names them."
+    ),
+    estimate: bool = typer.Option(
+        False, "--estimate", help="Print what it will cost and take, as a range; start nothing."
+    ),
+    probe: int = typer.Option(
+        0, "--probe", metavar="N", min=0, help="With --estimate: measure the best agent on N tasks first."
     ),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
@@ -88,43 +113,53 @@ def command(
     What is not given here is a setting: sica config list shows them with their values.
     """
     from sica import loop, making
-    from sica.cli import parts, progress, running
+    from sica.cli import ending, estimating, names, parts, progress, running
+    from sica.config import assigned
+    from sica.stopping import Goal
 
     call: Invocation = ctx.obj
-    settings = call.settings(
-        children=children,
-        policy=policy,
-        bench=bench,
-        smoke=smoke,
-        model=model,
-        api_base=api_base,
-        sandbox=sandbox,
-        workers=workers,
-        attempts=attempts,
-        seed=seed,
-        race=race,
-        confirm=confirm,
-        promote=promote,
-        approve=approve,
-        max_cost=max_cost,
-        max_tokens=max_tokens,
-        max_calls=max_calls,
-        max_hours=max_hours,
-    )
-    config = settings.config
+    flags = {
+        "children": children,
+        "policy": policy,
+        "bench": bench,
+        "smoke": smoke,
+        "model": model,
+        "api_base": api_base,
+        "sandbox": sandbox,
+        "workers": workers,
+        "attempts": attempts,
+        "seed": seed,
+        "race": race,
+        "confirm": confirm,
+        "promote": promote,
+        "approve": approve,
+        "max_cost": max_cost,
+        "max_tokens": max_tokens,
+        "max_calls": max_calls,
+        "max_hours": max_hours,
+        "day.max_cost": day_max_cost,
+        "trial.max_cost": trial_max_cost,
+        "improve.max_cost": improve_max_cost,
+        "until": names.share(until, "--until") if until is not None else None,
+        "patience": patience,
+    }
+    config = call.settings(**flags | assigned(set_ or ())).config
     chosen_policy = parts.open_policy(call, config.policy)
     benchmark = parts.open_benchmark(call, config.bench)
     smoke_tasks = parts.open_smoke(call, config)
     every = benchmark.tasks()
     tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, task, "", config.bench)]
+    if probe and not estimate:
+        raise UsageError("--probe is for an estimate", f"sica evolve --estimate --probe {probe}")
+    if estimate and not probe:
+        found = estimating.look(call, config, benchmark, tasks, task, children=config.children)
+        return estimating.tell(call, found, as_json)
     with parts.working(call, config, kind="evolve", task=task, cancel=threading.Event()) as shop:
         tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         shop.store.ledger.see_tasks(every)
         archive = shop.archive(tasks, config.attempts)
         if not archive.agents:
             raise UsageError("there is no agent to start from", "sica init   seeds agent/0")
-        dollars, why = parts.estimate(archive, config.children)
-        parts.ask_about_money(call, config, shop.gateway, dollars, why, yes)
         plan = loop.Plan(
             policy=chosen_policy,
             benchmark=benchmark,
@@ -139,19 +174,32 @@ def command(
             race=config.race,
             improve_limits=config.improve.limits(),
             improve_budget=config.improve.budget(),
-            until=time.time() + config.max_hours * 3600 if config.max_hours else float("inf"),
+            until=shop.deadline(),
+            goal=Goal(config.until, config.patience),
             controls=shop.controls,
         )
+        if probe:
+            why = estimating.probe(call, shop, plan, archive, probe, yes, quiet or as_json)
+            known = shop.archive(tasks, config.attempts)
+            estimating.tell(call, estimating.of(shop, smoke_tasks, known, config.children), as_json)
+            raise typer.Exit(running.EXIT[why])
+        estimating.ask(call, config, estimating.of(shop, smoke_tasks, archive, config.children), yes)
         stopped, state = running.drive(
             call, shop, plan, archive, as_json=as_json, quiet=quiet, exporters=export
         )
+        books = running.books(shop, stopped.archive)
     if stopped.reason == "done" and not stopped.archive.ready():
         raise _nobody(stopped.archive, shop.store.repo)
     if not quiet:
         best = stopped.archive.agents.get(stopped.archive.champion)
         number = best.number if best else 0
         inspect = ("sica log", f"sica show {number}", f"sica diff 0 {number}" if number else "sica tasks")
-        for line in progress.summary(state, stopped.reason, f"sica {shlex.join(sys.argv[1:])}", inspect):
+        for line in progress.summary(
+            state,
+            ending.why(stopped.reason, stopped.archive, books),
+            ending.going_on(stopped.reason, sys.argv[1:], books),
+            inspect,
+        ):
             call.say(line)
         for asked in shop.controls.waiting:
             name = stopped.archive.agents[asked.agent].name

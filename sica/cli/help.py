@@ -13,10 +13,10 @@ TOPICS = {
     "exit-codes": """\
 Exit codes
 
-    0    done
+    0    done; of evolve also: the score of --until is reached, or the patience is at its end
     1    failed; the message says what and what to do
     2    usage, settings or the machine's set-up are off
-    3    stopped by a budget; everything is kept, and running it again goes on
+    3    stopped by a cap of money, tokens, calls or time; everything is kept, and the command that it tells goes on
     4    a model's credentials are missing or were refused
     5    a condition was not met: eval --fail-under, compare --exit-code
     125  eval --bisect cannot judge this agent: git bisect skips it
@@ -56,7 +56,9 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.db.check/1       ok wrong n_agents
     sica.export/1         to where run outcomes
     sica.simulate/1       world seeds budget policies runs
+    sica.spend/1          run by rows total unsettled_usd repriced_usd prices
     sica.evolve/1         run at event, and what happened
+    sica.estimate/1       model n_trials n_improvements cost_usd uncapped_usd seconds at_most_usd stops_at_cap basis
 
 A setting is a model and an image: scores of two of them are never averaged (--under chooses).
 

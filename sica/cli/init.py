@@ -12,7 +12,7 @@ from sica import places as where
 from sica import report
 from sica.cli import completion, folders
 from sica.cli.invocation import Invocation
-from sica.errors import StoreError, UsageError
+from sica.errors import SicaError, StoreError, UsageError
 from sica.model import Agent, Files, Message
 from sica.runlock import run_lock
 
@@ -23,16 +23,29 @@ SETTINGS = """\
 {agent}bench = {bench}{pad}# sica tasks lists what is in it; a folder of tasks works too
 model = "offline"   # needs no key and no network; or such as "anthropic/claude-sonnet-4-5" with ANTHROPIC_API_KEY set
 policy = "greedy"   # which agent to improve next
-# max_cost = 20.0   # dollars for one run, never passed
+# max_cost = 20.0   # dollars for one run, never passed; so are max_tokens, max_calls and max_hours
+# until = 0.9       # stop when the champion has this score on fresh attempts
+# patience = 5      # stop after so many improvements in a row without a promotion
 # workers = 4       # boxes at work at once
 
 [trial]             # caps of one trial, on top of what its task allows
+# max_cost = 0.50
 # max_calls = 40
 # seconds = 300
 
 [improve]           # caps of one improvement
+# max_cost = 2.00
 # max_calls = 100
 # seconds = 600
+
+[day]               # caps of all runs of one UTC day together
+# max_cost = 50.0
+
+# [prices."provider/model"]   # dollars for a million tokens, where LiteLLM's price list is wrong or has none
+# prompt = 3.0
+# completion = 15.0
+# cached = 0.3
+# cache_write = 3.75
 """
 
 
@@ -71,6 +84,26 @@ def command(
         seed, fresh = _seeded(places, runtime, source, taken, files, given=agent is not None)
     wrote = _settings(places, bench)
     _report(call, source, taken, files, runs_as, bench_words, seed, fresh, wrote)
+    _say_price(call)
+    print("Nothing has been spent.")
+    print("Next:  sica doctor              checks sandbox, model and benchmark")
+    print("       sica evolve              measures agent/0 and improves it")
+
+
+def _say_price(call: Invocation) -> None:
+    """What the next commands will cost, as far as that can be known without spending anything."""
+    from sica.cli import estimating, parts
+
+    try:
+        config = call.settings().config
+        measuring, whole = estimating.first_look(call, config, parts.open_benchmark(call, config.bench))
+    except SicaError as error:
+        call.warn(f"no estimate: {error}")
+        return
+    print(f"Measuring agent/0: {estimating.in_short(measuring)}.")
+    if not whole.free:
+        print(f"sica evolve:       {estimating.cost(whole)}.")
+    print("")
 
 
 def _seeded(
@@ -234,6 +267,3 @@ def _report(
         more = " and more" if len(taken.skipped) > 3 else ""
         call.warn(f"left out, as only regular files are taken: {names}{more}")
     print("")
-    print("Nothing has been spent.")
-    print("Next:  sica doctor              checks sandbox, model and benchmark")
-    print("       sica evolve              measures agent/0 and improves it")

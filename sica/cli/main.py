@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "web": "The viewer: a local page over the archive, live",
     "tell": "Say something to a run that is going: pause, stop, a hint",
     "review": "Say yes or no to an agent, or leave a comment",
+    "spend": "What was spent: by run, role, agent, task, model, day or call",
     "tasks": "The tasks of a benchmark",
     "bench": "Check a benchmark's tasks",
     "export": "What happened, for OpenTelemetry and MLflow",

@@ -76,3 +76,15 @@ def _nobody(base: str, agents: Sequence[Agent]) -> Agent:
     raise UsageError(
         f"no agent called {clean(base)!r}; there are agent/0 to agent/{last}", "sica help agents"
     )
+
+
+def share(text: str, flag: str) -> float:
+    """0.5, 50% and 50 are the same score."""
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        raise UsageError(f"{flag} {text!r} is not a score", "0.5 or 50%") from None
+    found = value / 100 if text.endswith("%") or value > 1 else value
+    if not 0 <= found <= 1:
+        raise UsageError(f"{flag} {text!r} is not between 0 and 1", "0.5 or 50%")
+    return found

@@ -21,7 +21,7 @@ from sica.config import RunConfig
 from sica.control import Controls
 from sica.errors import StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
-from sica.model import Agent, Archive, Budget, Event, Promotion, Run, Task, conditions
+from sica.model import Agent, Archive, Budget, Event, Files, Grade, Promotion, Run, Task, conditions
 from sica.places import Places
 from sica.ports import Gateway, Policy, Sandbox
 from sica.repo import GitRepo
@@ -36,7 +36,10 @@ SAID = 5
 """Tasks that cannot be run here and are named one by one."""
 
 _NOT_THE_EXPERIMENT = frozenset(
-    ("max_cost", "max_tokens", "max_calls", "max_hours", "confirm_above", "workers", "children", "approve")
+    (
+        *("max_cost", "max_tokens", "max_calls", "max_hours", "day", "until", "patience", "prices"),
+        *("confirm_above", "workers", "children", "approve"),
+    )
 )
 """Settings that say how far a run goes and not what it measures: they may change when it is continued."""
 
@@ -176,14 +179,35 @@ def require_answer(api_base: str) -> None:
         ) from error
 
 
-def open_smoke(call: Invocation, config: RunConfig) -> FolderBenchmark:
+class CappedBenchmark:
+    """A benchmark whose tasks are under the run's own caps too: the gate's trials are trials as well."""
+
+    def __init__(self, benchmark: FolderBenchmark, config: RunConfig) -> None:
+        self.name, self.benchmark, self.config = benchmark.name, benchmark, config
+
+    def tasks(self) -> Sequence[Task]:
+        return tuple(capped(task, self.config) for task in self.benchmark.tasks())
+
+    def prepare(self, task: Task, sandbox: Sandbox, cancel: threading.Event | None = None) -> Task:
+        return self.benchmark.prepare(task, sandbox, cancel)
+
+    def workspace(self, task: Task) -> Files:
+        return self.benchmark.workspace(task)
+
+    def grade(
+        self, task: Task, left: Files, sandbox: Sandbox, cancel: threading.Event | None = None
+    ) -> Grade:
+        return self.benchmark.grade(task, left, sandbox, cancel)
+
+
+def open_smoke(call: Invocation, config: RunConfig) -> CappedBenchmark:
     """The gate's benchmark; one without a task would let every agent pass."""
     smoke = open_benchmark(call, config.smoke)
     if not smoke.tasks():
         raise UsageError(
             f"the gate's benchmark {config.smoke} has no task that can be run here", "sica tasks"
         )
-    return smoke
+    return CappedBenchmark(smoke, config)
 
 
 @contextmanager
@@ -267,6 +291,8 @@ class Shop:
     run: Run
     cancel: threading.Event
     controls: Controls
+    worked: float
+    """Seconds that earlier sittings worked on the run."""
 
     @property
     def place(self) -> Workplace:
@@ -303,6 +329,11 @@ class Shop:
         known = self.store.ledger.archive(tasks, self.conditions(tasks), attempts)
         return replace(known, run=self.run.id, weights=self.config.utility.weights())
 
+    def deadline(self) -> float:
+        """Unix time at which the hours of the run are over, those of earlier sittings counted."""
+        hours = self.config.max_hours
+        return float("inf") if hours is None else time.time() + hours * 3600 - self.worked
+
     def raise_fatal(self) -> None:
         """What the broker met and could not tell anybody but us."""
         if self.broker.fatal is not None:
@@ -327,6 +358,8 @@ def working(
         gateway = open_gateway(config, traces)
         _require_price(config, gateway)
         run = _run(store.ledger, config, kind, task)
+        worked, today = store.ledger.worked(run.id), time.time() // 86_400 * 86_400
+        store.ledger.begin_sitting(run.id)
         own = {name: price for name in config.prices if (price := config.price(name))}
         with HttpBroker(
             gateway,
@@ -334,12 +367,15 @@ def working(
             record=store.ledger.call,
             spent=store.ledger.spent(run.id),
             cap=replace(config.budget(), seconds=None),
+            spent_by_day=store.ledger.spent_by_day(today),
+            cap_of_day=config.day.budget(),
             prices=own,
+            priced=lambda model, price: store.ledger.priced(run.id, model, price),
             roles=config.roles(),
         ) as broker:
             try:
                 controls = Controls(store.ledger, broker, approve=config.approve, by=call.user())
-                yield Shop(store, config, sandbox, gateway, broker, traces, run, cancel, controls)
+                yield Shop(store, config, sandbox, gateway, broker, traces, run, cancel, controls, worked)
             except BaseException:
                 with suppress(StoreError):  # the error on its way says more, and the next run tells git
                     store.sync()
@@ -360,50 +396,28 @@ def _sweep(call: Invocation, places: Places, sandbox: Sandbox, traces: Traces) -
 def _require_price(config: RunConfig, gateway: Gateway) -> None:
     for model in config.roles().all(config.model):
         price = config.price(model) or gateway.price(model)
-        if price is None and config.max_cost is not None:
+        if price is None and config.capped_in_dollars:
             raise UsageError(
-                f"the price of {model} is unknown, so --max-cost cannot be kept",
+                f"the price of {model} is unknown, so a cap in dollars (max_cost) cannot be kept",
                 f"sica config set prices.{model}.prompt DOLLARS_PER_MILLION, and .completion",
             )
 
 
 def _run(ledger: SqliteLedger, config: RunConfig, kind: str, task: str) -> Run:
     described = {"kind": kind, "task": task, **config.model_dump(mode="json")}
+    return continued(ledger, config, kind, task) or ledger.start_run(described)
+
+
+def continued(ledger: SqliteLedger, config: RunConfig, kind: str, task: str) -> Run | None:
+    """The run that the command goes on with: the last of its kind, if it is not done and was set up the same."""
+    described = {"kind": kind, "task": task, **config.model_dump(mode="json")}
     last = next((r for r in reversed(ledger.runs()) if r.config.get("kind") == kind), None)
-    if last and last.reason != "done" and _experiment(last.config) == _experiment(described):
-        return last
-    return ledger.start_run(described)
+    return (
+        last
+        if last and last.reason != "done" and _experiment(last.config) == _experiment(described)
+        else None
+    )
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _NOT_THE_EXPERIMENT}
-
-
-# ── money ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def estimate(archive: Archive, children: int) -> tuple[float, str]:
-    """Dollars that a run will most likely take, from what trials and improvements cost before, and why."""
-    trials = [t.usage.usd for of in archive.trials.values() for t in of if t.score is not None]
-    made = [i.usage.usd for i in archive.improvements]
-    if not trials:
-        return 0.0, "nothing was measured yet, so there is no estimate"
-    each = sum(trials) / len(trials)
-    missing = sum(len(archive.missing(a.commit)) for a in archive.ready())
-    per_child = len(archive.tasks) * archive.attempts * each + (sum(made) / len(made) if made else each)
-    return missing * each + children * per_child, f"from {report.plural(len(trials), 'trial')}"
-
-
-def ask_about_money(
-    call: Invocation, config: RunConfig, gateway: Gateway, dollars: float, why: str, yes: bool
-) -> None:
-    """Say the price before anything is spent; ask when it passes `confirm_above`, or when nothing bounds it."""
-    price = config.price(config.model) or gateway.price(config.model)
-    if price is not None and not (price.prompt or price.completion):
-        return
-    most = config.max_cost
-    known = f"estimate {report.money(dollars)} ({why})" if dollars else why
-    bound = f"at most {report.money(most)}" if most is not None else "no --max-cost is set"
-    call.say(f"{config.model}: {known}; {bound}")
-    if most is None or min(most, dollars or most) > config.confirm_above:
-        call.confirm(f"Spend money on {config.model}?", yes)

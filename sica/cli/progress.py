@@ -525,21 +525,13 @@ def _typed_on() -> bool:
     return here == there and in_front(sys.stdin.fileno())
 
 
-def summary(state: State, reason: str, resume: str, first: Sequence[str]) -> Iterator[str]:
-    """What is said at the end of a run."""
-    words = {
-        "done": "done",
-        "budget": "stopped: the budget is reached",
-        "time": "stopped: the time is up",
-        "stopped": "stopped, as asked",
-        "interrupted": "interrupted",
-    }
-    yield f"{state.run} {words.get(reason, reason)}"
-    if state.archive.champion:
+def summary(state: State, why: str, resume: Sequence[str], first: Sequence[str]) -> Iterator[str]:
+    """What is said at the end of a run: why it stopped, and how to go on if there is anything to go on with."""
+    yield f"{state.run} {why}"
+    if state.archive and state.archive.champion:
         score, interval = state.score(state.archive.champion)
         yield f"best   {state.name(state.archive.champion)}  {report.with_interval(score, interval)}"
     yield f"spent  {report.money(state.spent())}   {report.duration(time.time() - state.began)}"
-    if reason != "done":
-        more = ", with a higher cap" if reason in ("budget", "time") else ""
-        yield f"Continue:  {resume}{more}   (everything finished is kept)"
+    for word, line in zip(("Continue: ", "          "), resume, strict=False):
+        yield f"{word} {line}"
     yield "Inspect:   " + " · ".join(first)

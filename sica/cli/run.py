@@ -58,7 +58,7 @@ def command(
 
     The folder itself is not touched unless --apply is given: the result lies in a folder of its own.
     """
-    from sica.cli import names, parts
+    from sica.cli import estimating, names, parts
 
     call: Invocation = ctx.obj
     if apply and workdir is None:
@@ -72,7 +72,7 @@ def command(
     with parts.working(call, config, kind="run", cancel=threading.Event()) as shop:
         known = tuple(shop.store.ledger.agents())
         found = names.resolve(agent, known, shop.store.repo.champion(), shop.store.repo.rev_parse)
-        parts.ask_about_money(call, config, shop.gateway, 0.0, "one prompt", yes)
+        estimating.ask_unknown(call, config, shop.gateway, "one prompt", yes)
         call.say(f"{found.name} at work, at most {report.duration(seconds)}")
         made = _work(shop, config, found, words, before, seconds)
         shop.store.ledger.end_run(shop.run.id, "done")

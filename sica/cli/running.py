@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sica import loop, report
+from sica import forecast, loop, report
 from sica.cli import progress
+from sica.cli.ending import DAY, Books
 from sica.cli.exporting import telling
 from sica.cli.invocation import Invocation
 from sica.cli.parts import Shop
@@ -27,11 +29,21 @@ from sica.model import (
     Started,
     Stopped,
     Trial,
+    Usage,
     Verdict,
     Waiting,
 )
 
-EXIT = {"done": 0, "budget": 3, "time": 3, "stopped": 3, "interrupted": 130}
+EXIT = {"done": 0, "score": 0, "patience": 0, "budget": 3, "time": 3, "stopped": 3, "interrupted": 130}
+
+
+def books(shop: Shop, archive: Archive) -> Books:
+    """What is used now that the run has stopped, and what the rest of the plan would cost."""
+    config, now = shop.config, time.time()
+    used = shop.store.ledger.spent_by_day(now // DAY * DAY)
+    rest = forecast.rest(archive, config.children, config.confirm).usd
+    today = sum(used.values(), Usage())
+    return Books(config, shop.broker.spent(), today, now, rest.likely if rest else None)
 
 
 def drive(
