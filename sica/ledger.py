@@ -25,6 +25,7 @@ from sica.model import (
     Agent,
     Archive,
     Call,
+    Glimpse,
     Improvement,
     Outcome,
     Promotion,
@@ -37,9 +38,9 @@ from sica.model import (
     Usage,
     Verdict,
 )
-from sica.stats import wilson
+from sica.stats import Estimate, estimate
 
-SCHEMA = 1
+SCHEMA = 2
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
 
 APPLICATION = 0x73696361
@@ -217,6 +218,11 @@ class SqliteLedger:
         with self._transaction(durable=call.state == "reserved") as run:
             _upsert_call(run, call)
 
+    def glimpsed(self, glimpse: Glimpse) -> None:
+        """Remember that somebody was shown held-out scores."""
+        with self._transaction() as run:
+            _insert_glimpse(run, glimpse)
+
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
 
     def archive(self, tasks: Sequence[Task], conditions: Mapping[str, str], attempts: int) -> Archive:
@@ -257,11 +263,15 @@ class SqliteLedger:
         )
 
     def trials_of(
-        self, agent: str, benchmark: str | None = None, setting: Setting | None = None
+        self,
+        agent: str,
+        benchmark: str | None = None,
+        setting: Setting | None = None,
+        split: Split | None = None,
     ) -> tuple[Trial, ...]:
         """Every trial of the agent's tree, whoever of its twins ran it, with the details; in order of arrival.
 
-        With a benchmark, those that `summaries` counts: of its digests in use.
+        With a benchmark, those that `summaries` counts: of its digests in use and, without a split, not held out.
         """
         model, image = (setting.model, setting.image) if setting else (None, None)
         # the two unique indexes cover scored and faulted rows apart, so they are asked apart
@@ -270,9 +280,10 @@ class SqliteLedger:
             " WHERE t.id IN (SELECT id FROM trials WHERE tree = (SELECT tree FROM agents WHERE hash = ?1)"
             " AND score IS NOT NULL UNION ALL SELECT id FROM trials"
             " WHERE tree = (SELECT tree FROM agents WHERE hash = ?1) AND score IS NULL)"
-            " AND (?2 IS NULL OR k.benchmark = ?2 AND k.current)"
+            " AND (?2 IS NULL OR k.benchmark = ?2 AND k.current"
+            " AND iif(?5 IS NULL, k.split <> 'heldout', k.split = ?5))"
             " AND (?3 IS NULL OR c.model = ?3 AND c.image = ?4) ORDER BY t.id",
-            (agent, benchmark, model, image),
+            (agent, benchmark, model, image, split),
         )
         return tuple(_trial(row) for row in rows)
 
@@ -286,21 +297,41 @@ class SqliteLedger:
         return tuple(Setting(*row) for row in rows)
 
     def scores(
-        self, benchmark: str, agents: Iterable[str], setting: Setting | None = None
+        self,
+        benchmark: str,
+        agents: Iterable[str],
+        setting: Setting | None = None,
+        split: Split | None = None,
     ) -> Mapping[str, Mapping[Attempted, float]]:
-        """Single scores by agent, of the benchmark's digests in use: what paired comparisons need, and no more."""
+        """Single scores by agent, of the benchmark's digests in use: what paired comparisons need, and no more.
+
+        Without a split, those that are not held out.
+        """
         model, image = (setting.model, setting.image) if setting else (None, None)
         found: dict[str, dict[Attempted, float]] = {}
         rows = self._rows(
             "SELECT a.hash, k.name, k.digest, c.hash, t.attempt, t.score FROM json_each(?1) j"
             " JOIN agents a ON a.hash = j.value JOIN trials t ON t.tree = a.tree AND t.score IS NOT NULL"
             " JOIN tasks k ON k.id = t.task AND k.benchmark = ?2 AND k.current"
+            " AND iif(?5 IS NULL, k.split <> 'heldout', k.split = ?5)"
             " JOIN conditions c ON c.id = t.conditions AND (?3 IS NULL OR c.model = ?3 AND c.image = ?4)",
-            (json.dumps(list(agents)), benchmark, model, image),
+            (json.dumps(list(agents)), benchmark, model, image, split),
         )
         for agent, task, digest, conditions, attempt, score in rows:
             found.setdefault(agent, {})[task, digest, conditions, attempt] = score
         return found
+
+    def tasks(self, benchmark: str) -> tuple[Task, ...]:
+        """Those of the benchmark that are in use, by name; what they ask is not kept here."""
+        rows = self._rows(
+            "SELECT name, digest, split, coalesce(level, 1), coalesce(kind, ''), coalesce(weight, 1),"
+            " coalesce(grading, '') FROM tasks WHERE benchmark = ? AND current ORDER BY name",
+            (benchmark,),
+        )
+        return tuple(
+            Task(name, digest, "", split=split, level=level, kind=kind, weight=weight, grading=grading)
+            for name, digest, split, level, kind, weight, grading in rows
+        )
 
     def wanted(self, benchmark: str) -> tuple[str, ...]:
         """Names of the benchmark's tasks in use that are run unasked: all but the held-out ones."""
@@ -343,6 +374,14 @@ class SqliteLedger:
         rows = self._rows("SELECT name, started, config, ended, reason FROM runs ORDER BY id")
         return tuple(Run(name, at, json.loads(config), ended, why) for name, at, config, ended, why in rows)
 
+    def glimpses(self) -> tuple[Glimpse, ...]:
+        """Every time that held-out scores were shown."""
+        rows = self._rows("SELECT at, who, command, benchmark, agents, trials FROM glimpses ORDER BY id")
+        return tuple(
+            Glimpse(at, who, command, benchmark, tuple(json.loads(agents)), trials)
+            for at, who, command, benchmark, agents, trials in rows
+        )
+
     def calls(self, session: str | None = None) -> tuple[Call, ...]:
         """Of one box's session, or all there are."""
         rows = self._rows(
@@ -370,14 +409,17 @@ class SqliteLedger:
     ) -> Sequence[Summary]:
         """The leaderboard, best first: a line for each agent and benchmark it has trials of.
 
-        Only digests in use count (`see_tasks`). Without a setting, trials under any are counted together: right
-        for what was spent, wrong for scores that are to be compared (`settings` tells which there are).
+        Only digests in use count (`see_tasks`), and without a split only those that are not held out. Without a
+        setting, trials under any are counted together: right for what was spent, wrong for scores that are to be
+        compared (`settings` tells which there are).
         """
-        where, values = ["1"], []
-        for column, value in (("s.benchmark", benchmark), ("s.split", split)):
-            if value is not None:
-                where.append(f"{column} = ?")
-                values.append(value)
+        where = ["s.split <> 'heldout'" if split is None else "s.split = ?"]
+        values: list[str] = []
+        if split is not None:
+            values.append(split)
+        if benchmark is not None:
+            where.append("s.benchmark = ?")
+            values.append(benchmark)
         if setting is not None:
             where.append("s.conditions IN (SELECT id FROM conditions WHERE model = ? AND image = ?)")
             values += (setting.model, setting.image)
@@ -431,6 +473,7 @@ class SqliteLedger:
         champion: str = "",
         runs: Iterable[Run] = (),
         calls: Sequence[Call] = (),
+        glimpses: Iterable[Glimpse] = (),
     ) -> None:
         """Fill an empty ledger from git: agents from branches, outcomes from notes, the champion from main.
 
@@ -444,6 +487,8 @@ class SqliteLedger:
                 _insert_run(run, one)
             for call in calls:
                 _upsert_call(run, call)
+            for glimpse in glimpses:
+                _insert_glimpse(run, glimpse)
             for line in told:
                 if line["kind"] == "trial" and line.get("split"):
                     _insert_task(run, line["task"], line["digest"], line["split"])
@@ -626,19 +671,27 @@ class SqliteLedger:
         lines: dict[str, list[str]] = {}
         for (benchmark,) in self._rows("SELECT DISTINCT benchmark FROM totals ORDER BY benchmark"):
             setting = self.settings(benchmark)[0]
+            scores = self.scores(benchmark, sorted(commits), setting)
             for summary in self.summaries(benchmark, setting=setting):
-                if summary.agent in commits and summary.n:
-                    lines.setdefault(summary.agent, []).append(score_line(summary, setting))
+                known = estimate(by_task(scores.get(summary.agent, {})).values())
+                if known and summary.agent in commits:
+                    line = score_line(known, benchmark, summary.usage.usd, setting.model)
+                    lines.setdefault(summary.agent, []).append(line)
         return {commit: "; ".join(of) for commit, of in lines.items()}
 
 
-def score_line(summary: Summary, setting: Setting) -> str:
-    """56.0% ±6.5  core  n=48  $13.92  gpt-5-mini: ± is half of Wilson's 95 % interval."""
-    mean = summary.total / summary.n
-    low, high = wilson(mean, summary.n)
-    half = 50 * (high - low)
-    words = f"{mean:.1%} ±{half:.1f}  {summary.benchmark}  n={summary.n}  ${summary.usage.usd:.2f}  {setting.model}"
-    return words.rstrip()
+def by_task(scores: Mapping[Attempted, float]) -> Mapping[str, Sequence[float]]:
+    """An agent's scores of each task, in the order of the attempts."""
+    found: dict[str, list[float]] = {}
+    for key in sorted(scores):
+        found.setdefault(key[0], []).append(scores[key])
+    return found
+
+
+def score_line(known: Estimate, benchmark: str, usd: float, model: str) -> str:
+    """56.0% ±6.5  core  n=48  $13.92  gpt-5-mini: ± is half of the 95 % interval."""
+    half = 50 * (known.high - known.low)
+    return f"{known.mean:.1%} ±{half:.1f}  {benchmark}  n={known.n}  ${usd:.2f}  {model}".rstrip()
 
 
 def rebuild(
@@ -646,8 +699,8 @@ def rebuild(
 ) -> Path | None:
     """Make the ledger again from git alone, then put it in the place of the old one.
 
-    Two things git does not hold are taken over when the old file can still be read: what the runs were configured
-    with, and every single model call.
+    Three things git does not hold are taken over when the old file can still be read: what the runs were configured
+    with, every single model call, and when held-out scores were shown.
     Returns the folder that keeps the old one, None when there was none. Hold the run lock. A kill at any moment
     leaves the old or the new ledger, and running it again is safe.
     """
@@ -655,9 +708,9 @@ def rebuild(
     with _plainly(path):
         for left in _files_of(fresh):
             left.unlink(missing_ok=True)
-        runs, calls = _remembered(path)
+        runs, calls, glimpses = _remembered(path)
         with SqliteLedger.open(fresh) as ledger:
-            ledger.restore(agents, lines, champion, runs, calls)
+            ledger.restore(agents, lines, champion, runs, calls, glimpses)
         aside = _put_aside(path) if path.exists() else None
         for left in _files_of(path)[1:]:
             left.unlink(missing_ok=True)  # a write-ahead log of the old file would be played into the new one
@@ -666,13 +719,13 @@ def rebuild(
     return aside
 
 
-def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call]]:
+def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call], Sequence[Glimpse]]:
     """What only the old file knows; nothing when it is not there or damaged, which is why it is rebuilt."""
     try:
         with SqliteLedger.open(path, readonly=True) as old:
-            return ((), ()) if old.check() else (old.runs(), old.calls())
+            return ((), (), ()) if old.check() else (old.runs(), old.calls(), old.glimpses())
     except SicaError:
-        return (), ()
+        return (), (), ()
 
 
 # ── rows and records ──────────────────────────────────────────────────────────────────────────────
@@ -813,6 +866,20 @@ def _upsert_call(run: sqlite3.Connection, call: Call) -> None:
             call.state,
             call.at,
             *_usage_row(call.usage),
+        ),
+    )
+
+
+def _insert_glimpse(run: sqlite3.Connection, glimpse: Glimpse) -> None:
+    run.execute(
+        "INSERT INTO glimpses (at, who, command, benchmark, agents, trials) VALUES (?,?,?,?,?,?)",
+        (
+            glimpse.at,
+            glimpse.who,
+            glimpse.command,
+            glimpse.benchmark,
+            json.dumps(glimpse.agents),
+            glimpse.trials,
         ),
     )
 

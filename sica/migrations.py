@@ -41,6 +41,28 @@ def outcomes(db: Database) -> None:
 steps(name="0001_outcomes")(outcomes)
 
 
+def glimpses(db: Database) -> None:
+    """Who was shown held-out scores, and when. Git is not told: a rebuild takes them over from the old file."""
+    db.create_table(
+        "glimpses",
+        {
+            "id": int,
+            "at": float,
+            "who": str,
+            "command": str,
+            "benchmark": str,
+            "agents": str,
+            "trials": int,
+        },
+        pk="id",
+        not_null={"at", "who", "command", "benchmark", "agents", "trials"},
+    )
+    _protect(db, "glimpses", "what was seen cannot be unseen")
+
+
+steps(name="0002_glimpses")(glimpses)
+
+
 def _names(db: Database) -> None:
     """Long names stand once; rows of outcomes hold integers."""
     db.create_table("trees", {"id": int, "hash": str}, pk="id", not_null={"hash"})
@@ -214,11 +236,15 @@ def _calls(db: Database) -> None:
 
 def _append_only(db: Database) -> None:
     for table in _OUTCOMES:
-        for verb in ("UPDATE", "DELETE"):
-            db.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
-                " BEGIN SELECT raise(ABORT, 'outcomes are append-only'); END"
-            )
+        _protect(db, table, "outcomes are append-only")
+
+
+def _protect(db: Database, table: str, why: str) -> None:
+    for verb in ("UPDATE", "DELETE"):
+        db.execute(
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
+            f" BEGIN SELECT raise(ABORT, '{why}'); END"
+        )
 
 
 def _summaries(db: Database) -> None:

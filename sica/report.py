@@ -431,6 +431,8 @@ class Row:
     created: float
     doing: str = ""
     """What a run is at with this agent right now: checking, or evaluating 3/14."""
+    method: str = ""
+    """Of the interval: Wilson or cluster bootstrap."""
 
     @property
     def name(self) -> str:

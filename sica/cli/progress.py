@@ -28,7 +28,7 @@ from sica.model import (
     Trial,
     Verdict,
 )
-from sica.stats import wilson
+from sica.stats import estimate
 
 PHASES = {Improve: "improve", Check: "check", Evaluate: "evaluate"}
 
@@ -112,11 +112,11 @@ class State:
     def score(self, commit: str) -> tuple[float | None, report.Interval | None]:
         if self.archive is None or commit not in self.archive.agents:
             return None, None
-        scores = [t.score for t in self.archive.scored(commit) if t.score is not None]
-        if not scores:
-            return None, None
-        mean = sum(scores) / len(scores)
-        return mean, wilson(mean, len(scores))
+        scores: dict[str, list[float]] = {}
+        for trial in self.archive.scored(commit):
+            scores.setdefault(trial.digest, []).append(trial.score or 0.0)
+        found = estimate(scores.values())
+        return (found.mean, (found.low, found.high)) if found else (None, None)
 
 
 def _broken(made: Improvement) -> bool:

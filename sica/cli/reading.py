@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import PurePath
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
 from sica.errors import UsageError, no_such
-from sica.ledger import Attempted, SqliteLedger
-from sica.model import Agent, Setting, Summary, Trial
+from sica.ledger import Attempted, SqliteLedger, by_task
+from sica.model import Agent, Glimpse, Setting, Split, Summary, Trial
 from sica.places import Places
 from sica.report import Row
-from sica.stats import Comparison, compare, wilson
+from sica.stats import (
+    Comparison,
+    Estimate,
+    compare,
+    difference_interval,
+    estimate,
+    pairs_needed,
+    pass_at_k,
+    pass_hat_k,
+    wilson,
+)
 
 if TYPE_CHECKING:
     from sica.repo import GitRepo
+
+
+Scores = Mapping[str, Sequence[float]]
+"""By task."""
 
 
 @dataclass(frozen=True)
@@ -101,28 +119,36 @@ class Reading:
         also = f"; {report.plural(others, 'other setting')}, see --under" if others > 0 else ""
         return f"{setting}{also}" if setting else ""
 
+    def lineage(self, benchmark: str) -> tuple[Row, ...]:
+        """A row for every agent without what takes each single score: no interval, no change. At once for thousands."""
+        return report.rows(self.agents, self._summaries(benchmark), self.champion, lambda _: None)
+
     def rows(self, benchmark: str) -> tuple[Row, ...]:
-        """A row for every agent; `compared` adds what the changes are worth."""
-        return report.rows(self.agents, self._summaries(benchmark), self.champion, interval)
+        """A row for every agent with its interval; `compared` adds what the changes are worth."""
+        rows = self.lineage(benchmark)
+        scores = self._scores((r.commit for r in rows if r.n), benchmark)
+        return tuple(_estimated(row, scores.get(row.commit, {})) for row in rows)
+
+    def _scores(self, commits: Iterable[str], benchmark: str) -> Mapping[str, Mapping[Attempted, float]]:
+        return self.ledger.scores(benchmark, sorted(commits), self.setting(benchmark))
 
     def _summaries(self, benchmark: str) -> Sequence[Summary]:
         return self.ledger.summaries(benchmark, setting=self.setting(benchmark))
 
     def compared(self, rows: Iterable[Row], benchmark: str) -> list[Row]:
-        """The rows with each agent's change against its first parent, paired as show and diff do it."""
+        """The rows with their intervals and each agent's change against its first parent, paired as show and diff
+        do it."""
         rows = list(rows)
         commits = {a.number: a.commit for a in self.agents}
         family = {r.commit for r in rows} | {commits[r.parents[0]] for r in rows if r.parents}
-        scores = self.ledger.scores(benchmark, sorted(family), self.setting(benchmark))
+        scores = self._scores(family, benchmark)
 
         def against_parent(row: Row) -> Row:
-            old, new = scores.get(commits[row.parents[0]], {}), scores.get(row.commit, {})
-            found = paired(old, new)
-            if not found.tasks:
-                return row
-            return replace(row, change=found.difference, separable=found.separable)
+            found = paired(scores.get(commits[row.parents[0]], {}), scores.get(row.commit, {}))
+            return replace(row, change=found.difference, separable=found.separable) if found.tasks else row
 
-        return [against_parent(row) if row.parents else row for row in rows]
+        known = [_estimated(row, scores.get(row.commit, {})) for row in rows]
+        return [against_parent(row) if row.parents else row for row in known]
 
     def at_work(self, rows: Iterable[Row], benchmark: str) -> list[Row]:
         """The rows, those that a run is working on right now with how far it is."""
@@ -135,7 +161,7 @@ class Reading:
         attempts = int(runs[-1].config.get("attempts", 1))
         tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
         here = self.ledger.seen_in(run.id)
-        scores = self.ledger.scores(benchmark, sorted(here), self.setting(benchmark))
+        scores = self._scores(here, benchmark)
 
         def doing(row: Row) -> str:
             done = {(t, n) for t, _, _, n in scores.get(row.commit, {}) if t in tasks and n < attempts}
@@ -146,10 +172,19 @@ class Reading:
 
         return [replace(row, doing=doing(row)) for row in rows]
 
-    def trials(self, agent: Agent, benchmark: str | None = None) -> Sequence[Trial]:
+    def trials(
+        self, agent: Agent, benchmark: str | None = None, split: Split | None = None
+    ) -> Sequence[Trial]:
         """Every trial of the agent's tree, those of other commits with the same tree included; with a benchmark,
-        those that its score counts."""
-        return self.ledger.trials_of(agent.commit, benchmark, self.setting(benchmark) if benchmark else None)
+        those that its score counts: not the held-out ones, unless that split is named."""
+        return self.ledger.trials_of(
+            agent.commit, benchmark, self.setting(benchmark) if benchmark else None, split
+        )
+
+    def kinds(self, benchmark: str) -> Mapping[str, str]:
+        """What kind each task is of; nothing when all are of one."""
+        found = {task.id: task.kind for task in self.ledger.tasks(benchmark)}
+        return found if len(set(found.values())) > 1 else {}
 
 
 UNDER = "Whose scores: part of a model's or sandbox's name; default: the latest."
@@ -167,26 +202,32 @@ def _meant(task: str, glob: str) -> bool:
 
 
 def interval(summary: Summary) -> report.Interval | None:
-    """The one interval of a score, everywhere: Wilson's on the mean of n trials."""
+    """Where only sums are at hand: Wilson's on the mean of n trials, as if each were another task's."""
     return None if summary.mean is None else wilson(summary.mean, summary.n)
 
 
-def by_task(trials: Sequence[Trial]) -> Mapping[str, Sequence[float]]:
-    """Scores by task id; a fault is a missing number."""
-    scores: dict[str, list[float]] = defaultdict(list)
-    for trial in trials:
-        if trial.score is not None:
-            scores[trial.task].append(trial.score)
-    return scores
+def _estimated(row: Row, scores: Mapping[Attempted, float]) -> Row:
+    known = estimate(by_task(scores).values())
+    return row if known is None else replace(row, low=known.low, high=known.high, method=known.method)
+
+
+def estimated(trials: Sequence[Trial]) -> Estimate | None:
+    """The mean over trials and its interval: the one of every surface. A fault is a missing number."""
+    return estimate(scores_of(trials).values())
+
+
+def scores_of(trials: Sequence[Trial]) -> Scores:
+    return by_task(_singles(trials))
 
 
 def measured(trials: Sequence[Trial]) -> tuple[float | None, report.Interval | None]:
-    """Mean over trials and its interval, as `interval` has it."""
-    scores = [t.score for t in trials if t.score is not None]
-    if not scores:
-        return None, None
-    mean = sum(scores) / len(scores)
-    return mean, wilson(mean, len(scores))
+    found = estimated(trials)
+    return (found.mean, (found.low, found.high)) if found else (None, None)
+
+
+def solved(trials: Sequence[Trial]) -> Mapping[str, Sequence[bool]]:
+    """By task, whether each attempt with a score solved it."""
+    return {task: [score >= 1 for score in scores] for task, scores in scores_of(trials).items()}
 
 
 def versus(old: Sequence[Trial], new: Sequence[Trial]) -> Comparison:
@@ -199,22 +240,106 @@ def _singles(trials: Sequence[Trial]) -> Mapping[Attempted, float]:
 
 def paired(old: Mapping[Attempted, float], new: Mapping[Attempted, float]) -> Comparison:
     """The comparison on what both have: the same attempts at the same tasks under the same conditions."""
-    sides: tuple[dict[str, list[float]], ...] = (defaultdict(list), defaultdict(list))
-    for key in sorted(old.keys() & new.keys()):
-        for side, scores in zip(sides, (old, new), strict=True):
-            side[key[0]].append(scores[key])
-    return compare(*sides)
+    return compare(*_matched(old, new))
 
 
-def in_words(found: Comparison) -> str:
-    """+1.8 (14 gained, 10 lost, p 0.54: not separable)."""
-    if not found.tasks:
-        return "no task in common"
-    verdict = "separable" if found.separable else "not separable"
-    return (
-        f"{report.signed(found.difference)} ({len(found.gained)} gained, {len(found.lost)} lost, "
-        f"{p_value(found.p)}: {verdict})"
-    )
+def _matched(old: Mapping[Attempted, float], new: Mapping[Attempted, float]) -> tuple[Scores, Scores]:
+    common = old.keys() & new.keys()
+    return by_task({key: old[key] for key in common}), by_task({key: new[key] for key in common})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two agents on what both have, with all that is to be said of it."""
+
+    found: Comparison
+    interval: report.Interval | None
+    """Of the difference: a paired bootstrap of tasks within kinds; None where that says nothing."""
+    needed: int | None
+    """Paired tasks that would show it with 80 % power; None without a difference."""
+
+    @property
+    def span(self) -> str:
+        """[-3.1, +6.7], or nothing."""
+        if not self.interval:
+            return ""
+        return f"[{report.signed(self.interval[0])}, {report.signed(self.interval[1])}]"
+
+    @property
+    def words(self) -> str:
+        """+1.8 [-3.1, +6.7] (14 gained, 10 lost, p 0.54: not separable)."""
+        found = self.found
+        if not found.tasks:
+            return "no task in common"
+        moved = " ".join(x for x in (report.signed(found.difference), self.span) if x)
+        flips = f"{len(found.gained)} gained, {len(found.lost)} lost, {p_value(found.p)}"
+        return f"{moved} ({flips}: {verdict(found)})"
+
+    @property
+    def advice(self) -> str:
+        """How much more would tell, where it does not tell yet."""
+        if self.found.separable or not self.found.tasks or not self.needed:
+            return ""
+        points = abs(100 * self.found.difference)
+        return f"To separate {points:.1f} points (80% power) about {self.needed:,} paired tasks are needed in all."
+
+    def record(self) -> dict[str, object]:
+        """What JSON answers say of it."""
+        low, high = self.interval or (None, None)
+        return {
+            "n_tasks": self.found.tasks,
+            "difference": self.found.difference if self.found.tasks else None,
+            "difference_low": low,
+            "difference_high": high,
+            "gained": self.found.gained,
+            "lost": self.found.lost,
+            "p": self.found.p,
+            "test": self.found.test,
+            "separable": self.found.separable,
+            "needed_tasks": self.needed,
+        }
+
+
+def difference(old: Sequence[Trial], new: Sequence[Trial], kinds: Mapping[str, str]) -> Difference:
+    sides = _matched(_singles(old), _singles(new))
+    return Difference(compare(*sides), difference_interval(*sides, kinds), pairs_needed(*sides))
+
+
+def glimpse(
+    call: Invocation, command: str, benchmark: str, agents: Iterable[Agent], shown: Sequence[Trial]
+) -> Glimpse:
+    """That the user of this machine was shown these held-out trials just now."""
+    try:
+        who = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        who = call.environ.get("USER") or str(os.getuid())
+    return Glimpse(time.time(), who, command, benchmark, tuple(a.commit for a in agents), len(shown))
+
+
+def verdict(found: Comparison) -> str:
+    return "separable" if found.separable else "not separable"
+
+
+def pass_k(trials: Sequence[Trial]) -> tuple[int, float, float] | None:
+    """k, pass@k and pass^k: the chances that one of k attempts solves a task, and that all of them do.
+
+    k is how often every task was tried; None below two.
+    """
+    tried = list(solved(trials).values())
+    k = min(map(len, tried), default=0)
+    if k < 2:
+        return None
+    chances = [(pass_at_k(len(t), sum(t), k), pass_hat_k(len(t), sum(t), k)) for t in tried]
+    return k, fmean(any_ for any_, _ in chances), fmean(all_ for _, all_ in chances)
+
+
+def pass_words(trials: Sequence[Trial]) -> str:
+    """pass@3 71.0%  pass^3 42.0%, or nothing."""
+    found = pass_k(trials)
+    if found is None:
+        return ""
+    k, once, always = found
+    return f"pass@{k} {report.percent(once)}  pass^{k} {report.percent(always)}"
 
 
 def p_value(p: float) -> str:
