@@ -321,6 +321,17 @@ class SqliteLedger:
             found.setdefault(agent, {})[task, digest, conditions, attempt] = score
         return found
 
+    def cells(self, benchmark: str, setting: Setting | None = None) -> list[tuple[str, str, float | None]]:
+        """Tree, task and mean score of all that was tried and is not held out; None where there are only faults."""
+        model, image = (setting.model, setting.image) if setting else (None, None)
+        return self._rows(
+            "SELECT w.hash, k.name, avg(t.score) FROM trials t JOIN tasks k ON k.id = t.task AND k.benchmark = ?1"
+            " AND k.current AND k.split <> 'heldout' JOIN trees w ON w.id = t.tree"
+            " JOIN conditions c ON c.id = t.conditions AND (?2 IS NULL OR c.model = ?2 AND c.image = ?3)"
+            " GROUP BY t.tree, t.task",
+            (benchmark, model, image),
+        )
+
     def tasks(self, benchmark: str) -> tuple[Task, ...]:
         """Those of the benchmark that are in use, by name; what they ask is not kept here."""
         rows = self._rows(
@@ -391,6 +402,14 @@ class SqliteLedger:
             (session,),
         )
         return tuple(Call(*(*row[:5], Usage(*row[5:11]), *row[11:])) for row in rows)
+
+    def paid(self) -> tuple[tuple[float, str, str, float, int], ...]:
+        """Time, run, role, dollars and number of model calls, in order of time; those of one second are one line."""
+        rows = self._rows(
+            "SELECT min(c.at), coalesce(r.name, ''), coalesce(c.role, ''), sum(c.usd), count(*) FROM calls c"
+            " LEFT JOIN runs r ON r.id = c.run GROUP BY c.run, c.role, cast(c.at AS INTEGER) ORDER BY min(c.at)"
+        )
+        return tuple(rows)
 
     def spent(self, run: str) -> Usage:
         """Everything the run's sessions used, reservations of a crashed call included."""

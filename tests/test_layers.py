@@ -12,7 +12,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
-PURE = {"policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks"}
+PURE = {
+    "policies",
+    "utility",
+    "stats",
+    "report",
+    "plots",
+    "account",
+    "brief",
+    "contract",
+    "champion",
+    "chat",
+    "checks",
+}
 LOOP = {"loop", "attempt", "gate", "ports", "simulate"}
 OUTSIDE = {
     *(

@@ -35,6 +35,7 @@ from sica.stats import (
 )
 
 if TYPE_CHECKING:
+    from sica.plots import Album
     from sica.repo import GitRepo
 
 
@@ -179,6 +180,20 @@ class Reading:
         those that its score counts: not the held-out ones, unless that split is named."""
         return self.ledger.trials_of(
             agent.commit, benchmark, self.setting(benchmark) if benchmark else None, split
+        )
+
+    def album(self, benchmark: str) -> Album:
+        """What pictures are drawn from."""
+        from sica.plots import Album, Paid
+
+        rows = self.rows(benchmark)
+        numbers = {row.tree: row.agent for row in rows}  # the first agent of a tree is the last one here
+        cells: dict[int, dict[str, float | None]] = {}
+        for tree, task, score in self.ledger.cells(benchmark, self.setting(benchmark)):
+            cells.setdefault(numbers[tree], {})[task] = score
+        paid = tuple(Paid(at, role, usd, calls) for at, _, role, usd, calls in self.ledger.paid())
+        return Album(
+            rows, cells, paid, report.clean(f"{benchmark}, {self.setting(benchmark) or 'not measured'}")
         )
 
     def kinds(self, benchmark: str) -> Mapping[str, str]:
