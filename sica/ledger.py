@@ -38,6 +38,7 @@ from sica.model import (
     Usage,
     Verdict,
 )
+from sica.scoring import Attempted, by_task
 from sica.stats import Estimate, estimate
 
 SCHEMA = 2
@@ -57,8 +58,6 @@ _TRIAL_JOINS = """
   JOIN conditions c ON c.id = t.conditions LEFT JOIN runs r ON r.id = t.run LEFT JOIN evidence e ON e.trial = t.id"""
 
 Row = tuple[Any, ...]
-Attempted = tuple[str, str, str, int]
-"""Task, digest, conditions, attempt: what two scores have in common that can be compared."""
 T = TypeVar("T")
 
 
@@ -697,14 +696,6 @@ class SqliteLedger:
                     line = score_line(known, benchmark, summary.usage.usd, setting.model)
                     lines.setdefault(summary.agent, []).append(line)
         return {commit: "; ".join(of) for commit, of in lines.items()}
-
-
-def by_task(scores: Mapping[Attempted, float]) -> Mapping[str, Sequence[float]]:
-    """An agent's scores of each task, in the order of the attempts."""
-    found: dict[str, list[float]] = {}
-    for key in sorted(scores):
-        found.setdefault(key[0], []).append(scores[key])
-    return found
 
 
 def score_line(known: Estimate, benchmark: str, usd: float, model: str) -> str:

@@ -19,6 +19,8 @@ PURE = {
     "report",
     "plots",
     "account",
+    "pages",
+    "scoring",
     "brief",
     "contract",
     "champion",

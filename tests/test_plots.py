@@ -18,13 +18,29 @@ from sica.report import Row
 
 
 def row(number: int, *parents: int, score: float | None = 0.5, **facts: object) -> Row:
-    low, high = (None, None) if score is None else (max(0.0, score - 0.2), min(1.0, score + 0.2))
-    made = Row(
-        *(number, f"{number:040x}", f"{number:040x}", parents, "evaluated" if score is not None else "ready"),
-        *(False, score, low, high, 8 if score is not None else 0, 0, None, None, 0.1),
-        *(f"change {number}", "", "self-edit", "r1", "m", 0.0),
+    plain = Row(
+        agent=number,
+        commit=f"{number:040x}",
+        tree=f"{number:040x}",
+        parents=parents,
+        status="ready" if score is None else "evaluated",
+        best=False,
+        score=score,
+        low=None if score is None else max(0.0, score - 0.2),
+        high=None if score is None else min(1.0, score + 0.2),
+        n=0 if score is None else 8,
+        faults=0,
+        change=None,
+        separable=None,
+        cost_usd=0.1,
+        subject=f"change {number}",
+        reason="",
+        operator="self-edit",
+        run="r1",
+        model="m",
+        created=0.0,
     )
-    return replace(made, **facts)  # type: ignore[arg-type]
+    return replace(plain, **facts)  # type: ignore[arg-type]
 
 
 def album(agents: int, tasks: int = 6, name: str = "task") -> Album:

@@ -10,10 +10,11 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import (
-    UNDER,
+from sica.cli.reading import UNDER, Reading
+from sica.errors import UsageError
+from sica.model import Agent, Trial
+from sica.scoring import (
     Difference,
-    Reading,
     difference,
     estimated,
     measured,
@@ -24,8 +25,6 @@ from sica.cli.reading import (
     verdict,
     versus,
 )
-from sica.errors import UsageError
-from sica.model import Agent, Trial
 from sica.stats import SEPARABLE, holm, mean_of_means
 
 EXAMPLES = (

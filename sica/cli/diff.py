@@ -10,9 +10,10 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Difference, Reading, difference, measured, p_value, verdict
+from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError
 from sica.model import Agent, Trial
+from sica.scoring import Difference, difference, measured, p_value, verdict
 from sica.stats import Comparison
 
 EXAMPLES = (

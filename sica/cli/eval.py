@@ -244,7 +244,7 @@ def _tell(
     spent: float,
     wanted: int,
 ) -> None:
-    from sica.cli.reading import estimated, pass_k
+    from sica.scoring import estimated, pass_k
 
     records = []
     for agent, trials in zip(chosen, results, strict=True):
@@ -283,7 +283,7 @@ def _tell(
 
 def _in_words(trials: Sequence[Trial]) -> str:
     """54.6%  [47.1, 61.9]  n=240  cluster bootstrap over 80 tasks   34 always solved, 17 sometimes, 29 never"""
-    from sica.cli.reading import estimated, pass_words, solved
+    from sica.scoring import estimated, pass_words, solved
 
     known = estimated(trials)
     if known is None:
@@ -299,7 +299,7 @@ def _in_words(trials: Sequence[Trial]) -> str:
 
 
 def _against_the_first(chosen: Sequence[Agent], results: Sequence[Sequence[Trial]]) -> Iterator[str]:
-    from sica.cli.reading import difference
+    from sica.scoring import difference
 
     for agent, trials in list(zip(chosen, results, strict=True))[1:]:
         found = difference(results[0], trials, {})

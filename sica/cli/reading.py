@@ -11,36 +11,22 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import PurePath
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sica import report
 from sica.cli import names
 from sica.cli.invocation import Invocation
 from sica.errors import UsageError, no_such
-from sica.ledger import Attempted, SqliteLedger, by_task
+from sica.ledger import SqliteLedger
 from sica.model import Agent, Glimpse, Setting, Split, Summary, Trial
 from sica.places import Places
 from sica.report import Row
-from sica.stats import (
-    Comparison,
-    Estimate,
-    compare,
-    difference_interval,
-    estimate,
-    pairs_needed,
-    pass_at_k,
-    pass_hat_k,
-    wilson,
-)
+from sica.scoring import Attempted, by_task, paired
+from sica.stats import estimate, wilson
 
 if TYPE_CHECKING:
     from sica.plots import Album
     from sica.repo import GitRepo
-
-
-Scores = Mapping[str, Sequence[float]]
-"""By task."""
 
 
 @dataclass(frozen=True)
@@ -226,100 +212,6 @@ def _estimated(row: Row, scores: Mapping[Attempted, float]) -> Row:
     return row if known is None else replace(row, low=known.low, high=known.high, method=known.method)
 
 
-def estimated(trials: Sequence[Trial]) -> Estimate | None:
-    """The mean over trials and its interval: the one of every surface. A fault is a missing number."""
-    return estimate(scores_of(trials).values())
-
-
-def scores_of(trials: Sequence[Trial]) -> Scores:
-    return by_task(_singles(trials))
-
-
-def measured(trials: Sequence[Trial]) -> tuple[float | None, report.Interval | None]:
-    found = estimated(trials)
-    return (found.mean, (found.low, found.high)) if found else (None, None)
-
-
-def solved(trials: Sequence[Trial]) -> Mapping[str, Sequence[bool]]:
-    """By task, whether each attempt with a score solved it."""
-    return {task: [score >= 1 for score in scores] for task, scores in scores_of(trials).items()}
-
-
-def versus(old: Sequence[Trial], new: Sequence[Trial]) -> Comparison:
-    return paired(_singles(old), _singles(new))
-
-
-def _singles(trials: Sequence[Trial]) -> Mapping[Attempted, float]:
-    return {(t.task, t.digest, t.conditions, t.attempt): t.score for t in trials if t.score is not None}
-
-
-def paired(old: Mapping[Attempted, float], new: Mapping[Attempted, float]) -> Comparison:
-    """The comparison on what both have: the same attempts at the same tasks under the same conditions."""
-    return compare(*_matched(old, new))
-
-
-def _matched(old: Mapping[Attempted, float], new: Mapping[Attempted, float]) -> tuple[Scores, Scores]:
-    common = old.keys() & new.keys()
-    return by_task({key: old[key] for key in common}), by_task({key: new[key] for key in common})
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Two agents on what both have, with all that is to be said of it."""
-
-    found: Comparison
-    interval: report.Interval | None
-    """Of the difference: a paired bootstrap of tasks within kinds; None where that says nothing."""
-    needed: int | None
-    """Paired tasks that would show it with 80 % power; None without a difference."""
-
-    @property
-    def span(self) -> str:
-        """[-3.1, +6.7], or nothing."""
-        if not self.interval:
-            return ""
-        return f"[{report.signed(self.interval[0])}, {report.signed(self.interval[1])}]"
-
-    @property
-    def words(self) -> str:
-        """+1.8 [-3.1, +6.7] (14 gained, 10 lost, p 0.54: not separable)."""
-        found = self.found
-        if not found.tasks:
-            return "no task in common"
-        moved = " ".join(x for x in (report.signed(found.difference), self.span) if x)
-        flips = f"{len(found.gained)} gained, {len(found.lost)} lost, {p_value(found.p)}"
-        return f"{moved} ({flips}: {verdict(found)})"
-
-    @property
-    def advice(self) -> str:
-        """How much more would tell, where it does not tell yet."""
-        if self.found.separable or not self.found.tasks or not self.needed:
-            return ""
-        points = abs(100 * self.found.difference)
-        return f"To separate {points:.1f} points (80% power) about {self.needed:,} paired tasks are needed in all."
-
-    def record(self) -> dict[str, object]:
-        """What JSON answers say of it."""
-        low, high = self.interval or (None, None)
-        return {
-            "n_tasks": self.found.tasks,
-            "difference": self.found.difference if self.found.tasks else None,
-            "difference_low": low,
-            "difference_high": high,
-            "gained": self.found.gained,
-            "lost": self.found.lost,
-            "p": self.found.p,
-            "test": self.found.test,
-            "separable": self.found.separable,
-            "needed_tasks": self.needed,
-        }
-
-
-def difference(old: Sequence[Trial], new: Sequence[Trial], kinds: Mapping[str, str]) -> Difference:
-    sides = _matched(_singles(old), _singles(new))
-    return Difference(compare(*sides), difference_interval(*sides, kinds), pairs_needed(*sides))
-
-
 def glimpse(
     call: Invocation, command: str, benchmark: str, agents: Iterable[Agent], shown: Sequence[Trial]
 ) -> Glimpse:
@@ -329,33 +221,3 @@ def glimpse(
     except KeyError:
         who = call.environ.get("USER") or str(os.getuid())
     return Glimpse(time.time(), who, command, benchmark, tuple(a.commit for a in agents), len(shown))
-
-
-def verdict(found: Comparison) -> str:
-    return "separable" if found.separable else "not separable"
-
-
-def pass_k(trials: Sequence[Trial]) -> tuple[int, float, float] | None:
-    """k, pass@k and pass^k: the chances that one of k attempts solves a task, and that all of them do.
-
-    k is how often every task was tried; None below two.
-    """
-    tried = list(solved(trials).values())
-    k = min(map(len, tried), default=0)
-    if k < 2:
-        return None
-    chances = [(pass_at_k(len(t), sum(t), k), pass_hat_k(len(t), sum(t), k)) for t in tried]
-    return k, fmean(any_ for any_, _ in chances), fmean(all_ for _, all_ in chances)
-
-
-def pass_words(trials: Sequence[Trial]) -> str:
-    """pass@3 71.0%  pass^3 42.0%, or nothing."""
-    found = pass_k(trials)
-    if found is None:
-        return ""
-    k, once, always = found
-    return f"pass@{k} {report.percent(once)}  pass^{k} {report.percent(always)}"
-
-
-def p_value(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p {p:.2f}" if p >= 0.095 else f"p {p:.3f}"

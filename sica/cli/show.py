@@ -11,8 +11,9 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading, difference, estimated, measured, pass_k, pass_words
+from sica.cli.reading import UNDER, Reading
 from sica.model import Agent, Trial, Usage
+from sica.scoring import difference, estimated, measured, pass_k, pass_words
 
 EXAMPLES = ("sica show 7 --tasks",)
 
