@@ -38,7 +38,8 @@ from sica.model import (
     Usage,
     Verdict,
 )
-from sica.scoring import Attempted, by_task
+from sica.scoring import Attempted as Attempted
+from sica.scoring import by_task
 from sica.stats import Estimate, estimate
 
 SCHEMA = 2
@@ -329,6 +330,33 @@ class SqliteLedger:
             " JOIN conditions c ON c.id = t.conditions AND (?2 IS NULL OR c.model = ?2 AND c.image = ?3)"
             " GROUP BY t.tree, t.task",
             (benchmark, model, image),
+        )
+
+    def ended(self, benchmark: str) -> list[tuple[str, str, str, int, int]]:
+        """How trials ended that were not plainly done: split, fault or nothing, ending, how many, of how many trees."""
+        return self._rows(
+            "SELECT k.split, coalesce(t.fault, ''), t.ending, count(*), count(DISTINCT t.tree) FROM trials t"
+            " JOIN tasks k ON k.id = t.task AND k.benchmark = ? AND k.current WHERE t.ending <> 'done'"
+            " GROUP BY k.split, t.fault, t.ending ORDER BY count(*) DESC, t.ending",
+            (benchmark,),
+        )
+
+    def flagged(self, benchmark: str) -> list[tuple[int, str, int, str]]:
+        """Trials in which something was found that an honest agent would not have left: agent, task, attempt, why."""
+        return self._rows(
+            "SELECT a.number, k.name, t.attempt, coalesce(e.why, '') FROM trials t JOIN agents a ON a.id = t.agent"
+            " JOIN tasks k ON k.id = t.task AND k.benchmark = ? LEFT JOIN evidence e ON e.trial = t.id"
+            " WHERE t.ending = 'integrity' ORDER BY a.number, k.name, t.attempt",
+            (benchmark,),
+        )
+
+    def used(self, run: str) -> list[tuple[str, str, str, str, int]]:
+        """What a run's own trials were of: task and digest, and under which model and image; with how many."""
+        return self._rows(
+            "SELECT k.name, k.digest, c.model, c.image, count(*) FROM trials t JOIN tasks k ON k.id = t.task"
+            " JOIN conditions c ON c.id = t.conditions WHERE t.run = (SELECT id FROM runs WHERE name = ?)"
+            " AND k.benchmark <> '' GROUP BY t.task, t.conditions ORDER BY k.name",
+            (run,),
         )
 
     def tasks(self, benchmark: str) -> tuple[Task, ...]:

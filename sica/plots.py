@@ -330,7 +330,7 @@ def lineage(figure: Any, album: Album) -> None:
     if any(row.score is not None for row in album.rows):
         _score_bar(figure, axes, colours)
     named = sorted(places, key=lambda n: (n in path, n)) if len(rows) <= 45 else sorted(path)
-    _label(figure, axes, [(*places[n], str(n)) for n in named], away=size / 2 + 2.5)
+    _label(figure, axes, [(*places[n], str(n)) for n in named], away=0.85 * size + 1)
 
 
 def _edge(axes: Any, start: Size, end: Size, strong: bool, second: bool) -> None:

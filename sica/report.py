@@ -155,6 +155,8 @@ def ago(seconds: float) -> str:
 def plural(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
+    if noun == "child":
+        return f"{number:,} children"
     if noun.endswith(("ry", "ty")):
         return f"{number:,} {noun[:-1]}ies"
     return f"{number:,} {noun}{'es' if noun.endswith('x') else 's'}"

@@ -93,13 +93,7 @@ class Difference:
 
     @property
     def words(self) -> str:
-        """+1.8 [-3.1, +6.7] (14 gained, 10 lost, p 0.54: not separable)."""
-        found = self.found
-        if not found.tasks:
-            return "no task in common"
-        moved = " ".join(x for x in (signed(found.difference), self.span) if x)
-        flips = f"{len(found.gained)} gained, {len(found.lost)} lost, {p_value(found.p)}"
-        return f"{moved} ({flips}: {verdict(found)})"
+        return in_words(self.found, self.span)
 
     @property
     def advice(self) -> str:
@@ -124,6 +118,15 @@ class Difference:
             "separable": self.found.separable,
             "needed_tasks": self.needed,
         }
+
+
+def in_words(found: Comparison, span: str = "") -> str:
+    """+1.8 [-3.1, +6.7] (14 gained, 10 lost, p 0.54: not separable)."""
+    if not found.tasks:
+        return "no task in common"
+    moved = " ".join(x for x in (signed(found.difference), span) if x)
+    flips = f"{len(found.gained)} gained, {len(found.lost)} lost, {p_value(found.p)}"
+    return f"{moved} ({flips}: {verdict(found)})"
 
 
 def difference(old: Sequence[Trial], new: Sequence[Trial], kinds: Mapping[str, str]) -> Difference:

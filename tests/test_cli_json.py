@@ -64,6 +64,7 @@ READING = [
     ("compare 0 1 --exit-code", 5),
     ("diff 0 3", 0),
     ("diff 3 --stat", 0),
+    ("report --no-heldout", 0),
     ("tasks", 0),
     ("tasks --bench smoke", 0),
     ("bench list", 0),

@@ -45,6 +45,7 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.best/1           benchmark setting, and an agent's own
     sica.compare/1        benchmark setting n_tasks agents kinds better
     sica.diff/1           benchmark setting old new diff, and a difference's own
+    sica.report/1         benchmark digest counts spent_usd scores champion_against_seed integrity runs
     sica.eval/1           benchmark spent_usd agents
     sica.replay/1         benchmark trials
     sica.run/1            agent ending why cost_usd tokens seconds trace changed removed folder applied diff

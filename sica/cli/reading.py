@@ -21,7 +21,10 @@ from sica.ledger import SqliteLedger
 from sica.model import Agent, Glimpse, Setting, Split, Summary, Trial
 from sica.places import Places
 from sica.report import Row
-from sica.scoring import Attempted, by_task, paired
+from sica.scoring import Attempted, by_task
+from sica.scoring import in_words as in_words
+from sica.scoring import paired as paired
+from sica.scoring import versus as versus
 from sica.stats import estimate, wilson
 
 if TYPE_CHECKING:
