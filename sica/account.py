@@ -13,7 +13,16 @@ from typing import Any
 from sica.model import Agent, Glimpse, Improvement, Promotion, Run, Setting, Task, Trial
 from sica.pages import Block, Code, Fold, Heading, Picture, Table, Words, quoted
 from sica.report import Row, count, duration, money, percent, plural, signed, with_interval
-from sica.scoring import Difference, difference, estimated, measured, p_value, pass_words
+from sica.scoring import (
+    Difference,
+    by_kind,
+    difference,
+    estimated,
+    means_of_kinds,
+    measured,
+    p_value,
+    pass_words,
+)
 from sica.stats import SEPARABLE, coverage, holm, overstatement
 
 LISTED = 300
@@ -174,6 +183,7 @@ def _three(facts: Facts) -> Iterator[Block]:
         for _, c in people
         if (w := pass_words(facts.trials.get(c, ())))
     )
+    yield from _by_kind(facts)
     yield from _control(facts)
     if facts.looked and any(t.split == "heldout" for t in facts.tasks):
         lacking = [facts.agents[c].number for _, c in people if not facts.heldout.get(c)]
@@ -184,6 +194,20 @@ def _three(facts: Facts) -> Iterator[Block]:
             )
             bench = quoted(shlex.quote(str(where)))
             yield Words(f"To measure what is missing: `sica eval {who} --bench {bench} --split heldout`")
+
+
+def _by_kind(facts: Facts) -> Iterator[Block]:
+    """Where the champion gained and where it paid, on the search's tasks."""
+    sides = [facts.trials.get(facts.seed.commit, ()), facts.trials.get(facts.champion, ())]
+    known = by_kind(sides, facts.kinds)
+    if not known or facts.champion == facts.seed.commit:
+        return
+    rows = [
+        [quoted(k.name), str(k.found.tasks), *map(percent, k.scores), signed(k.found.difference), k.words]
+        for k in known
+    ]
+    rows.append(["mean of kinds", "", *map(percent, means_of_kinds(sides, facts.kinds)), "", ""])
+    yield Table(("kind", "tasks", "seed", "champion", "", "Holm"), rows, "<>>>><")
 
 
 def _against_seed(facts: Facts, commit: str, *, heldout: bool) -> str:

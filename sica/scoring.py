@@ -12,11 +12,14 @@ from statistics import fmean
 from sica.model import Trial
 from sica.report import Interval, percent, signed
 from sica.stats import (
+    SEPARABLE,
     Comparison,
     Estimate,
     compare,
     difference_interval,
     estimate,
+    holm,
+    mean_of_means,
     pairs_needed,
     pass_at_k,
     pass_hat_k,
@@ -162,3 +165,46 @@ def pass_words(trials: Sequence[Trial]) -> str:
 
 def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p {p:.2f}" if p >= 0.095 else f"p {p:.3f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Several agents on the tasks of one kind."""
+
+    name: str
+    scores: tuple[float | None, ...]
+    found: Comparison
+    """Of the last against the first."""
+    p: float
+    """Holm's: adjusted for how many kinds were looked at."""
+
+    @property
+    def words(self) -> str:
+        return f"{p_value(self.p)}{'' if self.p < SEPARABLE else ': not separable'}"
+
+
+def by_kind(sides: Sequence[Sequence[Trial]], kinds: Mapping[str, str]) -> list[Kind]:
+    """A line a kind; nothing when the tasks are all of one."""
+    groups = _grouped(sides, kinds)
+    found = [versus(of[0], of[-1]) for of in groups.values()]
+    ps = holm([f.p for f in found])
+    return [
+        Kind(name, tuple(measured(side)[0] for side in of), compared, p)
+        for (name, of), compared, p in zip(groups.items(), found, ps, strict=True)
+    ]
+
+
+def means_of_kinds(sides: Sequence[Sequence[Trial]], kinds: Mapping[str, str]) -> list[float | None]:
+    """Each side's mean of the means of its kinds, so that a kind of many tasks does not drown the others."""
+    groups = _grouped(sides, kinds)
+    return [
+        mean_of_means({name: list(scores_of(of[at]).values()) for name, of in groups.items()})
+        for at in range(len(sides))
+    ]
+
+
+def _grouped(
+    sides: Sequence[Sequence[Trial]], kinds: Mapping[str, str]
+) -> Mapping[str, Sequence[Sequence[Trial]]]:
+    there = sorted({kinds.get(t.task, "") for side in sides for t in side}) if kinds else []
+    return {k: [[t for t in side if kinds.get(t.task, "") == k] for side in sides] for k in there}

@@ -15,17 +15,17 @@ from sica.errors import UsageError
 from sica.model import Agent, Trial
 from sica.scoring import (
     Difference,
+    Kind,
+    by_kind,
     difference,
     estimated,
+    means_of_kinds,
     measured,
     p_value,
     pass_k,
     pass_words,
-    scores_of,
     verdict,
-    versus,
 )
-from sica.stats import SEPARABLE, holm, mean_of_means
 
 EXAMPLES = (
     "sica compare 0 7 best",
@@ -71,7 +71,7 @@ def command(
             **reading.measured_on(name),
             n_tasks=against[0].found.tasks,
             agents=[_record(a, s, c) for a, s, c in zip(chosen, sides, against, strict=True)],
-            kinds=[_kind_record(kind, of) for kind, of in _by_kind(sides, kinds).items()],
+            kinds=[_kind_record(kind) for kind in by_kind(sides, kinds)],
             better=better,
         )
     else:
@@ -150,25 +150,15 @@ def _table(
     yield look.paint("dim", f"95% intervals: scores {methods}, differences paired bootstrap; test: {tests}")
 
 
-Kinds = Mapping[str, list[list[Trial]]]
-"""By kind, each side's trials of it."""
-
-
-def _by_kind(sides: Sequence[Sequence[Trial]], kinds: Mapping[str, str]) -> Kinds:
-    """Empty when the tasks are all of one kind."""
-    there = sorted({kinds.get(t.task, "") for side in sides for t in side}) if kinds else []
-    return {k: [[t for t in side if kinds.get(t.task, "") == k] for side in sides] for k in there}
-
-
-def _kind_record(kind: str, trials: Sequence[Sequence[Trial]]) -> dict[str, object]:
-    found = versus(trials[0], trials[-1])
-    scores = [measured(of)[0] for of in trials]
+def _kind_record(kind: Kind) -> dict[str, object]:
+    found = kind.found
     return {
-        "kind": kind,
+        "kind": kind.name,
         "n_tasks": found.tasks,
-        "scores": scores,
+        "scores": kind.scores,
         "difference": found.difference,
         "p": found.p,
+        "p_holm": kind.p,
     }
 
 
@@ -176,34 +166,24 @@ def _kinds(
     chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]], kinds: Mapping[str, str], look: report.Look
 ) -> Iterator[str]:
     """A line a kind; p is of the last against the first, adjusted for how many kinds were looked at."""
-    groups = _by_kind(sides, kinds)
-    if not groups:
+    known = by_kind(sides, kinds)
+    if not known:
         return
-    found = {kind: versus(trials[0], trials[-1]) for kind, trials in groups.items()}
-    ps = holm([f.p for f in found.values()])
     lines = [
         [
-            report.clean(kind) or "(none)",
-            str(of.tasks),
-            *(report.percent(measured(side)[0]) for side in groups[kind]),
-            report.signed(of.difference),
-            f"{p_value(p)}{'' if p < SEPARABLE else ': not separable'}",
+            report.clean(kind.name) or "(none)",
+            str(kind.found.tasks),
+            *map(report.percent, kind.scores),
+            report.signed(kind.found.difference),
+            kind.words,
         ]
-        for (kind, of), p in zip(found.items(), ps, strict=True)
+        for kind in known
     ]
-    means = [
-        mean_of_means({k: list(scores_of(s[at]).values()) for k, s in groups.items()})
-        for at in range(len(sides))
-    ]
+    means = means_of_kinds(sides, kinds)
     gap = None if means[0] is None or means[-1] is None else means[-1] - means[0]
     lines.append(["mean of kinds", "", *map(report.percent, means), report.signed(gap), ""])
-    header = (
-        "kind",
-        "tasks",
-        *(a.name for a in chosen),
-        f"{chosen[-1].number} vs {chosen[0].number}",
-        "p (Holm)",
-    )
+    last = f"{chosen[-1].number} vs {chosen[0].number}"
+    header = ("kind", "tasks", *(a.name for a in chosen), last, "p (Holm)")
     yield ""
     yield from report.table(lines, "<>" + ">" * (len(chosen) + 1) + "<", look, header=header, flexible=0)
 

@@ -83,7 +83,7 @@ def command(
     elif not everyone:
         call.say("no agent yet; sica init seeds agent/0")
     elif sort != "number":
-        call.page([*_flat(rows, call.look()), *_footer(reading, name, rows)])
+        call.page([*_flat(rows, call.look()), *_footer(reading, name, rows), *_cursed(sort, rows)])
     else:
         hint = "--all" if not (best_path or of or failed or last) else "not asked for"
         call.page([*report.log(everyone, visible, call.look(), hint), *_footer(reading, name, rows)])
@@ -159,6 +159,12 @@ def _footer(reading: Reading, name: str, rows: Sequence[Row]) -> Iterator[str]:
     yield f"± is half the 95% interval ({methods}); change is against the first parent"
     yield from _unclear(rows)
     yield f"{name}, n={n}, {reading.footer(name)}".removesuffix(", ")
+
+
+def _cursed(sort: str, rows: Sequence[Row]) -> Iterator[str]:
+    measured = sum(row.score is not None for row in rows)
+    if sort in ("score", "change") and measured > 1:
+        yield f"the first of {measured} is first by luck too (winner's curse): sica best --by score says how much"
 
 
 def _unclear(rows: Sequence[Row], most: int = 12) -> Iterator[str]:

@@ -361,6 +361,7 @@ def _run(ledger: SqliteLedger, config: RunConfig, kind: str, task: str) -> Run:
 def _versions() -> dict[str, str | int]:
     """What a run was begun with, so that a report can say what it takes to repeat it."""
     return {
+        "command": shlex.join(["sica", *sys.argv[1:]]),
         "sica": __version__,
         "contract": CONTRACT,
         "harness": HARNESS,

@@ -9,7 +9,7 @@ import typer
 
 from sica import report
 from sica.cli import completion
-from sica.cli.invocation import Invocation
+from sica.cli.invocation import Invocation, write_whole
 from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError, no_such
 
@@ -61,7 +61,7 @@ def command(
     where = path if path.is_absolute() else call.folder / path
     if not where.parent.is_dir():
         raise UsageError(f"{where.parent} is not a folder", "-o takes a file in a folder that is there")
-    where.write_bytes(data)
+    write_whole(where, data)
     call.say(f"wrote {path}: {report.count(len(data))} bytes")
 
 

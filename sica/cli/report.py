@@ -11,7 +11,7 @@ import typer
 
 from sica import report
 from sica.cli import completion
-from sica.cli.invocation import Invocation
+from sica.cli.invocation import Invocation, write_whole
 from sica.cli.reading import UNDER, Reading, glimpse
 from sica.errors import UsageError
 from sica.ledger import SqliteLedger
@@ -70,10 +70,11 @@ def command(
     folder = _folder(call, output)
     pictures = _pictures(reading, name)
     for picture, data in pictures.items():
-        (folder / f"{picture}.svg").write_bytes(data)
-    (folder / "report.md").write_text(markdown(blocks, {p: f"{p}.svg" for p in pictures}), "utf-8")
+        write_whole(folder / f"{picture}.svg", data)
+    words = markdown(blocks, {picture: f"{picture}.svg" for picture in pictures})
+    write_whole(folder / "report.md", words.encode())
     page = html(title(facts), blocks, pictures)
-    (folder / "report.html").write_text(page, "utf-8")
+    write_whole(folder / "report.html", page.encode())
     call.say(
         f"wrote {folder / 'report.html'} ({report.count(len(page))} bytes), report.md and {len(pictures)} pictures"
     )
