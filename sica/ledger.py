@@ -25,6 +25,7 @@ from sica.model import (
     Agent,
     Archive,
     Call,
+    Glimpse,
     Improvement,
     Outcome,
     Promotion,
@@ -39,9 +40,11 @@ from sica.model import (
     Verdict,
 )
 from sica.ports import Price
-from sica.stats import wilson
+from sica.scoring import Attempted as Attempted
+from sica.scoring import by_task
+from sica.stats import Estimate, estimate
 
-SCHEMA = 4
+SCHEMA = 5
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
 
 APPLICATION = 0x73696361
@@ -73,8 +76,6 @@ ACCOUNTS: Mapping[str, str] = {
 """What spending can be told apart by."""
 
 Row = tuple[Any, ...]
-Attempted = tuple[str, str, str, int]
-"""Task, digest, conditions, attempt: what two scores have in common that can be compared."""
 T = TypeVar("T")
 
 
@@ -291,6 +292,11 @@ class SqliteLedger:
                 (request, time.time(), state, text),
             )
 
+    def glimpsed(self, glimpse: Glimpse) -> None:
+        """Remember that somebody was shown held-out scores."""
+        with self._transaction() as run:
+            _insert_glimpse(run, glimpse)
+
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
 
     def requests(self, after: int = 0) -> tuple[Request, ...]:
@@ -356,11 +362,15 @@ class SqliteLedger:
             )
 
     def trials_of(
-        self, agent: str, benchmark: str | None = None, setting: Setting | None = None
+        self,
+        agent: str,
+        benchmark: str | None = None,
+        setting: Setting | None = None,
+        split: Split | None = None,
     ) -> tuple[Trial, ...]:
         """Every trial of the agent's tree, whoever of its twins ran it, with the details; in order of arrival.
 
-        With a benchmark, those that `summaries` counts: of its digests in use.
+        With a benchmark, those that `summaries` counts: of its digests in use and, without a split, not held out.
         """
         model, image = (setting.model, setting.image) if setting else (None, None)
         # the two unique indexes cover scored and faulted rows apart, so they are asked apart
@@ -369,9 +379,10 @@ class SqliteLedger:
             " WHERE t.id IN (SELECT id FROM trials WHERE tree = (SELECT tree FROM agents WHERE hash = ?1)"
             " AND score IS NOT NULL UNION ALL SELECT id FROM trials"
             " WHERE tree = (SELECT tree FROM agents WHERE hash = ?1) AND score IS NULL)"
-            " AND (?2 IS NULL OR k.benchmark = ?2 AND k.current)"
+            " AND (?2 IS NULL OR k.benchmark = ?2 AND k.current"
+            " AND iif(?5 IS NULL, k.split <> 'heldout', k.split = ?5))"
             " AND (?3 IS NULL OR c.model = ?3 AND c.image = ?4) ORDER BY t.id",
-            (agent, benchmark, model, image),
+            (agent, benchmark, model, image, split),
         )
         return tuple(_trial(row) for row in rows)
 
@@ -385,21 +396,79 @@ class SqliteLedger:
         return tuple(Setting(*row) for row in rows)
 
     def scores(
-        self, benchmark: str, agents: Iterable[str], setting: Setting | None = None
+        self,
+        benchmark: str,
+        agents: Iterable[str],
+        setting: Setting | None = None,
+        split: Split | None = None,
     ) -> Mapping[str, Mapping[Attempted, float]]:
-        """Single scores by agent, of the benchmark's digests in use: what paired comparisons need, and no more."""
+        """Single scores by agent, of the benchmark's digests in use: what paired comparisons need, and no more.
+
+        Without a split, those that are not held out.
+        """
         model, image = (setting.model, setting.image) if setting else (None, None)
         found: dict[str, dict[Attempted, float]] = {}
         rows = self._rows(
             "SELECT a.hash, k.name, k.digest, c.hash, t.attempt, t.score FROM json_each(?1) j"
             " JOIN agents a ON a.hash = j.value JOIN trials t ON t.tree = a.tree AND t.score IS NOT NULL"
             " JOIN tasks k ON k.id = t.task AND k.benchmark = ?2 AND k.current"
+            " AND iif(?5 IS NULL, k.split <> 'heldout', k.split = ?5)"
             " JOIN conditions c ON c.id = t.conditions AND (?3 IS NULL OR c.model = ?3 AND c.image = ?4)",
-            (json.dumps(list(agents)), benchmark, model, image),
+            (json.dumps(list(agents)), benchmark, model, image, split),
         )
         for agent, task, digest, conditions, attempt, score in rows:
             found.setdefault(agent, {})[task, digest, conditions, attempt] = score
         return found
+
+    def cells(self, benchmark: str, setting: Setting | None = None) -> list[tuple[str, str, float | None]]:
+        """Tree, task and mean score of all that was tried and is not held out; None where there are only faults."""
+        model, image = (setting.model, setting.image) if setting else (None, None)
+        return self._rows(
+            "SELECT w.hash, k.name, avg(t.score) FROM trials t JOIN tasks k ON k.id = t.task AND k.benchmark = ?1"
+            " AND k.current AND k.split <> 'heldout' JOIN trees w ON w.id = t.tree"
+            " JOIN conditions c ON c.id = t.conditions AND (?2 IS NULL OR c.model = ?2 AND c.image = ?3)"
+            " GROUP BY t.tree, t.task",
+            (benchmark, model, image),
+        )
+
+    def ended(self, benchmark: str) -> list[tuple[str, str, str, int, int]]:
+        """How trials ended that were not plainly done: split, fault or nothing, ending, how many, of how many trees."""
+        return self._rows(
+            "SELECT k.split, coalesce(t.fault, ''), t.ending, count(*), count(DISTINCT t.tree) FROM trials t"
+            " JOIN tasks k ON k.id = t.task AND k.benchmark = ? AND k.current WHERE t.ending <> 'done'"
+            " GROUP BY k.split, t.fault, t.ending ORDER BY count(*) DESC, t.ending",
+            (benchmark,),
+        )
+
+    def flagged(self, benchmark: str) -> list[tuple[int, str, int, str]]:
+        """Trials in which something was found that an honest agent would not have left: agent, task, attempt, why."""
+        return self._rows(
+            "SELECT a.number, k.name, t.attempt, coalesce(e.why, '') FROM trials t JOIN agents a ON a.id = t.agent"
+            " JOIN tasks k ON k.id = t.task AND k.benchmark = ? LEFT JOIN evidence e ON e.trial = t.id"
+            " WHERE t.ending = 'integrity' ORDER BY a.number, k.name, t.attempt",
+            (benchmark,),
+        )
+
+    def used(self, run: str) -> list[tuple[str, str, str, str, int]]:
+        """What a run's own trials were of: task and digest, and under which model and image; with how many."""
+        return self._rows(
+            "SELECT k.name, k.digest, c.model, c.image, count(*) FROM trials t JOIN tasks k ON k.id = t.task"
+            " JOIN conditions c ON c.id = t.conditions WHERE t.run = (SELECT id FROM runs WHERE name = ?)"
+            " AND k.benchmark <> '' GROUP BY t.task, t.conditions ORDER BY k.name",
+            (run,),
+        )
+
+    def tasks(self, benchmark: str) -> tuple[Task, ...]:
+        """Those of the benchmark that are in use, by name; what they ask is not kept here."""
+        rows = self._rows(
+            "SELECT name, digest, split, coalesce(level, 1), coalesce(kind, ''), coalesce(weight, 1),"
+            " coalesce(grading, '') FROM tasks WHERE benchmark = ? AND current ORDER BY name",
+            (benchmark,),
+        )
+        return tuple(
+            Task(name, digest, "", split=split, level=level, kind=kind, weight=weight, grading=grading)
+            for name, digest, split, level, kind, weight, grading in rows
+        )
 
     def wanted(self, benchmark: str) -> tuple[str, ...]:
         """Names of the benchmark's tasks in use that are run unasked: all but the held-out ones."""
@@ -443,6 +512,14 @@ class SqliteLedger:
         rows = self._rows("SELECT name, started, config, ended, reason FROM runs ORDER BY id")
         return tuple(Run(name, at, json.loads(config), ended, why) for name, at, config, ended, why in rows)
 
+    def glimpses(self) -> tuple[Glimpse, ...]:
+        """Every time that held-out scores were shown."""
+        rows = self._rows("SELECT at, who, command, benchmark, agents, trials FROM glimpses ORDER BY id")
+        return tuple(
+            Glimpse(at, who, command, benchmark, tuple(json.loads(agents)), trials)
+            for at, who, command, benchmark, agents, trials in rows
+        )
+
     def calls(self, session: str | None = None) -> tuple[Call, ...]:
         """Of one box's session, or all there are."""
         rows = self._rows(
@@ -452,6 +529,14 @@ class SqliteLedger:
             (session,),
         )
         return tuple(Call(*(*row[:5], Usage(*row[5 : 5 + _N]), *row[5 + _N :])) for row in rows)
+
+    def paid(self) -> tuple[tuple[float, str, str, float, int], ...]:
+        """Time, run, role, dollars and number of model calls, in order of time; those of one second are one line."""
+        rows = self._rows(
+            "SELECT min(c.at), coalesce(r.name, ''), coalesce(c.role, ''), sum(c.usd), count(*) FROM calls c"
+            " LEFT JOIN runs r ON r.id = c.run GROUP BY c.run, c.role, cast(c.at AS INTEGER) ORDER BY min(c.at)"
+        )
+        return tuple(rows)
 
     def spent(self, run: str) -> Usage:
         """Everything the run's sessions used, reservations of a crashed call included."""
@@ -547,14 +632,17 @@ class SqliteLedger:
     ) -> Sequence[Summary]:
         """The leaderboard, best first: a line for each agent and benchmark it has trials of.
 
-        Only digests in use count (`see_tasks`). Without a setting, trials under any are counted together: right
-        for what was spent, wrong for scores that are to be compared (`settings` tells which there are).
+        Only digests in use count (`see_tasks`), and without a split only those that are not held out. Without a
+        setting, trials under any are counted together: right for what was spent, wrong for scores that are to be
+        compared (`settings` tells which there are).
         """
-        where, values = ["1"], []
-        for column, value in (("s.benchmark", benchmark), ("s.split", split)):
-            if value is not None:
-                where.append(f"{column} = ?")
-                values.append(value)
+        where = ["s.split <> 'heldout'" if split is None else "s.split = ?"]
+        values: list[str] = []
+        if split is not None:
+            values.append(split)
+        if benchmark is not None:
+            where.append("s.benchmark = ?")
+            values.append(benchmark)
         if setting is not None:
             where.append("s.conditions IN (SELECT id FROM conditions WHERE model = ? AND image = ?)")
             values += (setting.model, setting.image)
@@ -609,6 +697,7 @@ class SqliteLedger:
         runs: Iterable[Run] = (),
         calls: Sequence[Call] = (),
         books: Books = Books(),  # noqa: B008 - frozen
+        glimpses: Iterable[Glimpse] = (),
     ) -> None:
         """Fill an empty ledger from git: agents from branches, outcomes from notes, the champion from main.
 
@@ -628,6 +717,8 @@ class SqliteLedger:
             for call in calls:
                 _upsert_call(run, call)
             books.write(run)
+            for glimpse in glimpses:
+                _insert_glimpse(run, glimpse)
             last = ""
             for line in told:
                 outcome = _outcome(line, by_commit)
@@ -806,19 +897,19 @@ class SqliteLedger:
         lines: dict[str, list[str]] = {}
         for (benchmark,) in self._rows("SELECT DISTINCT benchmark FROM totals ORDER BY benchmark"):
             setting = self.settings(benchmark)[0]
+            scores = self.scores(benchmark, sorted(commits), setting)
             for summary in self.summaries(benchmark, setting=setting):
-                if summary.agent in commits and summary.n:
-                    lines.setdefault(summary.agent, []).append(score_line(summary, setting))
+                known = estimate(by_task(scores.get(summary.agent, {})).values())
+                if known and summary.agent in commits:
+                    line = score_line(known, benchmark, summary.usage.usd, setting.model)
+                    lines.setdefault(summary.agent, []).append(line)
         return {commit: "; ".join(of) for commit, of in lines.items()}
 
 
-def score_line(summary: Summary, setting: Setting) -> str:
-    """56.0% ±6.5  core  n=48  $13.92  gpt-5-mini: ± is half of Wilson's 95 % interval."""
-    mean = summary.total / summary.n
-    low, high = wilson(mean, summary.n)
-    half = 50 * (high - low)
-    words = f"{mean:.1%} ±{half:.1f}  {summary.benchmark}  n={summary.n}  ${summary.usage.usd:.2f}  {setting.model}"
-    return words.rstrip()
+def score_line(known: Estimate, benchmark: str, usd: float, model: str) -> str:
+    """56.0% ±6.5  core  n=48  $13.92  gpt-5-mini: ± is half of the 95 % interval."""
+    half = 50 * (known.high - known.low)
+    return f"{known.mean:.1%} ±{half:.1f}  {benchmark}  n={known.n}  ${usd:.2f}  {model}".rstrip()
 
 
 def rebuild(
@@ -827,7 +918,7 @@ def rebuild(
     """Make the ledger again from git alone, then put it in the place of the old one.
 
     What git does not hold is taken over when the old file can still be read: what the runs were configured with,
-    how long they took, at which prices, and every single model call.
+    how long they took, at which prices, every single model call, and when held-out scores were shown.
     Returns the folder that keeps the old one, None when there was none. Hold the run lock. A kill at any moment
     leaves the old or the new ledger, and running it again is safe.
     """
@@ -835,9 +926,9 @@ def rebuild(
     with _plainly(path):
         for left in _files_of(fresh):
             left.unlink(missing_ok=True)
-        runs, calls, books = _remembered(path)
+        remembered = _remembered(path)
         with SqliteLedger.open(fresh) as ledger:
-            ledger.restore(agents, lines, champion, runs, calls, books)
+            ledger.restore(agents, lines, champion, *remembered)
         aside = _put_aside(path) if path.exists() else None
         for left in _files_of(path)[1:]:
             left.unlink(missing_ok=True)  # a write-ahead log of the old file would be played into the new one
@@ -846,16 +937,17 @@ def rebuild(
     return aside
 
 
-def _remembered(path: Path) -> tuple[Sequence[Run], Sequence[Call], Books]:
+_Remembered = tuple[Sequence[Run], Sequence[Call], Books, Sequence[Glimpse]]
+
+
+def _remembered(path: Path) -> _Remembered:
     """What only the old file knows; nothing when it is not there or damaged, which is why it is rebuilt."""
+    nothing: _Remembered = ((), (), Books(), ())
     try:
         with SqliteLedger.open(path, readonly=True) as old:
-            return ((), (), Books()) if old.check() else (old.runs(), old.calls(), old.books())
+            return nothing if old.check() else (old.runs(), old.calls(), old.books(), old.glimpses())
     except SicaError:
-        return (), (), Books()
-
-
-# ── rows and records ──────────────────────────────────────────────────────────────────────────────
+        return nothing
 
 
 def _trial(row: Row) -> Trial:
@@ -1003,6 +1095,20 @@ def _upsert_call(run: sqlite3.Connection, call: Call) -> None:
             call.agent,
             call.task,
             *_usage_row(call.usage),
+        ),
+    )
+
+
+def _insert_glimpse(run: sqlite3.Connection, glimpse: Glimpse) -> None:
+    run.execute(
+        "INSERT INTO glimpses (at, who, command, benchmark, agents, trials) VALUES (?,?,?,?,?,?)",
+        (
+            glimpse.at,
+            glimpse.who,
+            glimpse.command,
+            glimpse.benchmark,
+            json.dumps(glimpse.agents),
+            glimpse.trials,
         ),
     )
 

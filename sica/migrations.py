@@ -217,12 +217,12 @@ def _append_only(db: Database) -> None:
     _never_changed(db, _OUTCOMES)
 
 
-def _never_changed(db: Database, tables: Sequence[str]) -> None:
+def _never_changed(db: Database, tables: Sequence[str], why: str = "outcomes are append-only") -> None:
     for table in tables:
         for verb in ("UPDATE", "DELETE"):
             db.execute(
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
-                " BEGIN SELECT raise(ABORT, 'outcomes are append-only'); END"
+                f" BEGIN SELECT raise(ABORT, '{why}'); END"
             )
 
 
@@ -415,3 +415,28 @@ def critiques(db: Database) -> None:
 
 
 steps(name="0004_critiques")(critiques)
+
+
+# ── who was shown held-out scores ────────────────────────────────────────────────────────────────────
+
+
+def glimpses(db: Database) -> None:
+    """Who was shown held-out scores, and when. Git is not told: a rebuild takes them over from the old file."""
+    db.create_table(
+        "glimpses",
+        {
+            "id": int,
+            "at": float,
+            "who": str,
+            "command": str,
+            "benchmark": str,
+            "agents": str,
+            "trials": int,
+        },
+        pk="id",
+        not_null={"at", "who", "command", "benchmark", "agents", "trials"},
+    )
+    _never_changed(db, ("glimpses",), "what was seen cannot be unseen")
+
+
+steps(name="0005_glimpses")(glimpses)

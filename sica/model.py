@@ -406,6 +406,21 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Somebody was shown held-out scores. Each time makes them a little less held out, so each is recorded."""
+
+    at: float
+    who: str
+    command: str
+    """What showed them: eval or report."""
+    benchmark: str
+    agents: tuple[str, ...]
+    """Commits."""
+    trials: int
+    """Held-out scores that were shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What a person asked of a run or said of an agent, and what became of it."""
 

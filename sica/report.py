@@ -161,6 +161,8 @@ def ago(seconds: float) -> str:
 def plural(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
+    if noun == "child":
+        return f"{number:,} children"
     if noun.endswith(("ry", "ty")):
         return f"{number:,} {noun[:-1]}ies"
     return f"{number:,} {noun}{'es' if noun.endswith('x') else 's'}"
@@ -438,6 +440,8 @@ class Row:
     created: float
     doing: str = ""
     """What a run is at with this agent right now: checking, or evaluating 3/14."""
+    method: str = ""
+    """Of the interval: Wilson or cluster bootstrap."""
 
     @property
     def name(self) -> str:

@@ -29,9 +29,19 @@ def documented(project: Path) -> dict[str, set[str]]:
         for line in lines
         if (found := re.fullmatch(r" {4}(sica\.\S+/\d+) +(.+)", line))
     }
-    about_agents = lines[lines.index("An agent in log, show and best:") + 2 :]
-    named = [line[4:26].split() for line in about_agents if re.match(r" {4}\w", line)]
-    return {**schemas, "agent": {name for names in named for name in names}}
+    sections = {
+        "agent": "An agent in log, show and best:",
+        "difference": "A difference of two agents:",
+    }
+    return {**schemas, **{name: _keys_below(lines, title) for name, title in sections.items()}}
+
+
+def _keys_below(lines: list[str], title: str) -> set[str]:
+    """The words at the left of a section, which ends where text begins at the margin again."""
+    rest = lines[lines.index(title) + 2 :]
+    end = next((n for n, line in enumerate(rest) if re.match(r"\S", line)), len(rest))
+    named = [re.split(r" {3,}", line.strip())[0] for line in rest[:end] if re.match(r" {4}\w", line)]
+    return {word.strip(",") for names in named for word in names.split()}
 
 
 def one(ran: Ran) -> dict[str, Any]:
@@ -54,6 +64,7 @@ READING = [
     ("compare 0 1 --exit-code", 5),
     ("diff 0 3", 0),
     ("diff 3 --stat", 0),
+    ("report --no-heldout", 0),
     ("tasks", 0),
     ("tasks --bench smoke", 0),
     ("bench list", 0),
@@ -73,10 +84,12 @@ def test_a_reading_command_prints_one_documented_object(
     assert ran.code == code, ran
     found = one(ran)
     keys = set(found) - {"schema"}
-    prose = {"and", "an", "own", "agent's"}
+    prose = {"and", "a", "an", "own", "agent's", "difference's"}
     known = {word.strip(",") for word in documented[found["schema"]]} - prose
     if found["schema"] in ("sica.show/1", "sica.best/1"):
         known |= documented["agent"] - {"body"} if "best" in words else documented["agent"]
+    if found["schema"] == "sica.diff/1":
+        known |= documented["difference"]
     assert keys == known
 
 
@@ -87,9 +100,16 @@ def test_an_agent_is_one_record_everywhere(project: Path, documented: dict[str, 
     best = one(sica(project, "best", "--json"))
     assert {key: shown[key] for key in row} == {key: best[key] for key in row} == row
     compared = one(sica(project, "compare", "0", "3", "--json"))["agents"][1]
-    assert {key: compared[key] for key in ("agent", "commit", "score", "low", "high", "n", "subject")} == {
-        key: row[key] for key in ("agent", "commit", "score", "low", "high", "n", "subject")
-    }
+    shared = ("agent", "commit", "score", "low", "high", "method", "n", "subject")
+    assert {key: compared[key] for key in shared} == {key: row[key] for key in shared}
+
+
+def test_a_difference_is_one_record_everywhere(project: Path, documented: dict[str, set[str]]) -> None:
+    compared = one(sica(project, "compare", "0", "3", "--json"))["agents"][1]
+    differs = one(sica(project, "diff", "0", "3", "--json"))
+    shared = documented["difference"]
+    assert {key: compared[key] for key in shared} == {key: differs[key] for key in shared}
+    assert differs["difference_low"] < differs["difference"] == 0.75 < differs["difference_high"]
 
 
 def test_the_statuses_are_documented(project: Path) -> None:

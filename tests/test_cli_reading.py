@@ -138,7 +138,8 @@ def test_show_tells_everything(project: Project) -> None:
     assert "n=8 core, 7 solved" in out
     assert "best" in out
     assert "agent/1  +71.4 (5 gained, 0 lost, p 0.062: not separable)" in out
-    assert "agent/0" in out or "since 0    +75.0 (6 gained, 0 lost, p 0.031: separable)" in out
+    assert "since 0    +75.0 [+32.2, +100.0] (6 gained, 0 lost, p 0.031: separable)" in out
+    assert "interval   95%, Wilson over 8 tasks" in out
     assert "1 file changed" in out
     assert out.count("task-") >= 8
 
@@ -146,6 +147,7 @@ def test_show_tells_everything(project: Project) -> None:
 def test_diff_shows_score_tasks_and_code(project: Project) -> None:
     out = sica(project.folder, "diff", "0", "3").out
     assert "12.5% → 87.5%   +75.0   6 gained, 0 lost, 2 same   p 0.031 (exact McNemar)" in out
+    assert "separable: 95% interval of the difference [+" in out
     assert "gained (6)  task-1" in out
     assert "-print(0)" in out
     assert "+print(3)" in out

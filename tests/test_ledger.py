@@ -20,17 +20,19 @@ import pytest
 from conftest import World, skilled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlite_utils import Database
+from sqlite_utils import Database, Migrations
 
 from sica import ledger as ledger_file
 from sica import migrations
 from sica.errors import StoreError, UsageError
 from sica.ledger import SqliteLedger, rebuild, score_line
+from sica.migrations import outcomes
 from sica.model import (
     Agent,
     Archive,
     Call,
     File,
+    Glimpse,
     Improvement,
     Message,
     Outcome,
@@ -44,6 +46,7 @@ from sica.model import (
 )
 from sica.ports import Price
 from sica.repo import GitRepo
+from sica.stats import estimate
 
 SEED = Agent(0, "a" * 40, "1" * 40, (), "the seed", operator="seed", created=1.0)
 CHILD = Agent(
@@ -54,6 +57,7 @@ TASKS = (Task("core/add", "d1", "Add."), Task("core/sub", "d2", "Subtract.", spl
 UNDER = {"d1": "c1", "d2": "c1"}
 USED = Usage(0.25, 100, 40, 20, 3, 1.5, 30)
 SETTING = Setting("m1", "i")
+SHOWN = Glimpse(5.0, "ada", "report", "core", (SEED.commit, CHILD.commit), 2)
 
 
 @pytest.fixture
@@ -267,9 +271,10 @@ def test_summaries_equal_a_recount_of_the_trials(empty: Path, outcomes: list[Tri
             if i == 3:
                 ledger.see_tasks([replace(TASKS[0], digest="d9"), TASKS[1]] if edited else TASKS)
             ledger.record(outcome)
-        retired = {"d1"} if edited and len(outcomes) > 3 else set()
+        unshown = {"d1"} if edited and len(outcomes) > 3 else set()
+        unshown |= {t.digest for t in ledger.tasks("core") if t.split == "heldout"}
         for agent in (SEED, CHILD, TWIN):
-            kept = [t for t in ledger.trials_of(agent.commit) if t.digest not in retired]
+            kept = [t for t in ledger.trials_of(agent.commit) if t.digest not in unshown]
             scores = [t.score for t in kept if t.score is not None]
             want = Summary(
                 agent.commit,
@@ -303,11 +308,21 @@ def test_summaries_can_be_of_one_split_and_are_best_first(ledger: SqliteLedger) 
     ledger.record(trial(CHILD, 0, score=1.0))
     assert [(s.agent, s.mean) for s in ledger.summaries("core")] == [
         (CHILD.commit, 1.0),
-        (SEED.commit, 0.5),
-        (TWIN.commit, 0.5),
+        (SEED.commit, 0.0),
+        (TWIN.commit, 0.0),
     ]
     assert [s.mean for s in ledger.summaries("core", split="heldout")] == [1.0, 1.0]
     assert ledger.summaries("other") == ()
+
+
+def test_held_out_scores_are_shown_to_those_who_name_them(ledger: SqliteLedger) -> None:
+    ledger.record(trial(SEED, 0, score=0.0))
+    ledger.record(trial(SEED, 1, score=1.0))
+    assert [t.score for t in ledger.trials_of(SEED.commit, "core")] == [0.0]
+    assert [t.score for t in ledger.trials_of(SEED.commit, "core", split="heldout")] == [1.0]
+    assert list(ledger.scores("core", [SEED.commit])[SEED.commit].values()) == [0.0]
+    assert list(ledger.scores("core", [SEED.commit], split="heldout")[SEED.commit].values()) == [1.0]
+    assert {t.id: t.split for t in ledger.tasks("core")} == {t.id: t.split for t in TASKS}
 
 
 def test_the_views_are_readable_by_people(ledger: SqliteLedger) -> None:
@@ -632,10 +647,9 @@ def test_what_git_was_told_is_not_told_again(ledger: SqliteLedger) -> None:
 
 
 def test_the_score_line_is_for_people() -> None:
-    assert (
-        score_line(Summary("a", "core", 225, 126.0, 126.0, 0, Usage(usd=13.92)), SETTING)
-        == "56.0% ±6.4  core  n=225  $13.92  m1"
-    )
+    known = estimate([[1.0]] * 126 + [[0.0]] * 99)
+    assert known
+    assert score_line(known, "core", 13.92, "m1") == "56.0% ±6.4  core  n=225  $13.92  m1"
 
 
 @pytest.fixture
@@ -702,6 +716,7 @@ def test_a_rebuild_keeps_the_old_file_and_takes_over_its_calls(
     path, repo, archive = told
     with SqliteLedger.open(path) as old:
         old.call(Call("s4", 0, "r1", "solve", "m", Usage(usd=9.0), "settled", 1.0))
+        old.glimpsed(SHOWN)
     if damage:
         path.write_bytes(path.read_bytes()[:8192] + b"\xff" * 4096)
     before = path.read_bytes()
@@ -712,6 +727,7 @@ def test_a_rebuild_keeps_the_old_file_and_takes_over_its_calls(
         assert ledger.archive(TASKS, UNDER, 1) == archive
         assert ledger.spent("r1").usd == pytest.approx(USED.usd * 7 if damage else 9.0)
         assert ledger.runs()[0].config == ({} if damage else {"policy": "greedy"})
+        assert ledger.glimpses() == (() if damage else (SHOWN,))
 
 
 def test_a_log_of_a_killed_writer_is_not_played_into_the_rebuilt_file(
@@ -798,6 +814,40 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_everything_in_i
         assert ledger.record(trial(task=1, usage=replace(USED, cache_write_tokens=7)))
         assert ledger.summaries("core")[0].usage.cache_write_tokens == 7
         assert ledger.check() == []
+
+
+def test_what_was_shown_of_held_out_scores_is_remembered_for_good(ledger: SqliteLedger) -> None:
+    assert ledger.glimpses() == ()
+    ledger.glimpsed(SHOWN)
+    ledger.glimpsed(replace(SHOWN, at=6.0))
+    assert ledger.glimpses() == (SHOWN, replace(SHOWN, at=6.0))
+    stranger = sqlite3.connect(ledger.path)
+    for verb in ("DELETE FROM glimpses", "UPDATE glimpses SET who = 'nobody'"):
+        with pytest.raises(sqlite3.IntegrityError, match="cannot be unseen"):
+            stranger.execute(verb)
+    stranger.close()
+
+
+def test_a_ledger_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "sica.db"
+    old = sqlite3.connect(path)
+    first = Migrations("sica")
+    first(name="0001_outcomes")(outcomes)
+    first.apply(Database(old))
+    old.execute(f"PRAGMA application_id = {ledger_file.APPLICATION}")
+    old.execute("PRAGMA user_version = 1")
+    old.execute("INSERT INTO trees (hash) VALUES ('kept')")
+    old.commit()
+    old.close()
+    with pytest.raises(StoreError, match="has schema 1"):
+        SqliteLedger.open(path, readonly=True)
+    with SqliteLedger.open(path) as ledger:
+        ledger.glimpsed(SHOWN)
+        assert ledger.glimpses() == (SHOWN,)
+        assert ledger.check() == []
+    new = sqlite3.connect(path)
+    assert new.execute("SELECT hash FROM trees").fetchall() == [("kept",)]
+    new.close()
 
 
 def test_migrations_are_recorded(ledger: SqliteLedger) -> None:

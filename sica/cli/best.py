@@ -9,6 +9,8 @@ from sica.cli import completion
 from sica.cli.invocation import Invocation
 from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError, no_such
+from sica.report import Row
+from sica.stats import overstatement
 
 KEYS = ("champion", "score", "low", "cheap")
 
@@ -66,3 +68,16 @@ def command(
     else:
         score = report.with_interval(found.score, found.interval)
         print(f"{found.name}  {score}  n={found.n}  {found.subject}")
+        if by in ("score", "low"):
+            _warn_of_the_curse(call, found, len(measured))
+
+
+def _warn_of_the_curse(call: Invocation, found: Row, tried: int) -> None:
+    """The best of many is best by luck too."""
+    mean = found.score or 0.0
+    flattered = 100 * overstatement(tried, mean * (1 - mean), found.n)
+    if flattered >= 0.05:
+        call.say(
+            f"the best of {tried} measured agents: were all equally good, it would be up to {flattered:.1f}"
+            f" points too high; sica eval {found.agent} --fresh measures it again"
+        )

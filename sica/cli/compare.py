@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import typer
@@ -11,9 +10,22 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading, by_task, in_words, measured, p_value, versus
+from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError
 from sica.model import Agent, Trial
+from sica.scoring import (
+    Difference,
+    Kind,
+    by_kind,
+    difference,
+    estimated,
+    means_of_kinds,
+    measured,
+    p_value,
+    pass_k,
+    pass_words,
+    verdict,
+)
 
 EXAMPLES = (
     "sica compare 0 7 best",
@@ -38,52 +50,64 @@ def command(
     ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
-    """Compare agents on the tasks that all of them have."""
+    """Compare agents on the tasks that all of them have: scores, differences with intervals, kinds of tasks.
+
+    A difference is separable when its test says p < 0.05: exact McNemar for one attempt a task scored 0 or 1, else
+    random signs of the tasks' differences. Its interval is a paired bootstrap of tasks. docs/statistics.md
+    """
     call: Invocation = ctx.obj
     reading = Reading.of(call, under)
     if len(agents) < 2:
         raise UsageError("compare needs at least two agents", "sica compare 0 best")
     chosen = [reading.find(name) for name in agents]
     name = reading.benchmark(bench, call.setting("bench", "core"))
+    kinds = reading.kinds(name)
     sides = _on_common_tasks([reading.trials(agent, name) for agent in chosen])
-    against = [versus(sides[0], side) for side in sides]
-    better = against[-1].separable and against[-1].difference > 0
+    against = [difference(sides[0], side, kinds) for side in sides]
+    better = against[-1].found.separable and against[-1].found.difference > 0
     if as_json:
         call.json(
             "sica.compare/1",
             **reading.measured_on(name),
-            n_tasks=against[0].tasks,
+            n_tasks=against[0].found.tasks,
             agents=[_record(a, s, c) for a, s, c in zip(chosen, sides, against, strict=True)],
+            kinds=[_kind_record(kind) for kind in by_kind(sides, kinds)],
             better=better,
         )
     else:
         look = call.look()
-        call.page([*_table(chosen, sides, name, look), *_pairs(chosen, sides)])
+        call.page(
+            [
+                *_table(chosen, sides, against, name, look),
+                *_kinds(chosen, sides, kinds, look),
+                *_attempts(chosen, sides),
+                *_pairs(chosen, sides, kinds),
+            ]
+        )
     if exit_code and not better:
         raise typer.Exit(5)
 
 
 def _on_common_tasks(sides: Sequence[Sequence[Trial]]) -> list[list[Trial]]:
-    common = set.intersection(*(set(by_task(side)) for side in sides))
+    common = set.intersection(*({t.task for t in side if t.score is not None} for side in sides))
     return [[t for t in side if t.task in common] for side in sides]
 
 
-def _record(agent: Agent, trials: Sequence[Trial], against: object) -> dict[str, object]:
-    from sica.stats import Comparison
-
-    assert isinstance(against, Comparison)
-    score, interval = measured(trials)
+def _record(agent: Agent, trials: Sequence[Trial], against: Difference) -> dict[str, object]:
+    known = estimated(trials)
+    k, once, always = pass_k(trials) or (None, None, None)
     return {
         "agent": agent.number,
         "commit": agent.commit,
-        "score": score,
-        "low": interval[0] if interval else None,
-        "high": interval[1] if interval else None,
-        "n": sum(t.score is not None for t in trials),
-        "difference": against.difference if against.tasks else None,
-        "gained": against.gained,
-        "lost": against.lost,
-        "p": against.p,
+        "score": known.mean if known else None,
+        "low": known.low if known else None,
+        "high": known.high if known else None,
+        "method": known.method if known else "",
+        "n": known.n if known else 0,
+        **against.record(),
+        "attempts": k,
+        "pass_at_k": once,
+        "pass_hat_k": always,
         "cost_usd": sum(t.usage.usd for t in trials),
         "tokens": sum(t.usage.tokens for t in trials),
         "subject": report.clean(agent.subject),
@@ -91,55 +115,94 @@ def _record(agent: Agent, trials: Sequence[Trial], against: object) -> dict[str,
 
 
 def _table(
-    chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]], name: str, look: report.Look
+    chosen: Sequence[Agent],
+    sides: Sequence[Sequence[Trial]],
+    against: Sequence[Difference],
+    name: str,
+    look: report.Look,
 ) -> Iterator[str]:
     lines = []
-    for agent, trials in zip(chosen, sides, strict=True):
-        score, interval = measured(trials)
-        against = versus(sides[0], trials)
+    for agent, trials, found in zip(chosen, sides, against, strict=True):
         usd = sum(t.usage.usd for t in trials)
-        solved = sum((t.score or 0) >= 1 for t in trials)
+        wins = sum((t.score or 0) >= 1 for t in trials)
+        moved = f"{report.signed(found.found.difference)} {found.span}".strip()
         lines.append(
             [
                 agent.name,
                 report.clean(agent.subject),
-                report.with_interval(score, interval),
-                "" if agent is chosen[0] else f"{report.signed(against.difference)}  {p_value(against.p)}",
+                report.with_interval(*measured(trials)),
+                "" if agent is chosen[0] else moved,
+                "" if agent is chosen[0] else p_value(found.found.p),
+                "" if agent is chosen[0] else verdict(found.found),
                 report.money(usd),
-                report.money(usd / solved) if solved else "",
+                report.money(usd / wins) if wins else "",
                 report.count(sum(t.usage.tokens for t in trials)),
             ]
         )
-    tasks = len(by_task(sides[0]))
-    header = (
-        "",
-        "subject",
-        "score",
-        f"vs {chosen[0].name}",
-        "cost",
-        "$/solved",
-        "tokens",
+    header = ("", "subject", "score", f"vs {chosen[0].name}", "", "", "cost", "$/solved", "tokens")
+    yield from report.table(lines, "<<<<<<>>>", look, header=header, flexible=1)
+    tests = " or ".join(dict.fromkeys(c.found.test for c in against[1:]))
+    methods = " or ".join(dict.fromkeys(e.method for s in sides if (e := estimated(s))))
+    tasks = against[0].found.tasks
+    yield look.paint(
+        "dim", f"{name}, {report.plural(tasks, 'task')} that all of them have, under one setting"
     )
-    yield from report.table(lines, "<<<<>>>", look, header=header, flexible=1)
-    yield look.paint("dim", f"{name}, {report.plural(tasks, 'task')} that all of them have")
+    yield look.paint("dim", f"95% intervals: scores {methods}, differences paired bootstrap; test: {tests}")
 
 
-def _pairs(chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]]) -> Iterator[str]:
+def _kind_record(kind: Kind) -> dict[str, object]:
+    found = kind.found
+    return {
+        "kind": kind.name,
+        "n_tasks": found.tasks,
+        "scores": kind.scores,
+        "difference": found.difference,
+        "p": found.p,
+        "p_holm": kind.p,
+    }
+
+
+def _kinds(
+    chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]], kinds: Mapping[str, str], look: report.Look
+) -> Iterator[str]:
+    """A line a kind; p is of the last against the first, adjusted for how many kinds were looked at."""
+    known = by_kind(sides, kinds)
+    if not known:
+        return
+    lines = [
+        [
+            report.clean(kind.name) or "(none)",
+            str(kind.found.tasks),
+            *map(report.percent, kind.scores),
+            report.signed(kind.found.difference),
+            kind.words,
+        ]
+        for kind in known
+    ]
+    means = means_of_kinds(sides, kinds)
+    gap = None if means[0] is None or means[-1] is None else means[-1] - means[0]
+    lines.append(["mean of kinds", "", *map(report.percent, means), report.signed(gap), ""])
+    last = f"{chosen[-1].number} vs {chosen[0].number}"
+    header = ("kind", "tasks", *(a.name for a in chosen), last, "p (Holm)")
+    yield ""
+    yield from report.table(lines, "<>" + ">" * (len(chosen) + 1) + "<", look, header=header, flexible=0)
+
+
+def _attempts(chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]]) -> Iterator[str]:
+    """How much luck there is in an agent: the chance that one of k attempts solves a task, and that all do."""
+    words = [(a.name, pass_words(side)) for a, side in zip(chosen, sides, strict=True)]
+    if any(said for _, said in words):
+        yield ""
+        yield from (f"{name:<10} {said}" for name, said in words if said)
+
+
+def _pairs(
+    chosen: Sequence[Agent], sides: Sequence[Sequence[Trial]], kinds: Mapping[str, str]
+) -> Iterator[str]:
     """What the table cannot say: the others against each other, and how many tasks would tell them apart."""
     for (one, old), (other, new) in combinations(list(zip(chosen, sides, strict=True))[1:], 2):
-        found = versus(old, new)
-        if found.tasks:
-            yield f"{one.number} vs {other.number}: {in_words(found)}"
-    found = versus(sides[0], sides[-1])
-    needed = _needed(found.tasks, len(found.gained), len(found.lost))
-    if needed and not found.separable:
-        points = abs(100 * (len(found.gained) - len(found.lost)) / found.tasks)
-        yield f"To separate {points:.1f} points (80% power) about {needed} paired tasks are needed in all."
-
-
-def _needed(tasks: int, gained: int, lost: int) -> int | None:
-    """Paired tasks for 80 % power at 5 %, from the flips seen (Connor 1987)."""
-    if not tasks or gained == lost:
-        return None
-    flips, edge = (gained + lost) / tasks, abs(gained - lost) / tasks
-    return math.ceil((1.96 * math.sqrt(flips) + 0.8416 * math.sqrt(max(0.0, flips - edge**2))) ** 2 / edge**2)
+        found = difference(old, new, kinds)
+        if found.found.tasks:
+            yield f"{one.number} vs {other.number}: {found.words}"
+    if advice := difference(sides[0], sides[-1], kinds).advice:
+        yield advice

@@ -20,7 +20,7 @@ def agents(ctx: typer.Context, incomplete: str) -> Choices:
     """Agents by number and by name, with score and summary."""
     try:
         reading = Reading.of(_call(ctx))
-        rows = reading.rows(reading.benchmark(""))
+        rows = reading.lineage(reading.benchmark(""))
     except SicaError:
         return []
     return [

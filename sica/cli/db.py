@@ -37,7 +37,7 @@ def rebuild(ctx: typer.Context) -> None:
         aside = ledger.rebuild(places.db, repo.agents(), repo.notes(), repo.champion())
     with ledger.SqliteLedger.open(places.db) as fresh:
         agents = len(fresh.agents())
-        trials = sum(s.n + s.faults for s in fresh.summaries())
+        trials = sum(s.n + s.faults for s in (*fresh.summaries(), *fresh.summaries(split="heldout")))
     kept = f"; the old one is in {aside}" if aside else ""
     print(f"made again from git: {report.plural(agents, 'agent')}, {report.plural(trials, 'trial')}{kept}")
 

@@ -10,9 +10,10 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading, measured, p_value, versus
+from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError
 from sica.model import Agent, Trial
+from sica.scoring import Difference, difference, measured, p_value, verdict
 from sica.stats import Comparison
 
 EXAMPLES = (
@@ -45,27 +46,22 @@ def command(
     before, after = _pair(reading, old, new)
     name = reading.benchmark(bench, call.setting("bench", "core"))
     sides = reading.trials(before, name), reading.trials(after, name)
-    found = versus(*sides)
+    known = difference(*sides, reading.kinds(name))
+    found = known.found
     if as_json:
         call.json(
             "sica.diff/1",
             **reading.measured_on(name),
             old=before.number,
             new=after.number,
-            n_tasks=found.tasks,
-            difference=found.difference if found.tasks else None,
-            gained=found.gained,
-            lost=found.lost,
-            p=found.p,
-            test=found.test,
-            separable=found.separable,
+            **known.record(),
             diff=reading.repo.diff(before.commit, after.commit),
         )
         return
     look = call.look()
     lines: list[str] = []
     if not code:
-        lines += [*_scores(sides, found), "", *_flips(found, look, whole=tasks)]
+        lines += [*_scores(sides, known), "", *_flips(found, look, whole=tasks)]
     if not tasks:
         options = ("--stat",) if stat else ("--stat", "--patch")
         text = reading.repo.diff(before.commit, after.commit, *(() if code else options))
@@ -83,14 +79,19 @@ def _pair(reading: Reading, old: str, new: str) -> tuple[Agent, Agent]:
     return parent, first
 
 
-def _scores(sides: tuple[Sequence[Trial], Sequence[Trial]], found: Comparison) -> Iterator[str]:
+def _scores(sides: tuple[Sequence[Trial], Sequence[Trial]], known: Difference) -> Iterator[str]:
     scores = " → ".join(report.percent(measured(side)[0]) for side in sides)
+    found = known.found
     same = found.tasks - len(found.gained) - len(found.lost)
     if found.tasks:
         yield (
             f"score   {scores}   {report.signed(found.difference)}   {len(found.gained)} gained, "
             f"{len(found.lost)} lost, {same} same   {p_value(found.p)} ({found.test})"
         )
+        span = f": 95% interval of the difference {known.span}, paired bootstrap" if known.span else ""
+        yield f"        {verdict(found)}{span}"
+        if known.advice:
+            yield f"        {known.advice}"
     else:
         yield f"score   {scores}   no task in common"
     cost = " → ".join(report.money(sum(t.usage.usd for t in side)) for side in sides)

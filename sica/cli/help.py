@@ -41,10 +41,11 @@ JSON
 Each command with --json prints one object; `evolve` and `trace` print one a line. Keys are only ever added.
 
     sica.log/1            benchmark setting best agents
-    sica.show/1           benchmark setting body tokens trials, and an agent's own
+    sica.show/1           benchmark setting body tokens trials attempts pass_at_k pass_hat_k, and an agent's own
     sica.best/1           benchmark setting, and an agent's own
-    sica.compare/1        benchmark setting n_tasks agents better
-    sica.diff/1           benchmark setting old new n_tasks difference gained lost p test separable diff
+    sica.compare/1        benchmark setting n_tasks agents kinds better
+    sica.diff/1           benchmark setting old new diff, and a difference's own
+    sica.report/1         benchmark digest counts spent_usd scores champion_against_seed integrity runs
     sica.eval/1           benchmark spent_usd agents
     sica.replay/1         benchmark trials
     sica.run/1            agent ending why cost_usd tokens seconds trace changed removed folder applied diff
@@ -71,6 +72,7 @@ An agent in log, show and best:
                           unchecked: not been through the gate; rejected: the gate turned it down, see reason
     best                  whether it is the champion
     score low high        the mean of its n scored trials, 0 to 1, and the ends of its 95% interval; or null
+    method                of that interval: Wilson, or cluster bootstrap where scores are graded or repeated
     n faults              trials with a score; trials that the harness failed, which never count
     change separable      of the score against the first parent's on the attempts that both have; whether that
                           is more than noise; null where there is nothing to compare
@@ -79,6 +81,17 @@ An agent in log, show and best:
     operator run model    how it was made, in which run, with which model
     created               seconds since 1970
     doing                 what a run is at with it right now
+
+Where every task was tried more than once: attempts is k, pass_at_k the chance that one of k attempts solves a task,
+pass_hat_k the chance that all of them do; else null.
+
+A difference of two agents:
+
+    n_tasks difference    tasks that both have, and the difference of the means on them
+    difference_low, difference_high   the ends of its 95% interval, by a paired bootstrap of tasks; or null
+    gained lost           the tasks that got better and worse
+    p test separable      whether it is more than noise, by which test; separable is p < 0.05
+    needed_tasks          paired tasks that would show it with 80% power; or null
 """,
     "environment": """\
 Environment

@@ -158,6 +158,16 @@ class Invocation:
             raise UsageError("not done: the answer was no")
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """The file as it was or as it is to be, whenever this is killed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def examples(*lines: str) -> str | None:
     """The end of a help text. The \b keeps the lines as they are."""
     return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)]) if lines else None

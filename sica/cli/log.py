@@ -66,7 +66,7 @@ def command(
     if sort not in SORTS:
         raise no_such("order", sort, list(SORTS))
     name = reading.benchmark(bench, call.setting("bench", "core"))
-    everyone = reading.rows(name)
+    everyone = reading.lineage(name)
     whole = as_json or plain or bool(template)
     shown = _chosen(reading, everyone, everything or whole, best_path, of, failed, last)
     visible = reading.at_work(reading.compared((r for r in everyone if r.agent in shown), name), name)
@@ -83,7 +83,7 @@ def command(
     elif not everyone:
         call.say("no agent yet; sica init seeds agent/0")
     elif sort != "number":
-        call.page([*_flat(rows, call.look()), *_footer(reading, name, rows)])
+        call.page([*_flat(rows, call.look()), *_footer(reading, name, rows), *_cursed(sort, rows)])
     else:
         hint = "--all" if not (best_path or of or failed or last) else "not asked for"
         call.page([*report.log(everyone, visible, call.look(), hint), *_footer(reading, name, rows)])
@@ -155,5 +155,27 @@ def _footer(reading: Reading, name: str, rows: Sequence[Row]) -> Iterator[str]:
         yield "nothing is measured yet: sica eval 0   or   sica evolve"
         return
     n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    yield "± is half the 95% interval; change is against the first parent"
+    methods = " or ".join(sorted({row.method for row in rows if row.method}, reverse=True))
+    yield f"± is half the 95% interval ({methods}); change is against the first parent"
+    yield from _unclear(rows)
     yield f"{name}, n={n}, {reading.footer(name)}".removesuffix(", ")
+
+
+def _cursed(sort: str, rows: Sequence[Row]) -> Iterator[str]:
+    measured = sum(row.score is not None for row in rows)
+    if sort in ("score", "change") and measured > 1:
+        yield f"the first of {measured} is first by luck too (winner's curse): sica best --by score says how much"
+
+
+def _unclear(rows: Sequence[Row], most: int = 12) -> Iterator[str]:
+    """Which changes may be noise: in words too, as dim letters are not seen in a pipe."""
+    unclear = [row for row in rows if row.change and not row.separable]
+    changed = sum(bool(row.change) for row in rows)
+    if not unclear:
+        return
+    if len(unclear) == changed > 1:
+        yield f"not separable from noise: all {changed} changes"
+    elif len(unclear) <= most:
+        yield "not separable from noise: the change of " + ", ".join(row.name for row in unclear)
+    else:
+        yield f"not separable from noise: {len(unclear)} of {changed} changes"

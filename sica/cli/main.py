@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, str] = {
     "show": "All that is known of one agent",
     "diff": "What changed between two agents: score, tasks, code",
     "compare": "Several agents side by side on the same tasks",
+    "report": "An honest account of the archive, as a page and as Markdown",
+    "plot": "Pictures for papers: staircase, cost, matrix, lineage",
     "best": "The champion, or the best by another measure",
     "trace": "What an agent did on a task",
     "web": "The viewer: a local page over the archive, live",

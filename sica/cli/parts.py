@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shlex
 import shutil
 import sys
@@ -13,15 +14,28 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from sica import __version__, policies, report
 from sica import places as where
-from sica import policies, report
 from sica.attempt import Workplace
 from sica.cli.invocation import Invocation
 from sica.config import RunConfig
 from sica.control import Controls
 from sica.errors import StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
-from sica.model import Agent, Archive, Budget, Event, Files, Grade, Promotion, Run, Task, conditions
+from sica.model import (
+    CONTRACT,
+    HARNESS,
+    Agent,
+    Archive,
+    Budget,
+    Event,
+    Files,
+    Grade,
+    Promotion,
+    Run,
+    Task,
+    conditions,
+)
 from sica.places import Places
 from sica.ports import Gateway, Policy, Sandbox
 from sica.repo import GitRepo
@@ -38,10 +52,11 @@ SAID = 5
 _NOT_THE_EXPERIMENT = frozenset(
     (
         *("max_cost", "max_tokens", "max_calls", "max_hours", "day", "until", "patience", "prices"),
-        *("confirm_above", "workers", "children", "approve"),
+        *("confirm_above", "workers", "children", "approve", "made_with"),
     )
 )
-"""Settings that say how far a run goes and not what it measures: they may change when it is continued."""
+"""What says how far a run goes, or with which sica it was begun, and not what it measures: it may change when the run
+is continued."""
 
 
 # ── the store ─────────────────────────────────────────────────────────────────────────────────────
@@ -404,7 +419,7 @@ def _require_price(config: RunConfig, gateway: Gateway) -> None:
 
 
 def _run(ledger: SqliteLedger, config: RunConfig, kind: str, task: str) -> Run:
-    described = {"kind": kind, "task": task, **config.model_dump(mode="json")}
+    described = {"kind": kind, "task": task, "made_with": _versions(), **config.model_dump(mode="json")}
     return continued(ledger, config, kind, task) or ledger.start_run(described)
 
 
@@ -417,6 +432,18 @@ def continued(ledger: SqliteLedger, config: RunConfig, kind: str, task: str) -> 
         if last and last.reason != "done" and _experiment(last.config) == _experiment(described)
         else None
     )
+
+
+def _versions() -> dict[str, str | int]:
+    """What a run was begun with, so that a report can say what it takes to repeat it."""
+    return {
+        "command": shlex.join(["sica", *sys.argv[1:]]),
+        "sica": __version__,
+        "contract": CONTRACT,
+        "harness": HARNESS,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, Any]:

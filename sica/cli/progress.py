@@ -35,7 +35,7 @@ from sica.model import (
     Verdict,
     Waiting,
 )
-from sica.stats import wilson
+from sica.stats import estimate
 from sica.watch import Watch
 
 PHASES = {Improve: "improve", Check: "check", Evaluate: "evaluate"}
@@ -304,11 +304,11 @@ class State:
     def score(self, commit: str) -> tuple[float | None, report.Interval | None]:
         if commit not in self.archive.agents:
             return None, None
-        scores = [t.score for t in self.archive.scored(commit) if t.score is not None]
-        if not scores:
-            return None, None
-        mean = sum(scores) / len(scores)
-        return mean, wilson(mean, len(scores))
+        scores: dict[str, list[float]] = {}
+        for trial in self.archive.scored(commit):
+            scores.setdefault(trial.digest, []).append(trial.score or 0.0)
+        found = estimate(scores.values())
+        return (found.mean, (found.low, found.high)) if found else (None, None)
 
     def _gain(self, old: str, new: str) -> float | None:
         if old not in self.archive.agents:

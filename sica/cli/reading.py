@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,13 +18,18 @@ from sica.cli import names
 from sica.cli.invocation import Invocation
 from sica.economy import Race, looks, races
 from sica.errors import UsageError, no_such
-from sica.ledger import Attempted, SqliteLedger
-from sica.model import Agent, Setting, Summary, Trial
+from sica.ledger import SqliteLedger
+from sica.model import Agent, Glimpse, Setting, Split, Summary, Trial
 from sica.places import Places
 from sica.report import Row
-from sica.stats import Comparison, compare, wilson
+from sica.scoring import Attempted, by_task
+from sica.scoring import in_words as in_words
+from sica.scoring import paired as paired
+from sica.scoring import versus as versus
+from sica.stats import estimate, wilson
 
 if TYPE_CHECKING:
+    from sica.plots import Album
     from sica.repo import GitRepo
 
 
@@ -102,15 +110,25 @@ class Reading:
         also = f"; {report.plural(others, 'other setting')}, see --under" if others > 0 else ""
         return f"{setting}{also}" if setting else ""
 
+    def lineage(self, benchmark: str) -> tuple[Row, ...]:
+        """A row for every agent without what takes each single score: no interval, no change. At once for thousands."""
+        return report.rows(self.agents, self._summaries(benchmark), self.champion, lambda _: None)
+
     def rows(self, benchmark: str) -> tuple[Row, ...]:
-        """A row for every agent; `compared` adds what the changes are worth."""
-        return report.rows(self.agents, self._summaries(benchmark), self.champion, interval)
+        """A row for every agent with its interval; `compared` adds what the changes are worth."""
+        rows = self.lineage(benchmark)
+        scores = self._scores((r.commit for r in rows if r.n), benchmark)
+        return tuple(_estimated(row, scores.get(row.commit, {})) for row in rows)
+
+    def _scores(self, commits: Iterable[str], benchmark: str) -> Mapping[str, Mapping[Attempted, float]]:
+        return self.ledger.scores(benchmark, sorted(commits), self.setting(benchmark))
 
     def _summaries(self, benchmark: str) -> Sequence[Summary]:
         return self.ledger.summaries(benchmark, setting=self.setting(benchmark))
 
     def compared(self, rows: Iterable[Row], benchmark: str) -> list[Row]:
-        """The rows with each agent's change against its first parent, paired as show and diff do it."""
+        """The rows with their intervals and each agent's change against its first parent, paired as show and diff
+        do it."""
         rows = list(rows)
         commits = {a.number: a.commit for a in self.agents}
         family = {r.commit for r in rows} | {commits[r.parents[0]] for r in rows if r.parents}
@@ -126,7 +144,8 @@ class Reading:
                 return row
             return replace(row, change=found.difference, separable=found.separable)
 
-        return [against_parent(row) if row.parents else row for row in rows]
+        known = [_estimated(row, scores.get(row.commit, {})) for row in rows]
+        return [against_parent(row) if row.parents else row for row in known]
 
     def races(self, benchmark: str) -> Mapping[str, Race]:
         """By commit, the agents that the latest run measured no further (sica/economy.py).
@@ -159,7 +178,7 @@ class Reading:
         attempts = int(runs[-1].config.get("attempts", 1))
         tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
         here = self.ledger.seen_in(run.id)
-        scores = self.ledger.scores(benchmark, sorted(here), self.setting(benchmark))
+        scores = self._scores(here, benchmark)
 
         def doing(row: Row) -> str:
             done = {(t, n) for t, _, _, n in scores.get(row.commit, {}) if t in tasks and n < attempts}
@@ -170,10 +189,33 @@ class Reading:
 
         return [replace(row, doing=doing(row)) for row in rows]
 
-    def trials(self, agent: Agent, benchmark: str | None = None) -> Sequence[Trial]:
+    def trials(
+        self, agent: Agent, benchmark: str | None = None, split: Split | None = None
+    ) -> Sequence[Trial]:
         """Every trial of the agent's tree, those of other commits with the same tree included; with a benchmark,
-        those that its score counts."""
-        return self.ledger.trials_of(agent.commit, benchmark, self.setting(benchmark) if benchmark else None)
+        those that its score counts: not the held-out ones, unless that split is named."""
+        return self.ledger.trials_of(
+            agent.commit, benchmark, self.setting(benchmark) if benchmark else None, split
+        )
+
+    def album(self, benchmark: str) -> Album:
+        """What pictures are drawn from."""
+        from sica.plots import Album, Paid
+
+        rows = self.rows(benchmark)
+        numbers = {row.tree: row.agent for row in rows}  # the first agent of a tree is the last one here
+        cells: dict[int, dict[str, float | None]] = {}
+        for tree, task, score in self.ledger.cells(benchmark, self.setting(benchmark)):
+            cells.setdefault(numbers[tree], {})[task] = score
+        paid = tuple(Paid(at, role, usd, calls) for at, _, role, usd, calls in self.ledger.paid())
+        return Album(
+            rows, cells, paid, report.clean(f"{benchmark}, {self.setting(benchmark) or 'not measured'}")
+        )
+
+    def kinds(self, benchmark: str) -> Mapping[str, str]:
+        """What kind each task is of; nothing when all are of one."""
+        found = {task.id: task.kind for task in self.ledger.tasks(benchmark)}
+        return found if len(set(found.values())) > 1 else {}
 
 
 UNDER = "Whose scores: part of a model's or sandbox's name; default: the latest."
@@ -191,55 +233,21 @@ def _meant(task: str, glob: str) -> bool:
 
 
 def interval(summary: Summary) -> report.Interval | None:
-    """The one interval of a score, everywhere: Wilson's on the mean of n trials."""
+    """Where only sums are at hand: Wilson's on the mean of n trials, as if each were another task's."""
     return None if summary.mean is None else wilson(summary.mean, summary.n)
 
 
-def by_task(trials: Sequence[Trial]) -> Mapping[str, Sequence[float]]:
-    """Scores by task id; a fault is a missing number."""
-    scores: dict[str, list[float]] = defaultdict(list)
-    for trial in trials:
-        if trial.score is not None:
-            scores[trial.task].append(trial.score)
-    return scores
+def _estimated(row: Row, scores: Mapping[Attempted, float]) -> Row:
+    known = estimate(by_task(scores).values())
+    return row if known is None else replace(row, low=known.low, high=known.high, method=known.method)
 
 
-def measured(trials: Sequence[Trial]) -> tuple[float | None, report.Interval | None]:
-    """Mean over trials and its interval, as `interval` has it."""
-    scores = [t.score for t in trials if t.score is not None]
-    if not scores:
-        return None, None
-    mean = sum(scores) / len(scores)
-    return mean, wilson(mean, len(scores))
-
-
-def versus(old: Sequence[Trial], new: Sequence[Trial]) -> Comparison:
-    return paired(_singles(old), _singles(new))
-
-
-def _singles(trials: Sequence[Trial]) -> Mapping[Attempted, float]:
-    return {(t.task, t.digest, t.conditions, t.attempt): t.score for t in trials if t.score is not None}
-
-
-def paired(old: Mapping[Attempted, float], new: Mapping[Attempted, float]) -> Comparison:
-    """The comparison on what both have: the same attempts at the same tasks under the same conditions."""
-    sides: tuple[dict[str, list[float]], ...] = (defaultdict(list), defaultdict(list))
-    for key in sorted(old.keys() & new.keys()):
-        for side, scores in zip(sides, (old, new), strict=True):
-            side[key[0]].append(scores[key])
-    return compare(*sides)
-
-
-def in_words(found: Comparison) -> str:
-    """+1.8 (14 gained, 10 lost, p 0.54: not separable)."""
-    if not found.tasks:
-        return "no task in common"
-    verdict = "separable" if found.separable else "not separable"
-    return (
-        f"{report.signed(found.difference)} ({len(found.gained)} gained, {len(found.lost)} lost, "
-        f"{p_value(found.p)}: {verdict})"
-    )
-
-
-def p_value(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p {p:.2f}" if p >= 0.095 else f"p {p:.3f}"
+def glimpse(
+    call: Invocation, command: str, benchmark: str, agents: Iterable[Agent], shown: Sequence[Trial]
+) -> Glimpse:
+    """That the user of this machine was shown these held-out trials just now."""
+    try:
+        who = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        who = call.environ.get("USER") or str(os.getuid())
+    return Glimpse(time.time(), who, command, benchmark, tuple(a.commit for a in agents), len(shown))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import typer
 
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading, in_words, measured, versus
+from sica.cli.reading import UNDER, Reading
 from sica.model import Agent, Trial, Usage
+from sica.scoring import difference, estimated, measured, pass_k, pass_words
 
 EXAMPLES = ("sica show 7 --tasks",)
 
@@ -42,12 +43,16 @@ def command(
         (row,) = reading.compared([r for r in reading.rows(name) if r.agent == found.number], name)
         body = report.clean_block(found.body)
         usage = sum((t.usage for t in trials), Usage())
+        k, once, always = pass_k(trials) or (None, None, None)
         call.json(
             "sica.show/1",
             **reading.measured_on(name),
             **report.fields(row),
             body=body,
             tokens=usage.tokens,
+            attempts=k,
+            pass_at_k=once,
+            pass_hat_k=always,
             trials=[_record(t) for t in trials],
         )
         return
@@ -75,7 +80,7 @@ def _record(trial: Trial) -> dict[str, object]:
 def _facts(
     reading: Reading, agent: Agent, bench: str, trials: Sequence[Trial], look: report.Look
 ) -> Iterator[str]:
-    score, interval = measured(trials)
+    known = estimated(trials)
     scored = [t for t in trials if t.score is not None]
     solved = sum((t.score or 0) >= 1 for t in scored)
     best = (
@@ -84,7 +89,10 @@ def _facts(
         else ""
     )
     count = f"  n={len(scored)} {bench}, {solved} solved" if scored else "  not measured yet"
-    yield f"{look.paint('name', agent.name):<10} {report.with_interval(score, interval)}{count}{best}"
+    yield f"{look.paint('name', agent.name):<10} {report.with_interval(*measured(trials))}{count}{best}"
+    if known:
+        repeated = f"   {said}" if (said := pass_words(trials)) else ""
+        yield f"interval   95%, {known.method} over {report.plural(known.tasks, 'task')}{repeated}"
     when = report.ago(time.time() - agent.created) if agent.created else ""
     run = f"  {agent.run}" if agent.run else ""
     yield f"commit     {agent.commit[:10]}  tree {agent.tree[:10]}  {when}{run}"
@@ -115,7 +123,8 @@ def _facts(
         yield ""
         yield from ("  " + line for line in body.splitlines())
     yield ""
-    yield from _kinds(trials)
+    yield from _of_kinds(trials, reading.kinds(bench))
+    yield from _endings(trials)
     more = [f"sica diff {agent.number}"] if agent.parents else []
     worst = min(scored, key=lambda t: (t.score or 0, t.task), default=None)
     if worst:
@@ -127,15 +136,27 @@ def _facts(
 def _relatives(reading: Reading, agent: Agent, bench: str, trials: Sequence[Trial]) -> Iterator[str]:
     by_commit = {a.commit: a for a in reading.agents}
     known = [by_commit[p] for p in agent.parents if p in by_commit]
+    kinds = reading.kinds(bench)
     for parent in known:
-        words = in_words(versus(reading.trials(parent, bench), trials)) if trials else ""
+        words = difference(reading.trials(parent, bench), trials, kinds).words if trials else ""
         yield f"parent     {parent.name}  {words}".rstrip()
     seed = min(reading.agents, key=lambda a: a.number)
     if trials and agent is not seed and seed not in known:
-        yield f"since {seed.number:<4} {in_words(versus(reading.trials(seed, bench), trials))}"
+        yield f"since {seed.number:<4} {difference(reading.trials(seed, bench), trials, kinds).words}"
 
 
-def _kinds(trials: Sequence[Trial]) -> Iterator[str]:
+def _of_kinds(trials: Sequence[Trial], kinds: Mapping[str, str]) -> Iterator[str]:
+    """by kind  edit 75.0% of 12   fix 50.0% of 8"""
+    of: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.score is not None and kinds:
+            of.setdefault(kinds.get(trial.task, ""), []).append(trial)
+    parts = [f"{report.clean(k)} {report.percent(measured(of[k])[0])} of {len(of[k])}" for k in sorted(of)]
+    if parts:
+        yield "by kind    " + "   ".join(parts)
+
+
+def _endings(trials: Sequence[Trial]) -> Iterator[str]:
     faults = Counter(t.fault for t in trials if t.fault)
     endings = Counter(t.ending for t in trials if t.score is not None and t.ending != "done")
     if endings:

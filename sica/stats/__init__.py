@@ -6,6 +6,7 @@ docs/statistics.md says which is used where and what it is worth.
 
 from sica.stats.estimates import Estimate, coverage, estimate, mean_of_means, overstatement
 from sica.stats.paired import (
+    SEPARABLE,
     Comparison,
     compare,
     difference_interval,
@@ -19,6 +20,7 @@ from sica.stats.proportions import Z95, pass_at_k, pass_hat_k, wilson
 from sica.stats.resampling import resampled_interval
 
 __all__ = [
+    "SEPARABLE",
     "Z95",
     "Comparison",
     "Estimate",

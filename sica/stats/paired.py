@@ -15,6 +15,9 @@ from statistics import fmean, pvariance
 from sica.stats.proportions import Z95
 from sica.stats.resampling import resampled_interval
 
+SEPARABLE = 0.05
+"""The p below which a difference is called separable from noise."""
+
 POWER80 = 0.8416212335729143
 """The normal quantile of 80 % power."""
 
@@ -74,7 +77,7 @@ class Comparison:
 
     @property
     def separable(self) -> bool:
-        return self.p < 0.05
+        return self.p < SEPARABLE
 
 
 def compare(old: Mapping[str, Sequence[float]], new: Mapping[str, Sequence[float]]) -> Comparison:

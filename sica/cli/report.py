@@ -1,0 +1,153 @@
+"""`sica report`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from sica import report
+from sica.cli import completion
+from sica.cli.invocation import Invocation, write_whole
+from sica.cli.reading import UNDER, Reading, glimpse
+from sica.errors import UsageError
+from sica.ledger import SqliteLedger
+from sica.model import Agent, Trial
+
+if TYPE_CHECKING:
+    from sica.account import Facts
+
+EXAMPLES = (
+    "sica report                        report.html, report.md and pictures in sica-report/",
+    "sica report -o paper --no-heldout  without a look at held-out scores",
+    "sica report -o - > report.md       only the Markdown",
+)
+
+
+def command(
+    ctx: typer.Context,
+    output: str = typer.Option(
+        "sica-report", "--output", "-o", metavar="FOLDER", help="Where to write; - prints the Markdown."
+    ),
+    heldout: bool = typer.Option(
+        True, "--heldout/--no-heldout", help="Show held-out scores; that look is recorded."
+    ),
+    bench: str = typer.Option(
+        "",
+        "--bench",
+        help="Whose scores; default: the configured benchmark.",
+        autocompletion=completion.benchmarks,
+    ),
+    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
+    as_json: bool = typer.Option(False, "--json", help="One object instead of pages."),
+) -> None:
+    """Write what evolution came to, with everything that speaks against it: report.html, report.md, pictures.
+
+    Seed, champion and IID control on the search's tasks and on held-out ones; how many children were tried, rejected
+    and lost to faults; how much luck there is in the best of many; what is not separable from noise; integrity
+    findings; money by role; every setting that it takes to repeat the runs.
+
+    Nothing is measured here: sica eval 0 best --split heldout measures held-out tasks. Each time held-out scores are
+    shown is recorded, and the report says how often that was.
+    """
+    from sica.account import document, flat, title
+    from sica.pages import html, markdown
+
+    call: Invocation = ctx.obj
+    reading = Reading.of(call, under)
+    name = reading.benchmark(bench, call.setting("bench", "core"))
+    facts = _facts(call, reading, name, heldout)
+    if as_json:
+        call.json("sica.report/1", **flat(facts))
+        return
+    blocks = document(facts)
+    if output == "-":
+        call.page(markdown(blocks, {}).splitlines())
+        return
+    folder = _folder(call, output)
+    pictures = _pictures(reading, name)
+    for picture, data in pictures.items():
+        write_whole(folder / f"{picture}.svg", data)
+    words = markdown(blocks, {picture: f"{picture}.svg" for picture in pictures})
+    write_whole(folder / "report.md", words.encode())
+    page = html(title(facts), blocks, pictures)
+    write_whole(folder / "report.html", page.encode())
+    call.say(
+        f"wrote {folder / 'report.html'} ({report.count(len(page))} bytes), report.md and {len(pictures)} pictures"
+    )
+
+
+def _folder(call: Invocation, output: str) -> Path:
+    folder = call.folder / output
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{output} is a file", "-o takes a folder")
+    if not folder.parent.is_dir():
+        raise UsageError(f"{folder.parent} is not a folder", "-o takes a folder in a folder that is there")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _pictures(reading: Reading, name: str) -> dict[str, bytes]:
+    from sica.plots import PICTURES, draw
+
+    album = reading.album(name)
+    return {picture: draw(picture, album) for picture in PICTURES}
+
+
+def _facts(call: Invocation, reading: Reading, name: str, heldout: bool) -> Facts:
+    from sica.account import Facts, is_control
+
+    if not reading.agents:
+        raise UsageError("there is no agent to report on", "sica init")
+    ledger, agents = reading.ledger, {a.commit: a for a in reading.agents}
+    runs, promotions = ledger.runs(), ledger.promotions()
+    controls = {run.id for run in runs if is_control(run)}
+    seed = reading.agents[0].commit
+    rows = tuple(reading.compared(reading.lineage(name), name))
+    ours = [p for p in promotions if p.run not in controls]
+    champion = ours[-1].agent if ours else reading.champion if len(controls) == len(runs) else seed
+    scores = {row.commit: row.score for row in rows}
+    tries = [
+        a
+        for a in reading.agents
+        if a.run in controls and seed in a.parents and scores.get(a.commit) is not None
+    ]
+    control = max(tries, key=lambda a: (scores[a.commit] or 0.0, -a.number)).commit if tries else ""
+    wanted = dict.fromkeys([seed, *(p.agent for p in promotions), champion, *([control] if control else [])])
+    people = [agents[c] for c in dict.fromkeys([seed, champion, *([control] if control else [])])]
+    shown = {a.commit: reading.trials(a, name, "heldout") for a in people} if heldout else {}
+    _remember(call, reading, name, people, [t for of in shown.values() for t in of if t.score is not None])
+    return Facts(
+        at=time.time(),
+        benchmark=name,
+        setting=reading.setting(name),
+        tasks=ledger.tasks(name),
+        rows=rows,
+        agents=agents,
+        runs=runs,
+        used={run.id: ledger.used(run.id) for run in runs},
+        paid=ledger.paid(),
+        improvements=ledger.improvements(),
+        promotions=[p for p in promotions if p.run not in controls or not ours],
+        champion=champion,
+        control=control,
+        trials={c: reading.trials(agents[c], name) for c in wanted if c in agents},
+        heldout={commit: of for commit, of in shown.items() if of},
+        ended=ledger.ended(name),
+        flagged=ledger.flagged(name),
+        glimpses=ledger.glimpses(),
+        looked=heldout,
+    )
+
+
+def _remember(
+    call: Invocation, reading: Reading, name: str, people: Sequence[Agent], shown: Sequence[Trial]
+) -> None:
+    """Before anything is shown, and durable: a report that cannot be recorded is not made."""
+    if shown:
+        seen = [a for a in people if any(t.tree == a.tree for t in shown)]
+        with SqliteLedger.open(reading.places.db) as writing:
+            writing.glimpsed(glimpse(call, "report", name, seen, shown))
