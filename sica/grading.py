@@ -294,7 +294,8 @@ def _split(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event |
         ended = _work(case, files, asked, nonce, sandbox, cancel)
         answers, log = _answers(ended, asked, nonce), _log(ended)
     credits = {check["id"]: _credit(case, check, n, answers, files) for n, check in enumerate(checks)}
-    return Grade(rules.total(checks, credits), "split", tuple(credits.items()), log=log)
+    findings = tuple(f"integrity: {what}" for what in rules.flagged(checks, credits))
+    return Grade(rules.total(checks, credits), "split", tuple(credits.items()), findings, log=log)
 
 
 def _work(
@@ -361,6 +362,8 @@ def _credit(case: Case, check: Mapping[str, Any], n: int, answers: Mapping[int, 
     left = files[path].data if path in files else None
     if "accept" in check:
         return rules.accepted(check["accept"], left)
+    if "lines" in check:
+        return rules.lines_credit(check["lines"], left)
     base = case.pristine[path].data if path in case.pristine else b""
     return rules.edit_credit(base, case.tests[check["expected"]].data, left)
 

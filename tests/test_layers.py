@@ -38,6 +38,7 @@ OUTSIDE = {
         "twobox",
         "benchcheck",
         "mining",
+        "suites",
     ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}
@@ -46,7 +47,7 @@ SHARED = {
     "broker": {"traces"},
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},
-    "benchmarks": {"grading", "harbor", "dataset", "images", "wire"},
+    "benchmarks": {"grading", "harbor", "dataset", "images", "wire", "suites"},
     "dataset": {"harbor"},
     "images": {"harbor"},
     "grading": {"twobox", "harbor", "wire"},

@@ -1,0 +1,69 @@
+"""The built-in suites: one file each, which makes tasks of a seed and nothing else.
+
+`make("edit", seed=7)` gives the same folders, byte for byte, wherever and whenever it is called. What comes with sica is
+one seed of each, pinned with its digest in benchmark_data/suites.toml; nothing generated is kept in git. A suite is a
+module with `task(dice, level, nth) -> Made`; a new file is a new suite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from random import Random
+
+from sica.errors import UsageError, no_such
+from sica.model import Files
+from sica.suites._made import files
+
+VERSION = 1
+"""Raised when the same seed would give other tasks."""
+
+SCORED = ("edit", "locate", "fix", "spec", "refactor", "shell", "history", "perf")
+COUNTS: Mapping[str, int] = {**dict.fromkeys(SCORED, 12), "self": 8, "integrity": 8}
+LEVELS = 4
+QUICK = "quick"
+"""One task of each scored suite at levels 1 to 3, the same folders as in the suite: a score counts for both."""
+
+
+def make(suite: str, seed: int, count: int | None = None) -> Iterator[tuple[str, Files]]:
+    """(folder name, files) of each task, levels in turn. UsageError for a suite that is not there."""
+    if suite == QUICK:
+        for each in SCORED:
+            yield from _made(each, seed, [(1, 0), (2, 1), (3, 2)])
+    elif suite in COUNTS:
+        wanted = COUNTS[suite] if count is None else count
+        yield from _made(suite, seed, [(n % LEVELS + 1, n // LEVELS) for n in range(wanted)])
+    else:
+        raise no_such("suite", suite, [*COUNTS, QUICK])
+
+
+def _made(suite: str, seed: int, drawn: list[tuple[int, int]]) -> Iterator[tuple[str, Files]]:
+    task = import_module(f"sica.suites.{suite}").task
+    for level, nth in drawn:
+        made = task(Random(f"{VERSION}:{suite}:{seed}:{level}:{nth}"), level, nth)
+        name = f"{suite}-{level}{_letters(nth)}-{made.family}"
+        yield name, files(made, suite, name, level, nth)
+
+
+def _letters(nth: int) -> str:
+    """a to z, then ba: an order that a listing keeps for as many as anybody draws."""
+    return (chr(97 + nth // 26) if nth >= 26 else "") + chr(97 + nth % 26)
+
+
+def digest(tasks: Mapping[str, Files]) -> str:
+    """Of every name, byte and mode."""
+    told = hashlib.sha256()
+    for name, content in sorted(tasks.items()):
+        for path, file in sorted(content.items()):
+            told.update(
+                f"{name}/{path}\0{hashlib.sha256(file.data).hexdigest()}\0{file.executable}\n".encode()
+            )
+    return told.hexdigest()
+
+
+def require_count(count: int) -> int:
+    """Tasks of one suite at most: a folder name holds the number as two letters."""
+    if not 1 <= count <= 26 * 26 * LEVELS:
+        raise UsageError(f"--count {count}: a suite has 1 to {26 * 26 * LEVELS} tasks", "name fewer")
+    return count
