@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from sica import checks as rules
 from sica import grading, harbor
 from sica.errors import SandboxError, UsageError
 from sica.model import File, Files, Grade, Job, Task
@@ -152,14 +153,24 @@ def _dockerfile(path: Path) -> Iterator[str]:
 
 def _leaks(benchmark: Checkable, folder: harbor.Folder, name: str) -> str:
     """A hidden file that the agent would be given, byte for byte, or "". tests/base is the workspace's
-    own, for judge.py.
+    own, for judge.py; so is what a guard or a flag expects to stay as it is.
     """
+    kept = _expected_to_stay(folder)
     given = {file.data for file in benchmark.workspace(benchmark.task(name)).values() if len(file.data) > 20}
     for part in ("tests", "solution"):
         for hidden, path in harbor.files_below(folder.path, part):
-            if not hidden.startswith("base/") and path.read_bytes() in given:
+            if hidden.startswith("base/") or hidden in kept:
+                continue
+            if path.read_bytes() in given:
                 return f"{part}/{hidden}"
     return ""
+
+
+def _expected_to_stay(folder: harbor.Folder) -> set[str]:
+    if folder.grading != "split":
+        return set()
+    checks = grading.read_checks(str(folder.path), harbor.tree(folder.path, "tests"))
+    return {check["expected"] for check in checks if "expected" in check and not rules.earns(check)}
 
 
 # ── agents whose scores are known ─────────────────────────────────────────────────────────────────
