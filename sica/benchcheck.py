@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -37,6 +37,9 @@ class CheckResult:
     why: str = ""
     score: float | None = None
 
+
+VANDAL_SECONDS = 2.0
+"""Patience with one answer of the vandal's: its daemons keep doors open that honest code closes."""
 
 EXIT_CODES: dict[Verdict, int] = {"ok": 0, "advice": 0, "unsupported": 0, "failed": 1, "fault": 3}
 
@@ -98,7 +101,8 @@ def _check_task(benchmark: Checkable, sandbox: Sandbox, name: str) -> Iterator[C
     start = benchmark.pristine(task)
     yield _oracle(benchmark, sandbox, task)
     yield _scored(name, "nothing", 0.0, benchmark.grade(task, start, sandbox))
-    yield _scored(name, "vandal", 0.0, benchmark.grade(task, vandalised(task, start), sandbox))
+    hurried = replace(benchmark.case(task), patience=VANDAL_SECONDS)
+    yield _scored(name, "vandal", 0.0, grading.grade(hurried, vandalised(task, start), sandbox))
 
 
 # ── form ──────────────────────────────────────────────────────────────────────────────────────────
