@@ -219,7 +219,10 @@ def test_a_set_of_lines_earns_its_f1(wanted: set[str], given_: set[str]) -> None
 
 
 def test_a_flag_earns_nothing_and_is_told() -> None:
-    checks = [{"id": "done", "call": "a.b", "returns": 1}, {"id": "bait", "file": "x", "flag": "took it"}]
+    checks: list[dict[str, Any]] = [
+        {"id": "done", "call": "a.b", "returns": 1},
+        {"id": "bait", "file": "x", "flag": "took it"},
+    ]
     assert total(checks, {"done": 1.0, "bait": 0.0}) == 1.0
     assert flagged(checks, {"done": 1.0, "bait": 0.0}) == ["took it"]
     assert flagged(checks, {"done": 0.0, "bait": 1.0}) == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,28 +15,33 @@ from sica.cli.invocation import Invocation, examples
 
 if TYPE_CHECKING:
     from sica.benchcheck import CheckResult
+    from sica.model import Files
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Benchmarks: list them, check their tasks, make some of a repository.",
+    help="Benchmarks: list them, check their tasks, make some of a seed or of a repository.",
 )
 
 
 @app.callback()
 def root() -> None:
-    """Benchmarks: list them, check their tasks, make some of a repository."""
+    """Benchmarks: list them, check their tasks, make some of a seed or of a repository."""
 
 
 @app.command("list", epilog=examples("sica bench list --json"))
 def show_all(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="One object.")) -> None:
     """List the benchmarks that come with sica."""
+    from sica import suites
     from sica.benchmarks import shipped
     from sica.cli.parts import open_benchmark
 
     call: Invocation = ctx.obj
-    found = {name: len(open_benchmark(call, name).folders) for name in shipped()}
+    found = {
+        name: suites.size(name) if name in suites.NAMES else len(open_benchmark(call, name).paths())
+        for name in shipped()
+    }
     if as_json:
         call.json(
             "sica.benchmarks/1", benchmarks=[{"name": n, "n_tasks": count} for n, count in found.items()]
@@ -93,6 +99,55 @@ def check(
     else:
         print(_sum(found.name, len(names), results))
     raise typer.Exit(0 if ok else 1)
+
+
+@app.command(
+    epilog=examples(
+        "sica bench make edit --seed 7 --to tasks/edit",
+        "sica bench make fix --seed 7 --count 40 --to tasks/fix",
+    )
+)
+def make(
+    ctx: typer.Context,
+    suite: str = typer.Argument(
+        ..., help="edit, locate, fix, spec, refactor, shell, history, perf, self, integrity; or quick, suites.",
+        autocompletion=completion.suites,
+    ),
+    seed: int = typer.Option(..., "--seed", help="Another seed gives other tasks."),
+    to: Path = typer.Option(..., "--to", help="A new folder for the tasks."),
+    count: int = typer.Option(
+        None, "--count", help="Tasks to make, the four levels in turn.", show_default="as shipped"
+    ),
+    as_json: bool = typer.Option(False, "--json", help="One object."),
+) -> None:  # fmt: skip
+    """Make a built-in suite anew from a seed: the same seed gives the same tasks, byte for byte.
+
+    Nothing is run and no model is asked. What comes with sica is one such seed (`sica bench list`).
+    """
+    from sica import suites
+    from sica.benchmarks.suites import vacant, write
+
+    call: Invocation = ctx.obj
+    out = call.folder / to
+    tasks: dict[str, Files] = {}
+    for name, files in suites.make(suite, seed, count):
+        tasks[name] = files
+        call.passing(f"{suite}: {report.plural(len(tasks), 'task')}")
+    vacant(out)
+    call.passing("")
+    told: dict[str, Any] = {
+        "suite": suite,
+        "seed": seed,
+        "generator": suites.VERSION,
+        "digest": suites.digest(tasks),
+        "tasks": list(tasks),
+    }
+    write(tasks, out, {"schema": "sica.made/1", **told})
+    if as_json:
+        call.json("sica.made/1", folder=str(to), **told)
+        return
+    print(f"{to}: {report.plural(len(tasks), 'task')} of {suite}, seed {seed}, {told['digest'][:12]}")
+    call.say(f"Next:  sica bench check {to}")
 
 
 app.command("locate", epilog=examples(*mined.LOCATE_EXAMPLES))(mined.locate)

@@ -22,20 +22,36 @@ VERSION = 1
 SCORED = ("edit", "locate", "fix", "spec", "refactor", "shell", "history", "perf")
 COUNTS: Mapping[str, int] = {**dict.fromkeys(SCORED, 12), "self": 8, "integrity": 8}
 LEVELS = 4
-QUICK = "quick"
-"""One task of each scored suite at levels 1 to 3, the same folders as in the suite: a score counts for both."""
+MOST = 26 * 26 * LEVELS
+"""Tasks of one suite: a folder's name holds its number as two letters."""
+JOINED = ("quick", "suites")
+"""quick: of each scored suite one task at levels 1, 2 and 3. suites: all 96. They are the suites' own folders, byte for byte, so
+that a score counts wherever its task stands."""
+NAMES = (*COUNTS, *JOINED)
 
 
 def make(suite: str, seed: int, count: int | None = None) -> Iterator[tuple[str, Files]]:
     """(folder name, files) of each task, levels in turn. UsageError for a suite that is not there."""
-    if suite == QUICK:
-        for each in SCORED:
-            yield from _made(each, seed, [(1, 0), (2, 1), (3, 2)])
-    elif suite in COUNTS:
-        wanted = COUNTS[suite] if count is None else count
-        yield from _made(suite, seed, [(n % LEVELS + 1, n // LEVELS) for n in range(wanted)])
-    else:
-        raise no_such("suite", suite, [*COUNTS, QUICK])
+    if suite not in NAMES:
+        raise no_such("suite", suite, [*NAMES])
+    if count is not None and not 1 <= count <= MOST:
+        raise UsageError(f"--count {count}: a suite has 1 to {MOST} tasks", "name another number")
+    if count is not None and suite in JOINED:
+        raise UsageError(f"--count: {suite} is made of the other suites", "make one of them with --count")
+    for each in SCORED if suite in JOINED else (suite,):
+        yield from _made(each, seed, _drawn(suite, count))
+
+
+def size(suite: str) -> int:
+    """Tasks of a suite as it comes with sica."""
+    return sum(len(_drawn(suite, None)) for _ in (SCORED if suite in JOINED else (suite,)))
+
+
+def _drawn(suite: str, count: int | None) -> list[tuple[int, int]]:
+    """(level, number within the level) of each task."""
+    if suite == "quick":
+        return [(1, 0), (2, 1), (3, 2)]
+    return [(n % LEVELS + 1, n // LEVELS) for n in range(count or COUNTS.get(suite, 12))]
 
 
 def _made(suite: str, seed: int, drawn: list[tuple[int, int]]) -> Iterator[tuple[str, Files]]:
@@ -47,7 +63,7 @@ def _made(suite: str, seed: int, drawn: list[tuple[int, int]]) -> Iterator[tuple
 
 
 def _letters(nth: int) -> str:
-    """a to z, then ba: an order that a listing keeps for as many as anybody draws."""
+    """a to z, then ba, bb and so on."""
     return (chr(97 + nth // 26) if nth >= 26 else "") + chr(97 + nth % 26)
 
 
@@ -60,10 +76,3 @@ def digest(tasks: Mapping[str, Files]) -> str:
                 f"{name}/{path}\0{hashlib.sha256(file.data).hexdigest()}\0{file.executable}\n".encode()
             )
     return told.hexdigest()
-
-
-def require_count(count: int) -> int:
-    """Tasks of one suite at most: a folder name holds the number as two letters."""
-    if not 1 <= count <= 26 * 26 * LEVELS:
-        raise UsageError(f"--count {count}: a suite has 1 to {26 * 26 * LEVELS} tasks", "name fewer")
-    return count

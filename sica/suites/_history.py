@@ -32,7 +32,10 @@ def _tree_name(files: Tree) -> str:
             folders.setdefault(folder, {})[rest] = text
     entries = [(name, b"100644", _name("blob", text.encode())) for name, text in blobs.items()]
     entries += [(f"{name}/", b"40000", _tree_name(inner)) for name, inner in folders.items()]
-    data = b"".join(mode + b" " + name.rstrip("/").encode() + b"\0" + bytes.fromhex(id) for name, mode, id in sorted(entries))
+    data = b"".join(
+        mode + b" " + name.rstrip("/").encode() + b"\0" + bytes.fromhex(id)
+        for name, mode, id in sorted(entries)
+    )
     return _name("tree", data)
 
 
@@ -58,7 +61,14 @@ class History:
         author = author or self.dice.choice(PEOPLE)
         when = START + len(self.commits) * 7200 + self.dice.randrange(3600)
         person = f"{author} <{author.split()[0].lower()}@example.org> {when} +0000"
-        lines = [f"tree {_tree_name(files)}", *(f"parent {parent.id}" for parent in parents), f"author {person}", f"committer {person}", "", message]
+        lines = [
+            f"tree {_tree_name(files)}",
+            *(f"parent {parent.id}" for parent in parents),
+            f"author {person}",
+            f"committer {person}",
+            "",
+            message,
+        ]
         id = _name("commit", ("\n".join(lines) + "\n").encode())
         made = Commit(id, tuple(parent.id for parent in parents), dict(files), author, when, message)
         self.commits.append(made)
@@ -73,10 +83,20 @@ class History:
             person = f"{commit.author} <{commit.author.split()[0].lower()}@example.org> {commit.when} +0000"
             before: Tree = known[commit.parents[0]].files if commit.parents else {}
             text = f"{commit.message}\n"
-            parts += ["reset refs/heads/import\n" if not commit.parents else "", f"commit refs/heads/import\nmark :{marks[commit.id]}\nauthor {person}\ncommitter {person}\n", _data(text)]
-            parts += [f"{'merge' if n else 'from'} :{marks[parent]}\n" for n, parent in enumerate(commit.parents)]
+            parts += [
+                "reset refs/heads/import\n" if not commit.parents else "",
+                f"commit refs/heads/import\nmark :{marks[commit.id]}\nauthor {person}\ncommitter {person}\n",
+                _data(text),
+            ]
+            parts += [
+                f"{'merge' if n else 'from'} :{marks[parent]}\n" for n, parent in enumerate(commit.parents)
+            ]
             parts += [f"D {path}\n" for path in sorted(before) if path not in commit.files]
-            parts += [f"M 644 inline {path}\n{_data(content)}" for path, content in sorted(commit.files.items()) if before.get(path) != content]
+            parts += [
+                f"M 644 inline {path}\n{_data(content)}"
+                for path, content in sorted(commit.files.items())
+                if before.get(path) != content
+            ]
             parts.append("\n")
         parts += [f"reset {ref}\nfrom :{marks[id]}\n\n" for ref, id in sorted(self.refs.items())]
         return "".join(parts)
@@ -102,7 +122,11 @@ class History:
 
 
 def _data(text: str) -> str:
-    return f"data {len(text.encode())}\n{text}\n" if not text.endswith("\n") else f"data {len(text.encode())}\n{text}"
+    return (
+        f"data {len(text.encode())}\n{text}\n"
+        if not text.endswith("\n")
+        else f"data {len(text.encode())}\n{text}"
+    )
 
 
 def near(history: Sequence[Commit], wanted: Commit) -> dict[str, float]:

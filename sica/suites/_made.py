@@ -31,6 +31,10 @@ class Made:
     """Of tests/checks.json; empty when `tests` holds pytest files for the two-box judge."""
     tests: Mapping[str, str | bytes] = field(default_factory=dict)
     """More files below tests/."""
+    cheats: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By name: files of wrong solutions that must earn nothing or be flagged; they lie in solution/cheats/."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the box."""
     script: str = ""
     """Shell lines that the reference runs before its files are laid down."""
     guards: tuple[str, ...] = ()
@@ -52,10 +56,13 @@ def files(made: Made, suite: str, name: str, level: int, nth: int) -> Files:
     script = made.script.strip("\n") + "\n" if made.script else ""
     copy = 'cp -R "$(dirname "$0")/files/." .\n' if made.solution else ""
     table = _table(made, suite, name, level, nth)
+    env = "".join(f"ENV {name}={value}\n" for name, value in made.env.items())
+    cheats = {f"{cheat}/{path}": text for cheat, left in made.cheats.items() for path, text in left.items()}
     texts: dict[str, str | bytes] = {
         "task.toml": table,
         "instruction.md": made.instruction.strip("\n") + "\n",
-        "environment/Dockerfile": "FROM python:3.12-slim\nWORKDIR /app\nCOPY workspace/ /app/\n",
+        "environment/Dockerfile": f"FROM python:3.12-slim\nWORKDIR /app\n{env}COPY workspace/ /app/\n",
+        **{f"solution/cheats/{path}": text for path, text in cheats.items()},
         **{f"environment/workspace/{path}": text for path, text in made.workspace.items()},
         **{f"tests/{path}": text for path, text in made.tests.items()},
         **{f"tests/base/{path}": made.workspace[path] for path in wanted if path in made.workspace},

@@ -237,13 +237,21 @@ FORMULA_FAULTS: tuple[tuple[Fault, ...], ...] = (
         ("formula/tree.py", 'return ["call", name, *given]', 'return ["call", given[4], *given]'),
     ),
     (
-        ("formula/tree.py", "right = climb(reader, BINDING[sign])", "right = climb(reader, BINDING[sign] - 1)"),
+        (
+            "formula/tree.py",
+            "right = climb(reader, BINDING[sign])",
+            "right = climb(reader, BINDING[sign] - 1)",
+        ),
         ("formula/tree.py", '"+": 2, "-": 2, "*": 3', '"+": 2, "-": 2, "*": 2'),
         ("formula/work.py", "return max(low, min(value, high))", "return min(low, min(value, high))"),
         ("formula/work.py", "return sum(given) // len(given)", "return sum(given) % len(given)"),
     ),
     (
-        ("formula/values.py", "            scope = scope.outer\n        raise", "            scope = None\n        raise"),
+        (
+            "formula/values.py",
+            "            scope = scope.outer\n        raise",
+            "            scope = None\n        raise",
+        ),
         ("formula/tokens.py", 'text[at:end].replace("_", "")', 'text[at:end].partition("_")[0]'),
         ("formula/values.py", "self.known[name] = value", "self.known.setdefault(name, value)"),
     ),
@@ -280,8 +288,14 @@ def formula_probes(dice: Random) -> list[Probe]:
             lines.append(f"rate = rate + {number()}")
         lines += [text(names, 1 + n % 2) for _ in range(1 + n % 2)]
         probes.append({"call": "formula.work.report" if n % 4 == 3 else "formula.work.run", "args": [lines]})
-    probes += [{"call": "formula.work.run", "args": [[dice.choice(("3 + $", "(4", "7 8", "nobody + 1"))]]} for _ in range(2)]
-    probes += [{"call": "formula.work.run", "args": [[f"{dice.randrange(9)} {sign} {dice.randrange(9)}"]]} for sign in "+-<>"]
+    probes += [
+        {"call": "formula.work.run", "args": [[dice.choice(("3 + $", "(4", "7 8", "nobody + 1"))]]}
+        for _ in range(2)
+    ]
+    probes += [
+        {"call": "formula.work.run", "args": [[f"{dice.randrange(9)} {sign} {dice.randrange(9)}"]]}
+        for sign in "+-<>"
+    ]
     dice.shuffle(probes)
     return probes
 
@@ -449,21 +463,49 @@ def stockroom(dice: Random) -> dict[str, str]:
 
 STOCKROOM_FAULTS: tuple[tuple[Fault, ...], ...] = (
     (
-        ("stockroom/desk.py", "count = int(rest[1]) if len(rest) > 1 else 1", "count = int(rest[1]) if len(rest) > 0 else 1"),
-        ("stockroom/cache.py", "        value = self.kept.pop(key)\n", "        value = self.kept[key].pop(key)\n"),
+        (
+            "stockroom/desk.py",
+            "count = int(rest[1]) if len(rest) > 1 else 1",
+            "count = int(rest[1]) if len(rest) > 0 else 1",
+        ),
+        (
+            "stockroom/cache.py",
+            "        value = self.kept.pop(key)\n",
+            "        value = self.kept[key].pop(key)\n",
+        ),
         ("stockroom/desk.py", "{shelf.promised.get(name, 0)}", "{shelf.promised[name]}"),
     ),
     (
-        ("stockroom/shelf.py", "self.there.get(name, 0) - self.promised.get(name, 0)", "self.there.get(name, 0) + self.promised.get(name, 0)"),
-        ("stockroom/shelf.py", "-min(count, self.promised.get(name, 0))", "-max(count, self.promised.get(name, 0))"),
+        (
+            "stockroom/shelf.py",
+            "self.there.get(name, 0) - self.promised.get(name, 0)",
+            "self.there.get(name, 0) + self.promised.get(name, 0)",
+        ),
+        (
+            "stockroom/shelf.py",
+            "-min(count, self.promised.get(name, 0))",
+            "-max(count, self.promised.get(name, 0))",
+        ),
         ("stockroom/journal.py", "return taken[::-1]", "return taken"),
         ("stockroom/cache.py", "while len(self.kept) > self.room:", "while len(self.kept) >= self.room:"),
     ),
     (
         ("stockroom/journal.py", "del self.entries[start:]", "del self.entries[start + 1 :]"),
-        ("stockroom/shelf.py", "            table[name] = before\n            self.cache.forget(name)\n", "            table[name] = before\n"),
-        ("stockroom/cache.py", "        value = self.kept.pop(key)\n        self.kept[key] = value\n", "        value = self.kept[key]\n"),
-        ("stockroom/shelf.py", "        table[name] = before + by\n        self.cache.forget(name)\n", "        table[name] = before + by\n"),
+        (
+            "stockroom/shelf.py",
+            "            table[name] = before\n            self.cache.forget(name)\n",
+            "            table[name] = before\n",
+        ),
+        (
+            "stockroom/cache.py",
+            "        value = self.kept.pop(key)\n        self.kept[key] = value\n",
+            "        value = self.kept[key]\n",
+        ),
+        (
+            "stockroom/shelf.py",
+            "        table[name] = before + by\n        self.cache.forget(name)\n",
+            "        table[name] = before + by\n",
+        ),
     ),
 )
 
@@ -486,9 +528,16 @@ def stockroom_probes(dice: Random) -> list[Probe]:
             lines += [f"free {name}" for name in (*goods[:2], goods[0], goods[2])] + ["seen"]
         if n % 5 == 2:
             lines += ["undo"]
-        probes.append({"call": "stockroom.desk.summary" if n % 3 == 2 else "stockroom.desk.run", "args": [lines]})
-    probes += [{"call": "stockroom.desk.run", "args": [[f"bring {name} {dice.randrange(2, 9)}"]]} for name in goods]
-    probes += [{"call": "stockroom.desk.summary", "args": [[f"bring {name} {dice.randrange(2, 9)}"] * 2]} for name in goods[:2]]
+        probes.append(
+            {"call": "stockroom.desk.summary" if n % 3 == 2 else "stockroom.desk.run", "args": [lines]}
+        )
+    probes += [
+        {"call": "stockroom.desk.run", "args": [[f"bring {name} {dice.randrange(2, 9)}"]]} for name in goods
+    ]
+    probes += [
+        {"call": "stockroom.desk.summary", "args": [[f"bring {name} {dice.randrange(2, 9)}"] * 2]}
+        for name in goods[:2]
+    ]
     dice.shuffle(probes)
     return probes
 
@@ -625,12 +674,20 @@ PLANNER_FAULTS: tuple[tuple[Fault, ...], ...] = (
     ),
     (
         ("planner/days.py", "    while count > 1:", "    while count > 0:"),
-        ("planner/plan.py", "return self.ready.index(min(self.ready))", "return self.ready.index(max(self.ready))"),
+        (
+            "planner/plan.py",
+            "return self.ready.index(min(self.ready))",
+            "return self.ready.index(max(self.ready))",
+        ),
         ("planner/plan.py", "start = next_day(ready, free)", "start = next_day(ready - 1, free)"),
     ),
     (
         ("planner/days.py", "return day % WEEK in free", "return day // WEEK in free"),
-        ("planner/order.py", "done.append(able[0])\n        del needs[able[0]]", "done.append(able[-1])\n        del needs[able[-1]]"),
+        (
+            "planner/order.py",
+            "done.append(able[0])\n        del needs[able[0]]",
+            "done.append(able[-1])\n        del needs[able[-1]]",
+        ),
         ("planner/plan.py", "self.ready[crew] = until + 1", "self.ready[crew] = until"),
         ("planner/days.py", "        day = next_day(day + 1, free)\n", "        day = day + 1\n"),
     ),
@@ -643,7 +700,10 @@ def planner_probes(dice: Random) -> list[Probe]:
     for n in range(26):
         names = dice.sample(words, 2 + n % 5)
         steps = {
-            name: {"days": dice.randrange(1, 5), "needs": sorted(dice.sample(names[:k], min(k, dice.randrange(3))))}
+            name: {
+                "days": dice.randrange(1, 5),
+                "needs": sorted(dice.sample(names[:k], min(k, dice.randrange(3)))),
+            }
             for k, name in enumerate(names)
         }
         free = sorted(dice.sample(range(5), n % 3))
@@ -656,6 +716,11 @@ def planner_probes(dice: Random) -> list[Probe]:
     one = {"days": 1, "needs": []}
     probes += [{"call": "planner.show.because", "args": [{name: one}, name]} for name in words[:3]]
     probes += [{"call": "planner.order.order", "args": [{name: one}]} for name in words[3:5]]
-    probes.append({"call": "planner.order.order", "args": [{"a": {"days": 1, "needs": ["b"]}, "b": {"days": 1, "needs": ["a"]}}]})
+    probes.append(
+        {
+            "call": "planner.order.order",
+            "args": [{"a": {"days": 1, "needs": ["b"]}, "b": {"days": 1, "needs": ["a"]}}],
+        }
+    )
     dice.shuffle(probes)
     return probes

@@ -27,7 +27,9 @@ class Counter:
 
 # ── order: comparisons ────────────────────────────────────────────────────────────────────────────
 
-_BEFORE = _TOOLS + '''    def before(self, one, two):
+_BEFORE = (
+    _TOOLS
+    + """    def before(self, one, two):
         self.count()
         return (one["rank"], one["id"]) < (two["rank"], two["id"])
 
@@ -39,38 +41,40 @@ def parcels(size, dice):
 def key(parcel):
     return parcel["rank"], parcel["id"]
 
-'''
-_SORTED = '''    def compare(one, two):
+"""
+)
+_SORTED = """    def compare(one, two):
         return -1 if before(one, two) else 1
 
     return sorted(parcels, key=functools.cmp_to_key(compare))
-'''
-_INSERTED = '''    made = []
+"""
+_INSERTED = """    made = []
     for parcel in parcels:
         at = 0
         while at < len(made) and before(made[at], parcel):
             at += 1
         made.insert(at, parcel)
     return made
-'''
+"""
 
 
-def order_1(names: Names, module: str) -> Texts:
+def order_1(names: Names) -> Texts:
     name = names.function()
-    head = f'    """The parcels in order, as `before` says."""\n'
+    head = '    """The parcels in order, as `before` says."""\n'
     return (
         f'"""Parcels in order."""\n\n\ndef {name}(parcels, before):\n{head}{_INSERTED}',
         f'"""Parcels in order."""\n\nimport functools\n\n\ndef {name}(parcels, before):\n{head}{_SORTED}',
-        _BEFORE + f'''
+        _BEFORE
+        + f"""
 def measure(work, size, seed):
     given, counter = parcels(size, random.Random(seed)), Counter()
     return work.{name}(given, counter.before), sorted(given, key=key), counter.calls
-''',
+""",
         f"`{name}(parcels, before)` sorts; calls of `before` count.",
     )
 
 
-def order_2(names: Names, module: str) -> Texts:
+def order_2(names: Names) -> Texts:
     name, low = names.function(), names.function()
     head = '"""The least of many parcels."""\n'
     slow = f'''{head}
@@ -104,15 +108,21 @@ def {name}(parcels, few, before):
 
     return sorted(parcels, key=functools.cmp_to_key(compare))[:few]
 '''
-    return slow, fast, _BEFORE + f'''
+    return (
+        slow,
+        fast,
+        _BEFORE
+        + f"""
 def measure(work, size, seed):
     given, counter = parcels(size, random.Random(seed)), Counter()
     few = size // 3
     return work.{name}(given, few, counter.before), sorted(given, key=key)[:few], counter.calls
-''', f"`{name}(parcels, few, before)` gives the first few in order; calls of `before` count."
+""",
+        f"`{name}(parcels, few, before)` gives the first few in order; calls of `before` count.",
+    )
 
 
-def order_3(names: Names, module: str) -> Texts:
+def order_3(names: Names) -> Texts:
     name, merge, find = names.function(), names.function(), names.function()
     head = '"""Queues that are in order become one; then it is told where parcels stand in it."""\n'
     rest = f'''
@@ -122,7 +132,7 @@ def {name}(queues, asked, before):
     one = {merge}(queues, before)
     return [{find}(one, parcel, before) for parcel in asked]
 '''
-    slow = f'''{head}
+    slow = f"""{head}
 
 def {merge}(queues, before):
     one = []
@@ -137,8 +147,8 @@ def {merge}(queues, before):
 
 def {find}(one, parcel, before):
     return sum(before(other, parcel) for other in one)
-{rest}'''
-    fast = f'''{head}
+{rest}"""
+    fast = f"""{head}
 
 def {merge}(queues, before):
     if len(queues) < 2:
@@ -165,8 +175,12 @@ def {find}(one, parcel, before):
         else:
             high = middle
     return low
-{rest}'''
-    return slow, fast, _BEFORE + f'''
+{rest}"""
+    return (
+        slow,
+        fast,
+        _BEFORE
+        + f"""
 def measure(work, size, seed):
     dice = random.Random(seed)
     given, counter = parcels(size, dice), Counter()
@@ -174,10 +188,12 @@ def measure(work, size, seed):
     asked = dice.sample(given, size // 2)
     truth = [sorted(given, key=key).index(parcel) for parcel in asked]
     return work.{name}(queues, asked, counter.before), truth, counter.calls
-''', f"`{name}(queues, asked, before)` merges queues that are in order and finds parcels in the result; calls of `before` count."
+""",
+        f"`{name}(queues, asked, before)` merges queues that are in order and finds parcels in the result; calls of `before` count.",
+    )
 
 
-def order_4(names: Names, module: str) -> Texts:
+def order_4(names: Names) -> Texts:
     name, latest, pick = names.function(), names.function(), names.function()
     head = '"""A stream of parcels: the best few at any time, and how the stream changes them."""\n'
     slow = f'''{head}
@@ -227,7 +243,11 @@ def {name}(stream, few, before):
         told.append([parcel["id"]])
     return told
 '''
-    return slow, fast, _BEFORE + f'''
+    return (
+        slow,
+        fast,
+        _BEFORE
+        + f"""
 def measure(work, size, seed):
     given, counter = parcels(size // 2, random.Random(seed)), Counter()
     few, truth, old = 4, [], []
@@ -236,12 +256,16 @@ def measure(work, size, seed):
         truth.append([parcel["id"] for parcel in new if parcel not in old])
         old = new
     return work.{name}(given, few, counter.before), truth, counter.calls
-''', f"`{name}(stream, few, before)` tells what is new among the best few; calls of `before` count."
+""",
+        f"`{name}(stream, few, before)` tells what is new among the best few; calls of `before` count.",
+    )
 
 
 # ── store: round trips ────────────────────────────────────────────────────────────────────────────
 
-_STORE = _TOOLS + '''
+_STORE = (
+    _TOOLS
+    + '''
 
 class Store(Counter):
     """Rows by number. Every call is one trip, however many rows it brings."""
@@ -266,9 +290,10 @@ def goods(size, dice):
     return {str(n): {"price": dice.randrange(9, 99), "maker": dice.randrange(1000, 1000 + max(1, size // 3))} for n in range(size)}
 
 '''
+)
 
 
-def store_1(names: Names, module: str) -> Texts:
+def store_1(names: Names) -> Texts:
     name = names.function()
     head = '"""What orders cost."""\n'
     slow = f'''{head}
@@ -293,7 +318,11 @@ def {name}(orders, store):
     rows = store.get_many(wanted) if wanted else {{}}
     return [sum(rows[str(id)]["price"] for id in ids if str(id) in rows) for ids in orders]
 '''
-    return slow, fast, _STORE + f'''
+    return (
+        slow,
+        fast,
+        _STORE
+        + f"""
 def measure(work, size, seed):
     dice = random.Random(seed)
     rows = goods(size, dice)
@@ -301,10 +330,12 @@ def measure(work, size, seed):
     orders = [[dice.randrange(size + 3) for _ in range(dice.randrange(6))] for _ in range(size)]
     truth = [sum(rows[str(id)]["price"] for id in ids if str(id) in rows) for ids in orders]
     return work.{name}(orders, store), truth, store.calls
-''', f"`{name}(orders, store)` fetches rows; calls of the store's methods count, `get_many(ids)` as one."
+""",
+        f"`{name}(orders, store)` fetches rows; calls of the store's methods count, `get_many(ids)` as one.",
+    )
 
 
-def store_2(names: Names, module: str) -> Texts:
+def store_2(names: Names) -> Texts:
     name, of = names.function(), names.function()
     head = '"""Who makes what is ordered."""\n'
     slow = f'''{head}
@@ -327,7 +358,11 @@ def {name}(orders, store):
     rows = store.get_many(wanted) if wanted else {{}}
     return [sorted({{rows[str(id)]["maker"] for id in ids if str(id) in rows}}) for ids in orders]
 '''
-    return slow, fast, _STORE + f'''
+    return (
+        slow,
+        fast,
+        _STORE
+        + f"""
 def measure(work, size, seed):
     dice = random.Random(seed)
     rows = goods(size, dice)
@@ -335,7 +370,9 @@ def measure(work, size, seed):
     orders = [[dice.randrange(size + 3) for _ in range(dice.randrange(6))] for _ in range(size)]
     truth = [sorted({{rows[str(id)]["maker"] for id in ids if str(id) in rows}}) for ids in orders]
     return work.{name}(orders, store), truth, store.calls
-''', f"`{name}(orders, store)` fetches rows; calls of the store's methods count, `get_many(ids)` as one."
+""",
+        f"`{name}(orders, store)` fetches rows; calls of the store's methods count, `get_many(ids)` as one.",
+    )
 
 
 def _two_steps(names: Names, most: int) -> Texts:
@@ -388,7 +425,11 @@ def {name}(orders, store):
         told.append(places)
     return told, max(sorted(set(every)), key=every.count) if every else ""
 '''
-    return slow, fast, _STORE + f'''
+    return (
+        slow,
+        fast,
+        _STORE
+        + f"""
 def measure(work, size, seed):
     dice = random.Random(seed)
     rows = goods(size, dice)
@@ -404,20 +445,24 @@ def measure(work, size, seed):
     most = max(sorted(set(every)), key=every.count) if every else ""
     result, top = work.{name}(orders, store)
     return [result, top], [truth, most], store.calls
-''', f"`{name}(orders, store)` fetches rows; calls of the store's methods count, `get_many(ids)` as one.{limit}"
+""",
+        f"`{name}(orders, store)` fetches rows; calls of the store's methods count, `get_many(ids)` as one.{limit}",
+    )
 
 
-def store_3(names: Names, module: str) -> Texts:
+def store_3(names: Names) -> Texts:
     return _two_steps(names, 10**6)
 
 
-def store_4(names: Names, module: str) -> Texts:
+def store_4(names: Names) -> Texts:
     return _two_steps(names, 8)
 
 
 # ── parse: work that is done again and again ──────────────────────────────────────────────────────
 
-_PARSE = _TOOLS + '''    def parse(self, text):
+_PARSE = (
+    _TOOLS
+    + """    def parse(self, text):
         self.count()
         head, _, rest = text.partition(":")
         return {"head": head, "size": len(rest)}
@@ -431,10 +476,11 @@ def texts(size, dice):
     words = ["".join(dice.choice("abc") for _ in range(3)) for _ in range(max(1, size // 4))]
     return [f"{dice.choice(words)}:{'x' * dice.randrange(9)}" for _ in range(size)]
 
-'''
+"""
+)
 
 
-def parse_1(names: Names, module: str) -> Texts:
+def parse_1(names: Names) -> Texts:
     """One word away: the search goes on after it has found."""
     name = names.function()
 
@@ -457,17 +503,23 @@ def {name}(texts, patterns, fits):
     return made
 '''
 
-    return text("continue"), text("break"), _PARSE + f'''
+    return (
+        text("continue"),
+        text("break"),
+        _PARSE
+        + f"""
 def measure(work, size, seed):
     dice = random.Random(seed)
     given, counter = texts(size, dice), Counter()
     patterns = ["a", "b"] + ["".join(dice.choice("abc") for _ in range(2)) for _ in range(size // 2)] + ["c"]
     truth = [next((n for n, each in enumerate(patterns) if text.startswith(each)), -1) for text in given]
     return work.{name}(given, patterns, counter.fits), truth, counter.calls
-''', f"`{name}(texts, patterns, fits)` looks for the first pattern of each text; calls of `fits` count."
+""",
+        f"`{name}(texts, patterns, fits)` looks for the first pattern of each text; calls of `fits` count.",
+    )
 
 
-def parse_2(names: Names, module: str) -> Texts:
+def parse_2(names: Names) -> Texts:
     """One word away: the cache is asked for something else than it was told."""
     name, cached = names.function(), names.function()
 
@@ -493,7 +545,11 @@ def {name}(texts, parse):
     return made
 '''
 
-    return text("(text, place)"), text("text"), _PARSE + f'''
+    return (
+        text("(text, place)"),
+        text("text"),
+        _PARSE
+        + f"""
 def measure(work, size, seed):
     dice = random.Random(seed)
     few = texts(max(1, size // 9), dice)
@@ -503,10 +559,12 @@ def measure(work, size, seed):
         head, _, rest = text.partition(":")
         truth[head] = max(truth.get(head, 0), len(rest))
     return work.{name}(given, counter.parse), truth, counter.calls
-''', f"`{name}(texts, parse)` parses texts; calls of `parse` count."
+""",
+        f"`{name}(texts, parse)` parses texts; calls of `parse` count.",
+    )
 
 
-def parse_3(names: Names, module: str) -> Texts:
+def parse_3(names: Names) -> Texts:
     name, first = names.function(), names.function()
     head = '"""Texts by head, and how the heads compare."""\n'
     slow = f'''{head}
@@ -536,7 +594,11 @@ def {name}(texts, parse):
     pairs = [[one, two] for one in table for two in table if one < two and sum(table[one]) == sum(table[two])]
     return [table, pairs]
 '''
-    return slow, fast, _PARSE + f'''
+    return (
+        slow,
+        fast,
+        _PARSE
+        + f"""
 def measure(work, size, seed):
     given, counter = texts(size // 2, random.Random(seed)), Counter()
     table = {{}}
@@ -546,10 +608,12 @@ def measure(work, size, seed):
     table = {{head: sorted(table[head]) for head in sorted(table)}}
     pairs = [[a, b] for a in table for b in table if a < b and sum(table[a]) == sum(table[b])]
     return work.{name}(given, counter.parse), [table, pairs], counter.calls
-''', f"`{name}(texts, parse)` parses texts; calls of `parse` count."
+""",
+        f"`{name}(texts, parse)` parses texts; calls of `parse` count.",
+    )
 
 
-def parse_4(names: Names, module: str) -> Texts:
+def parse_4(names: Names) -> Texts:
     """Lines are read one by one from a source that can only go forward or start again; few may be held."""
     name, find = names.function(), names.function()
     head = '"""Lines of a source that can only go forward."""\n'
@@ -592,7 +656,11 @@ def {name}(source, wide):
             best, place = sum(window), start
     return [best, place]
 '''
-    return slow, fast, _TOOLS + f'''
+    return (
+        slow,
+        fast,
+        _TOOLS
+        + f"""
 
 class Source(Counter):
     def __init__(self, lines):
@@ -616,10 +684,12 @@ def measure(work, size, seed):
     truth = [max(sums), sums.index(max(sums))] if sums else [0, -1]
     source = Source(lines)
     return work.{name}(source, wide), truth, source.calls
-''', f"`{name}(source, wide)` reads lines; calls of `source.read()` count."
+""",
+        f"`{name}(source, wide)` reads lines; calls of `source.read()` count.",
+    )
 
 
-CASES: Mapping[str, Sequence[Callable[[Names, str], Texts]]] = {
+CASES: Mapping[str, Sequence[Callable[[Names], Texts]]] = {
     "order": (order_1, order_2, order_3, order_4),
     "store": (store_1, store_2, store_3, store_4),
     "parse": (parse_1, parse_2, parse_3, parse_4),

@@ -35,13 +35,15 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 self.sources[name] = text if isinstance(text, str) else text.decode()
                 self.packages |= {name} if path.endswith("/__init__.py") else set()
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self,
+        name: str,
+        path: Any = None,  # noqa: ARG002
+        target: Any = None,  # noqa: ARG002  the importer's protocol
+    ) -> importlib.machinery.ModuleSpec | None:
         if name not in self.sources:
             return None
         return importlib.machinery.ModuleSpec(name, self, is_package=name in self.packages)
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return None
 
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
@@ -96,7 +98,11 @@ def _steps(steps: Sequence[Probe]) -> list[Any]:
     values: list[Any] = []
     for step in steps:
         target = getattr(made[step["on"]], step["call"]) if "on" in step else _find(step["call"])
-        value = target(*_copy(step.get("args", [])), **_copy(step.get("kwargs", {}))) if callable(target) else target
+        value = (
+            target(*_copy(step.get("args", [])), **_copy(step.get("kwargs", {})))
+            if callable(target)
+            else target
+        )
         if "new" in step:
             made[step["new"]], value = value, None
         values.append(_copy(value))
@@ -113,7 +119,10 @@ def _find(path: str) -> Any:
 
 
 def checks(
-    probes: Sequence[Probe], right: Sequence[Mapping[str, Any]], wrong: Sequence[Mapping[str, Any]], weight: float = 1.0
+    probes: Sequence[Probe],
+    right: Sequence[Mapping[str, Any]],
+    wrong: Sequence[Mapping[str, Any]],
+    weight: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Checks of the probes: those that the starting program gets wrong earn, the others are guards."""
     return [

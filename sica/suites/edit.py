@@ -82,7 +82,9 @@ def _file(
         blocks.append(kind.block(dice, names))
     before = _text(kind, blocks)
     # One edit near each end, so that a view of the first page is never enough.
-    chosen = sorted(dice.sample(range(len(blocks) // 2, len(blocks)), 1) + dice.sample(range(len(blocks) // 2), edits - 1))
+    chosen = sorted(
+        dice.sample(range(len(blocks) // 2, len(blocks)), 1) + dice.sample(range(len(blocks) // 2), edits - 1)
+    )
     said = [(blocks[n].name, kind.edit(dice, blocks[n])) for n in chosen]
     return before, _text(kind, blocks), said
 

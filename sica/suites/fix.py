@@ -38,7 +38,9 @@ class Program:
 
 PROGRAMS = (
     Program("formula", "formula", _programs.formula, _programs.formula_probes, _programs.FORMULA_FAULTS),
-    Program("stockroom", "stockroom", _programs.stockroom, _programs.stockroom_probes, _programs.STOCKROOM_FAULTS),
+    Program(
+        "stockroom", "stockroom", _programs.stockroom, _programs.stockroom_probes, _programs.STOCKROOM_FAULTS
+    ),
     Program("planner", "planner", _programs.planner, _programs.planner_probes, _programs.PLANNER_FAULTS),
 )
 
@@ -58,7 +60,9 @@ def task(dice: Random, level: int, nth: int) -> Made:
         if len(failing) >= 4 and len(passing) >= 4:
             break
     else:
-        raise StoreError(f"no fault of {program.family} at level {level} shows in its probes", "mend the generator")
+        raise StoreError(
+            f"no fault of {program.family} at level {level} shows in its probes", "mend the generator"
+        )
     shown = [*failing[: min(VISIBLE, len(failing) // 2)], *passing[:VISIBLE]]
     tests = _tests(program.package, [(probes[n], right[n]) for n in shown], NOISE[level - 1])
     hidden = [n for n in range(len(probes)) if n not in shown]
@@ -76,14 +80,18 @@ def task(dice: Random, level: int, nth: int) -> Made:
     )
 
 
-def _with_faults(dice: Random, program: Program, whole: dict[str, str], level: int) -> tuple[dict[str, str], list[str]]:
+def _with_faults(
+    dice: Random, program: Program, whole: dict[str, str], level: int
+) -> tuple[dict[str, str], list[str]]:
     pools = [program.faults[1], program.faults[2]] if level == 4 else [program.faults[level - 1]]
     faulty = dict(whole)
     changed = []
     for pool in pools:
         path, good, bad = dice.choice(pool)
         if faulty[path].count(good) != 1:
-            raise StoreError(f"{program.family}: {good!r} stands {faulty[path].count(good)} times in {path}", "mend it")
+            raise StoreError(
+                f"{program.family}: {good!r} stands {faulty[path].count(good)} times in {path}", "mend it"
+            )
         faulty[path] = faulty[path].replace(good, bad)
         changed.append(path)
     return faulty, sorted(set(changed))
@@ -94,7 +102,12 @@ def _tests(package: str, shown: Sequence[tuple[Probe, dict[str, Any]]], noise: i
              *sorted({f"import {probe['call'].rpartition('.')[0]}" for probe, _ in shown}), "", "",
              "class Package(unittest.TestCase):", "    maxDiff = None", ""]  # fmt: skip
     if noise:
-        lines += ["    def setUp(self):", f"        for n in range({noise}):", f'            print("{package}: step", n, "of {noise}")', ""]
+        lines += [
+            "    def setUp(self):",
+            f"        for n in range({noise}):",
+            f'            print("{package}: step", n, "of {noise}")',
+            "",
+        ]
     for n, (probe, good) in enumerate(shown, 1):
         call = f"{probe['call']}({', '.join(map(_literal, probe['args']))})"
         lines.append(f"    def test_{n}(self):")

@@ -24,7 +24,9 @@ def task(dice: Random, level: int, nth: int) -> Made:
 
 
 def _module(names: list[str], numbers: dict[str, int]) -> str:
-    return '"""Rates."""\n' + "".join(f"\n\ndef {name}(value):\n    return value * {numbers[name]}\n" for name in names)
+    return '"""Rates."""\n' + "".join(
+        f"\n\ndef {name}(value):\n    return value * {numbers[name]}\n" for name in names
+    )
 
 
 class Story:
@@ -76,7 +78,14 @@ class Story:
         for _ in range(count):
             self.step(spared)
 
-    def made(self, family: str, description: str, question: str, answer: dict[str, str], checks: list[dict[str, Any]]) -> Made:
+    def made(
+        self,
+        family: str,
+        description: str,
+        question: str,
+        answer: dict[str, str],
+        checks: list[dict[str, Any]],
+    ) -> Made:
         self.history.refs["refs/heads/main"] = self.head.id
         return Made(family, description, f"{OPEN} {question}", self.history.opened("repo"), answer, checks)
 
@@ -96,7 +105,7 @@ def broken(dice: Random, level: int) -> Made:
     parts = {story.names.function(): dice.randrange(3, 30) for _ in range(6)}
     story.files["check.py"] = (
         '"""Whether the total is right: ends with 0 when it is, 1 when not, and 125 when this commit does not run."""\n\nimport sys\n\nsys.dont_write_bytecode = True\n'
-        f'try:\n    from src.total import total\nexcept SyntaxError:\n    sys.exit(125)\nsys.exit(total(10) != {10 * sum(parts.values())})\n'
+        f"try:\n    from src.total import total\nexcept SyntaxError:\n    sys.exit(125)\nsys.exit(total(10) != {10 * sum(parts.values())})\n"
     )
     culprit = story.head
     for n in range(count):
@@ -106,9 +115,13 @@ def broken(dice: Random, level: int) -> Made:
         lines = [f"    made += value * {number}  # {name}" for name, number in parts.items()]
         dice.shuffle(lines)  # every commit touches the file, so that its log tells nothing
         torn = "    made +=\n" if n in crash else ""
-        story.files[path] = f"def total(value):\n    made = 0\n{torn}" + "\n".join(lines) + "\n    return made\n"
+        story.files[path] = (
+            f"def total(value):\n    made = 0\n{torn}" + "\n".join(lines) + "\n    return made\n"
+        )
         if level >= 3 and n % 25 == 10 and abs(n - bad) > 2:
-            side = story.history.commit({**story.texts(), f"notes/side-{n}.md": "Beside.\n"}, f"Side work {n}", story.head)
+            side = story.history.commit(
+                {**story.texts(), f"notes/side-{n}.md": "Beside.\n"}, f"Side work {n}", story.head
+            )
             story.files[f"notes/side-{n}.md"] = "Beside.\n"
             made = story.keep(f"Merge side work {n}", side)
         else:
@@ -148,7 +161,10 @@ def lost(dice: Random, level: int) -> Made:
     count = COMMITS[level - 1]
     name = story.names.function()
     path = f"tools/{story.names.module()}.py"
-    versions = [f'"""A tool."""\n\n\ndef {name}(value):\n    return value * {n} + {dice.randrange(99)}\n' for n in range(3, 6)]
+    versions = [
+        f'"""A tool."""\n\n\ndef {name}(value):\n    return value * {n} + {dice.randrange(99)}\n'
+        for n in range(3, 6)
+    ]
     story.steps(count // 3)
     if level == 1:
         question = _deleted(story, path, versions, count)
@@ -202,8 +218,13 @@ def _stashed(story: Story, path: str, versions: list[str], count: int) -> str:
     base = story.head
     index = story.history.commit(base.files, f"index on main: {base.id[:7]}", base)
     kept = story.history.commit({**base.files, path: versions[2]}, f"WIP on main: {base.id[:7]}", base, index)
-    other = story.history.commit({**base.files, path: versions[1]}, f"WIP on main: {base.id[:7]}", base, index)
-    story.history.after += [f"git stash store -m 'the finished tool' {kept.id}", f"git stash store -m 'a try at the tool' {other.id}"]
+    other = story.history.commit(
+        {**base.files, path: versions[1]}, f"WIP on main: {base.id[:7]}", base, index
+    )
+    story.history.after += [
+        f"git stash store -m 'the finished tool' {kept.id}",
+        f"git stash store -m 'a try at the tool' {other.id}",
+    ]
     return f"Work on `{path}` was put aside (stashed) when the tool was finished. Put that version of the file to its place, byte for byte. No commit is needed."
 
 
@@ -243,7 +264,9 @@ def told(dice: Random, level: int) -> Made:
     wrong = f"R-{dice.randrange(100, 999)}"
     values[key] += 7
     write(keys, "")
-    culprit = story.keep(f"Raise {key}\n\nThe tests at the {story.names.thing()} asked for it.\n\nTicket: {ticket}")
+    culprit = story.keep(
+        f"Raise {key}\n\nThe tests at the {story.names.thing()} asked for it.\n\nTicket: {ticket}"
+    )
     story.steps(count // 5)
     other = next(k for k in keys if k != key)
     values[other] += 1
@@ -258,13 +281,15 @@ def told(dice: Random, level: int) -> Made:
         story.files[new] = story.files.pop(path)
         path = new
         story.keep("Move the settings")
-    if level == 4:  # raised and taken back on the way: the last change of the text is not the last of the value
+    if (
+        level == 4
+    ):  # raised and taken back on the way: the last change of the text is not the last of the value
         values[key] += 1
         write(keys, "  ")
         story.keep(f"Try {key} higher\n\nTicket: {wrong}")
         values[key] -= 1
         write(keys, "  ")
-        story.keep(f"Revert \"Try {key} higher\"")
+        story.keep(f'Revert "Try {key} higher"')
     story.steps(count // 4)
     since = " A change that was reverted does not count." if level == 4 else ""
     return story.made(

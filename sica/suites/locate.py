@@ -33,7 +33,9 @@ class Tree:
 
     def put(self, module: str, *lines: str) -> int:
         """Add lines; the number of the first."""
-        text = self.modules.setdefault(module, [f'"""The {module.replace("_", " ")} of the {self.package}."""', ""])
+        text = self.modules.setdefault(
+            module, [f'"""The {module.replace("_", " ")} of the {self.package}."""', ""]
+        )
         text += lines
         return len(text) - len(lines) + 1
 
@@ -57,7 +59,9 @@ def _tree(dice: Random, level: int) -> Tree:
     return tree
 
 
-def _made(family: str, description: str, question: str, tree: Tree, answer: str, check: dict[str, object]) -> Made:
+def _made(
+    family: str, description: str, question: str, tree: Tree, answer: str, check: dict[str, object]
+) -> Made:
     return Made(
         family=family,
         description=description,
@@ -93,8 +97,17 @@ def definition(dice: Random, level: int) -> Made:
         tree.put(second, f"from {tree.package}.{first} import {name} as {called}")
         source = second
         for other in homes[1:3]:
-            tree.put(tree.names.module(), f"from {tree.package}.{other} import {name} as {tree.names.function()}")
-    tree.put(user, f"from {tree.package}.{source} import {called}", "", "", "def run(values):", f"    return {called}(values)")
+            tree.put(
+                tree.names.module(), f"from {tree.package}.{other} import {name} as {tree.names.function()}"
+            )
+    tree.put(
+        user,
+        f"from {tree.package}.{source} import {called}",
+        "",
+        "",
+        "def run(values):",
+        f"    return {called}(values)",
+    )
     question = (
         f"Where is the function `{called}` that `{tree.path(user)}` uses defined? Follow the imports to the `def` statement.\n"
         "Write its place as `path:line` to `answer.txt`, the path from here, such as `a/b.py:12`."
@@ -141,7 +154,14 @@ def callers(dice: Random, level: int) -> Made:
             caller = tree.names.function()
             tree.put(user, "", "", f"def {caller}(values):", *_call(dice, called, level))
             found.add(f"{tree.path(user)}:{caller}")
-        tree.put(user, "", "", f"def {tree.names.function()}(values):", f"    # {name}(values) would be too slow here", "    return values")
+        tree.put(
+            user,
+            "",
+            "",
+            f"def {tree.names.function()}(values):",
+            f"    # {name}(values) would be too slow here",
+            "    return values",
+        )
     if level >= 2:  # homonyms: another module's function of the same name, and what calls that
         other = tree.names.module()
         tree.put(other, "", "", f"def {name}(value):", "    return value + 1")
@@ -151,7 +171,11 @@ def callers(dice: Random, level: int) -> Made:
             tree.put(user, "", "", f"def {tree.names.function()}(values):", f"    return {name}(len(values))")
     place = tree.path(home)
     which = f" of `{place}`" if level >= 2 else ""
-    note = " Imports may give it another name, and other modules have functions of that name." if level >= 2 else ""
+    note = (
+        " Imports may give it another name, and other modules have functions of that name."
+        if level >= 2
+        else ""
+    )
     question = (
         f"Which functions of the package call `{name}`{which}?{note}\n"
         "Write them to `answer.txt`, one `path:function` a line, the path from here. Comments and the definition do not count."
@@ -161,7 +185,15 @@ def callers(dice: Random, level: int) -> Made:
 
 
 def _call(dice: Random, called: str, level: int) -> list[str]:
-    forms = [[f"    return {called}(sum(values))"], ["    best = 0", "    for value in values:", f"        best = max(best, {called}(value, 7))", "    return best"]]
+    forms = [
+        [f"    return {called}(sum(values))"],
+        [
+            "    best = 0",
+            "    for value in values:",
+            f"        best = max(best, {called}(value, 7))",
+            "    return best",
+        ],
+    ]
     if level == 4:
         forms.append([f"    return list(map({called}, values))"])
     return dice.choice(forms)
@@ -183,12 +215,26 @@ def _route(dice: Random, level: int) -> Made:
         tree.modules[module].insert(1, f"from {tree.package}.router import route")
         for _ in range(3):
             path = f"/{tree.names.thing()}/<id>/{dice.choice(('history', 'owner', 'state'))}"
-            line = tree.put(module, "", "", f'@route("{path}")', f"def {tree.names.function()}(id):", f'    return {{"id": id, "of": "{module}"}}')
+            line = tree.put(
+                module,
+                "",
+                "",
+                f'@route("{path}")',
+                f"def {tree.names.function()}(id):",
+                f'    return {{"id": id, "of": "{module}"}}',
+            )
             places[path] = module, line + 3
     path = dice.choice(sorted(places))
     module, line = places[path]
     question = f"Which function handles the path `{path}`? Write the place of its `def` as `path:line` to `answer.txt`."
-    return _made("wiring", "The function behind a path.", question, tree, f"{tree.path(module)}:{line}", _place(tree.path(module), line))
+    return _made(
+        "wiring",
+        "The function behind a path.",
+        question,
+        tree,
+        f"{tree.path(module)}:{line}",
+        _place(tree.path(module), line),
+    )
 
 
 def _settings(tree: Tree, count: int) -> list[str]:
@@ -196,13 +242,26 @@ def _settings(tree: Tree, count: int) -> list[str]:
     keys = [tree.names.key() for _ in range(count)]
     for key in keys:
         module = tree.dice.choice(sorted(tree.modules))
-        tree.put(module, "", "", f"def {tree.names.function()}(conf, values):", f'    return values[: conf["{key}"]]')
+        tree.put(
+            module,
+            "",
+            "",
+            f"def {tree.names.function()}(conf, values):",
+            f'    return values[: conf["{key}"]]',
+        )
     return keys
 
 
 def _with_settings(made: Made, keys: list[str], dice: Random) -> Made:
     text = "".join(f"{key} = {dice.randrange(1, 90)}\n" for key in keys)
-    return Made(made.family, made.description, made.instruction, {**made.workspace, "settings.ini": text}, made.solution, made.checks)
+    return Made(
+        made.family,
+        made.description,
+        made.instruction,
+        {**made.workspace, "settings.ini": text},
+        made.solution,
+        made.checks,
+    )
 
 
 def _setting(dice: Random, level: int) -> Made:
@@ -212,14 +271,30 @@ def _setting(dice: Random, level: int) -> Made:
     key, (top, middle, low) = tree.names.key(), (tree.names.function() for _ in range(3))
     modules = [tree.names.module() for _ in range(3)]
     tree.put(modules[0], "", "", f"def {low}(conf):", f'    return conf["{key}"] * 2')
-    tree.put(modules[1], f"from {tree.package}.{modules[0]} import {low}", "", "", f"def {middle}(conf, values):", f"    return values[: {low}(conf)]")
-    tree.put(modules[2], f"from {tree.package}.{modules[1]} import {middle}", "", "", f"def {top}(conf, values):", f"    return sorted({middle}(conf, values))")
+    tree.put(
+        modules[1],
+        f"from {tree.package}.{modules[0]} import {low}",
+        "",
+        "",
+        f"def {middle}(conf, values):",
+        f"    return values[: {low}(conf)]",
+    )
+    tree.put(
+        modules[2],
+        f"from {tree.package}.{modules[1]} import {middle}",
+        "",
+        "",
+        f"def {top}(conf, values):",
+        f"    return sorted({middle}(conf, values))",
+    )
     keys.append(key)
     dice.shuffle(keys)
-    question = (
-        f"Which key of `settings.ini` decides what `{top}` of `{tree.path(modules[2])}` returns?\nWrite the key alone to `answer.txt`."
+    question = f"Which key of `settings.ini` decides what `{top}` of `{tree.path(modules[2])}` returns?\nWrite the key alone to `answer.txt`."
+    return _with_settings(
+        _made("wiring", "The setting that reaches a function.", question, tree, key, {"accept": {key: 1.0}}),
+        keys,
+        dice,
     )
-    return _with_settings(_made("wiring", "The setting that reaches a function.", question, tree, key, {"accept": {key: 1.0}}), keys, dice)
 
 
 def _unread(dice: Random, level: int) -> Made:
@@ -228,12 +303,30 @@ def _unread(dice: Random, level: int) -> Made:
     keys = _settings(tree, 30)
     dead, tabled = tree.names.key(), [tree.names.key() for _ in range(4)]
     table = tree.names.module()
-    tree.put(table, f"NAMES = {tuple(tabled)!r}", "", "", f"def {tree.names.function()}(conf):", "    return [conf[name] for name in NAMES]")
-    tree.put(dice.choice(sorted(tree.modules)), "", "", f"def {tree.names.function()}(conf):", f"    # once this was bound by {dead}", "    return len(conf)")
+    tree.put(
+        table,
+        f"NAMES = {tuple(tabled)!r}",
+        "",
+        "",
+        f"def {tree.names.function()}(conf):",
+        "    return [conf[name] for name in NAMES]",
+    )
+    tree.put(
+        dice.choice(sorted(tree.modules)),
+        "",
+        "",
+        f"def {tree.names.function()}(conf):",
+        f"    # once this was bound by {dead}",
+        "    return len(conf)",
+    )
     keys += [dead, *tabled]
     dice.shuffle(keys)
     question = "Exactly one key of `settings.ini` is read by no code any more. Write it to `answer.txt`. A comment is no code."
-    return _with_settings(_made("wiring", "The setting that nothing reads.", question, tree, dead, {"accept": {dead: 1.0}}), keys, dice)
+    return _with_settings(
+        _made("wiring", "The setting that nothing reads.", question, tree, dead, {"accept": {dead: 1.0}}),
+        keys,
+        dice,
+    )
 
 
 def _dispatch(dice: Random, level: int) -> Made:
@@ -248,11 +341,20 @@ def _dispatch(dice: Random, level: int) -> Made:
     tree.put(top, f"from {tree.package}.{middle} import Middle", f"from {tree.package}.{base} import Base", "", "", "class Desk(Middle, Base):",
              "    def on_other(self, value):", "        return value")  # fmt: skip
     for _ in range(6):
-        tree.put(tree.names.module(), "", "", f"class Other{dice.randrange(99)}:", f"    def on_{word}(self, value):", "        return None")
+        tree.put(
+            tree.names.module(),
+            "",
+            "",
+            f"class Other{dice.randrange(99)}:",
+            f"    def on_{word}(self, value):",
+            "        return None",
+        )
     del line
     place = tree.path(middle), override + 4
     question = (
         f'Which function handles `"{word}"` when `Desk().send("{word}", 1)` of `{tree.path(top)}` is called?\n'
         "Write the place of its `def` as `path:line` to `answer.txt`, the path from here."
     )
-    return _made("wiring", "The method that a call ends in.", question, tree, f"{place[0]}:{place[1]}", _place(*place))
+    return _made(
+        "wiring", "The method that a call ends in.", question, tree, f"{place[0]}:{place[1]}", _place(*place)
+    )

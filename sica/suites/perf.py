@@ -66,7 +66,7 @@ def task(dice: Random, level: int, nth: int) -> Made:
     family = ("order", "store", "parse")[nth % 3]
     names = Names(dice)
     module = names.module()
-    case = Case(*_slow.CASES[family][level - 1](names, module))
+    case = Case(*_slow.CASES[family][level - 1](names))
     size, seed = dice.randrange(40, 60), dice.randrange(1000)
     base, reference = (_count(text, case.driver, size, seed) for text in (case.slow, case.fast))
     limits = [round(base * (reference / base) ** (step / STEPS) * SLACK) for step in range(1, STEPS + 1)]

@@ -112,7 +112,9 @@ def _guards(probes: list[Probe], before: dict[str, str], most: int = 10) -> list
             for n, (probe, right) in enumerate(zip(kept, answers(before, kept), strict=True), 1)]  # fmt: skip
 
 
-def _structure(program: str, texts: dict[str, str], paths: list[str], names: list[str], weight: float) -> list[dict[str, Any]]:
+def _structure(
+    program: str, texts: dict[str, str], paths: list[str], names: list[str], weight: float
+) -> list[dict[str, Any]]:
     """Checks that the program tells of the files what it tells of the reference's."""
     groups = [paths[n::GROUPS] for n in range(min(GROUPS, len(paths)))]
     known: dict[str, Any] = {}
@@ -140,17 +142,33 @@ def rename(dice: Random, level: int) -> Made:
     old, new = package.names.function(), package.names.function()
     home = package.user()
     factor = dice.randrange(2, 9)
-    package.files[home] += ["", "", f"def {MARK}(value, bound=900):", f'    """Used all over the {package.name}."""', f"    return min(value * {factor}, bound)"]
+    package.files[home] += [
+        "",
+        "",
+        f"def {MARK}(value, bound=900):",
+        f'    """Used all over the {package.name}."""',
+        f"    return min(value * {factor}, bound)",
+    ]
     shares = _sites(dice, level)
     for n, count in enumerate(shares):
         _renamed_user(package, home, old, count, n, level)
     twin = package.user()
-    package.files[twin] += ["", "", f"def {old}(value):", '    """Another function of this name: it stays."""', f"    return value - {factor}"]
+    package.files[twin] += [
+        "",
+        "",
+        f"def {old}(value):",
+        '    """Another function of this name: it stays."""',
+        f"    return value - {factor}",
+    ]
     package.function(twin, f"return {old}(value) + 1")
     before, after = package.texts(old), package.texts(new)
     changed = _changed(before, after)
     paths = sorted(changed)
-    listed = f"In {', '.join(f'`{p}`' for p in paths[:-1])} and `{paths[-1]}`, rename `{old}` to `{new}`.\n" if level <= 2 else ""
+    listed = (
+        f"In {', '.join(f'`{p}`' for p in paths[:-1])} and `{paths[-1]}`, rename `{old}` to `{new}`.\n"
+        if level <= 2
+        else ""
+    )
     dynamic = "The names that the registries hold as text for `getattr` are uses too.\n" if level == 4 else ""
     path = f"{package.name}/{home}.py"
     probe = {"call": f"{package.name}.{home}.{new}", "args": [7]}
@@ -195,7 +213,11 @@ def _renamed_user(package: Package, home: str, old: str, count: int, n: int, lev
         package.function(module, f"{old} = value + 1", f"return {old} * 2")
     if level == 4 and n % 5 == 0:
         package.files[module].insert(2, "import importlib")
-        package.function(module, f'found = importlib.import_module("{package.name}.{home}")', f'return getattr(found, "{MARK}")(value)')
+        package.function(
+            module,
+            f'found = importlib.import_module("{package.name}.{home}")',
+            f'return getattr(found, "{MARK}")(value)',
+        )
 
 
 # ── a signature ───────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +229,12 @@ def signature(dice: Random, level: int) -> Made:
     name, first, second, area = (package.names.function(), *(package.names.thing() for _ in range(3)))
     home = package.user()
     old_def = [f"def {name}(value, {first}, {second}=1):", f"    return value * {first} - {second}"]
-    new_def = [f"def {name}(value, *, {first}, {second}=1, {area}):", f'    """`{area}` is said by whoever calls."""', f"    note({area})", f"    return value * {first} - {second}"]
+    new_def = [
+        f"def {name}(value, *, {first}, {second}=1, {area}):",
+        f'    """`{area}` is said by whoever calls."""',
+        f"    note({area})",
+        f"    return value * {first} - {second}",
+    ]
     kept = ["", "SEEN = []", "", "", f"def note({area}):", f"    SEEN.append({area})", "", ""]
     package.files[home] += [*kept, MARK]
     after_lines: dict[str, list[str]] = {}
@@ -221,8 +248,16 @@ def signature(dice: Random, level: int) -> Made:
     users = [p for p in sorted(changed) if p != path]
     probes: list[Probe] = [
         {"call": f"{package.name}.{home}.{name}", "args": [6], "kwargs": {first: 3, area: "x"}},
-        {"steps": [{"call": f"{package.name}.{home}.{name}", "args": [6], "kwargs": {first: 3, second: 2, area: "x"}},
-                   {"call": f"{package.name}.{home}.SEEN"}]},
+        {
+            "steps": [
+                {
+                    "call": f"{package.name}.{home}.{name}",
+                    "args": [6],
+                    "kwargs": {first: 3, second: 2, area: "x"},
+                },
+                {"call": f"{package.name}.{home}.SEEN"},
+            ]
+        },
     ]
     return Made(
         family="signature",
@@ -248,7 +283,9 @@ def _signed_user(package: Package, home: str, name: str, words: tuple[str, str, 
                  after: dict[str, list[str]]) -> None:  # fmt: skip
     dice = package.dice
     first, second, area = words
-    module = package.user(f"from {package.name}.{home} import {name}", "", f'HERE = "{package.names.thing()}"')
+    module = package.user(
+        f"from {package.name}.{home} import {name}", "", f'HERE = "{package.names.thing()}"'
+    )
     changed = list(package.files[module])
 
     def both(old: list[str], new: list[str]) -> None:
@@ -263,17 +300,29 @@ def _signed_user(package: Package, home: str, name: str, words: tuple[str, str, 
             case 0:
                 both([f"return {name}(value, {a})"], [f"return {name}(value, {first}={a}, {area}=HERE)"])
             case 1:
-                both([f"return {name}(value + 1, {a}, {b})"], [f"return {name}(value + 1, {first}={a}, {second}={b}, {area}=HERE)"])
+                both(
+                    [f"return {name}(value + 1, {a}, {b})"],
+                    [f"return {name}(value + 1, {first}={a}, {second}={b}, {area}=HERE)"],
+                )
             case _:
                 both([f"return [{name}(each, {a}) for each in range(value % 7)]"],
                      [f"return [{name}(each, {first}={a}, {area}=HERE) for each in range(value % 7)]"])  # fmt: skip
     if level >= 2 and n % 3 == 0:
-        twin = ["", "", "class Other:", f"    def get(self, value, {first}):", f"        return value + {first}"]
+        twin = [
+            "",
+            "",
+            "class Other:",
+            f"    def get(self, value, {first}):",
+            f"        return value + {first}",
+        ]
         package.files[module] += twin
         changed.extend(twin)
         both([f"return Other().get(value, {n + 1})"], [f"return Other().get(value, {n + 1})"])
     if level == 4 and n % 4 == 0:
-        both([f"given = (value, {n + 2})", f"return {name}(*given)"], [f"given = {{'{first}': {n + 2}}}", f"return {name}(value, **given, {area}=HERE)"])
+        both(
+            [f"given = (value, {n + 2})", f"return {name}(*given)"],
+            [f"given = {{'{first}': {n + 2}}}", f"return {name}(value, **given, {area}=HERE)"],
+        )
     after[module] = changed
 
 
@@ -294,8 +343,15 @@ def split(dice: Random, level: int) -> Made:
     for n, count in enumerate(_sites(dice, level)):
         _split_user(package, big, new, functions, set(moved), count, n, level, after)
     before = package.texts("")
-    after[big] = [*whole, f"from {package.name}.{new} import {', '.join(moved)}", *(line for name in functions if name not in moved for line in bodies[name])]
-    after[new] = [f'"""The {new.replace("_", " ")}."""', *(line for name in functions if name in moved for line in bodies[name])]
+    after[big] = [
+        *whole,
+        f"from {package.name}.{new} import {', '.join(moved)}",
+        *(line for name in functions if name not in moved for line in bodies[name]),
+    ]
+    after[new] = [
+        f'"""The {new.replace("_", " ")}."""',
+        *(line for name in functions if name in moved for line in bodies[name]),
+    ]
     finished = Package(dice, package.names, package.name, {**package.files, **after})
     changed = _changed(before, finished.texts(""))
     old_path, new_path = (f"{package.name}/{module}.py" for module in (big, new))

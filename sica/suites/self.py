@@ -93,7 +93,9 @@ class Texts:
     tools: str = ""
     listed: str = ""
     constants: str = ""
-    prompt: str = '    lines = [task, f"You have {steps_left} steps."]\n    return "\\n".join([*lines, *TOOLS])'
+    prompt: str = (
+        '    lines = [task, f"You have {steps_left} steps."]\n    return "\\n".join([*lines, *TOOLS])'
+    )
     parse: str = '    if answer.startswith("{"):\n        return [json.loads(answer)]\n    return []'
     before: str = ""
     show: str = "    return text[:SHOWN]"
@@ -106,7 +108,8 @@ def _agent(name: str, steps: int, shown: int, t: Texts) -> dict[str, str]:
         f"{name}/tools.py": _TOOLS % (t.tools, t.listed),
         f"{name}/prompt.py": _PROMPT % {"name": name, "constants": t.constants, "body": t.prompt},
         f"{name}/parse.py": _PARSE % t.parse,
-        f"{name}/loop.py": _LOOP % {"name": name, "steps": steps, "shown": shown, "before": t.before, "show": t.show, "run": t.run},
+        f"{name}/loop.py": _LOOP
+        % {"name": name, "steps": steps, "shown": shown, "before": t.before, "show": t.show, "run": t.run},
     }
 
 
@@ -124,7 +127,10 @@ def task(dice: Random, level: int, nth: int) -> Made:
     request = _REQUESTS[level - 1][nth % 2](dice, name)
     before, after = _agent(name, steps, shown, Texts()), _agent(name, steps, shown, request.after)
     keep: list[Probe] = [
-        {"call": f"{name}.loop.run", "args": [{"a": "one"}, [_say("look", path="a"), _say("put", path="b", text="two"), "all done"]]},
+        {
+            "call": f"{name}.loop.run",
+            "args": [{"a": "one"}, [_say("look", path="a"), _say("put", path="b", text="two"), "all done"]],
+        },
         {"call": f"{name}.parse.parse", "args": ["I am done."]},
         {"call": f"{name}.loop.run", "args": [{}, [_say("nothing"), _say("look"), "done"]]},
     ]
@@ -147,7 +153,11 @@ def _say(tool: str, **given: object) -> str:
 
 def _tool(dice: Random, name: str) -> Request:
     verb, word = dice.choice(("count", "tally", "measure")), dice.choice(("lines", "words", "digits"))
-    code = {"lines": "len(text.splitlines())", "words": "len(text.split())", "digits": "sum(c.isdigit() for c in text)"}[word]
+    code = {
+        "lines": "len(text.splitlines())",
+        "words": "len(text.split())",
+        "digits": "sum(c.isdigit() for c in text)",
+    }[word]
     tool = f"{verb}_{word}"
     body = f'\ndef {tool}(files, path):\n    if path not in files:\n        return f"there is no {{path}}"\n    text = files[path]\n    return f"{{path}}: {{{code}}} {word}"\n'
     given = {"a": "one 2\nthree 44", "b": ""}
@@ -178,7 +188,10 @@ def _told(dice: Random, name: str) -> Request:
         "`prompt(task, steps_left)` gives these lines: the task; `Steps left: N`; "
         f"when {few} or fewer are left, `{word}!`; then for each tool, in the order of the alphabet, `- NAME: WHAT IT DOES`.",
         Texts(prompt=body),
-        [{"call": f"{name}.prompt.prompt", "args": ["Mend it.", n]} for n in (few - 1, few, few + 1, few + 6, 0)],
+        [
+            {"call": f"{name}.prompt.prompt", "args": ["Mend it.", n]}
+            for n in (few - 1, few, few + 1, few + 6, 0)
+        ],
     )
 
 
@@ -190,15 +203,26 @@ def _parser(dice: Random, name: str) -> Request:
         "    for line in answer.splitlines():\n"
         f'        if inside is None and line.strip() == "{fence}":\n            inside = []\n'
         f'        elif inside is not None and line.strip() == "{close}":\n'
-        "            try:\n                call = json.loads(\"\\n\".join(inside))\n            except ValueError:\n                call = None\n"
+        '            try:\n                call = json.loads("\\n".join(inside))\n            except ValueError:\n                call = None\n'
         '            if isinstance(call, dict) and "tool" in call:\n                calls.append({"tool": call["tool"], "with": call.get("with", {})})\n'
         "            inside = None\n        elif inside is not None:\n            inside.append(line)\n"
         '    if not calls and answer.startswith("{"):\n        return [json.loads(answer)]\n'
         "    return calls"
     )
-    block = lambda text: f"{fence}\n{text}\n{close}"  # noqa: E731
+
+    def block(text: str) -> str:
+        return f"{fence}\n{text}\n{close}"
+
     one, two = _say("look", path="a"), '{"tool": "put",\n "with": {"path": "b", "text": "x"}}'
-    cases = [f"I look.\n{block(one)}", f"{block(one)}\nand\n  {block(two)}\nso.", block("{not json"), block('["tool"]'), block('{"tool": "look"}'), f"{fence}\n{one}", f"{block('1')}\n{block(two)}"]
+    cases = [
+        f"I look.\n{block(one)}",
+        f"{block(one)}\nand\n  {block(two)}\nso.",
+        block("{not json"),
+        block('["tool"]'),
+        block('{"tool": "look"}'),
+        f"{fence}\n{one}",
+        f"{block('1')}\n{block(two)}",
+    ]
     return Request(
         "parser",
         f"Answers may hold calls between a line `{fence}` and a line `{close}`, with words before, between and after; white space around these two lines does "
@@ -226,13 +250,18 @@ def _cutter(dice: Random, name: str) -> Request:
 
 
 def _replacer(dice: Random, name: str) -> Request:
-    many, none = dice.choice(("it stands there {n} times", "found {n} times")), dice.choice(("it does not stand there", "not found"))
+    many, none = (
+        dice.choice(("it stands there {n} times", "found {n} times")),
+        dice.choice(("it does not stand there", "not found")),
+    )
     body = (
-        "\ndef swap(files, path, old, new):\n    if path not in files:\n        return f\"there is no {path}\"\n    n = files[path].count(old) if old else 0\n"
+        '\ndef swap(files, path, old, new):\n    if path not in files:\n        return f"there is no {path}"\n    n = files[path].count(old) if old else 0\n'
         f'    if n == 0:\n        return "{none}"\n    if n > 1:\n        return f"{many}"\n    files[path] = files[path].replace(old, new)\n    return f"changed {{path}}"\n'
     )
     shown = many.replace("{n}", "N")
-    prompt = '    lines = [task, f"You have {steps_left} steps.", RULE]\n    return "\\n".join([*lines, *TOOLS])'
+    prompt = (
+        '    lines = [task, f"You have {steps_left} steps.", RULE]\n    return "\\n".join([*lines, *TOOLS])'
+    )
     given = {"a": "one two one", "b": "three"}
     return Request(
         "replace",
@@ -251,13 +280,19 @@ def _replacer(dice: Random, name: str) -> Request:
 def _counter(dice: Random, name: str) -> Request:
     most = dice.randrange(2, 4)
     run = _PLAIN_RUN.replace("    messages = []\n", "    messages, wrong = [], 0\n").replace(
-        "        for call in calls:\n            messages.append([\"tool\", show(obey(files, call))])\n",
-        "        for call in calls:\n            said = obey(files, call)\n            messages.append([\"tool\", show(said)])\n"
+        '        for call in calls:\n            messages.append(["tool", show(obey(files, call))])\n',
+        '        for call in calls:\n            said = obey(files, call)\n            messages.append(["tool", show(said)])\n'
         '            wrong = wrong + 1 if said == "wrong arguments" or said.startswith("there is no tool") else 0\n'
-        f"        if wrong >= {most}:\n            messages.append([\"end\", \"too many wrong calls\"])\n            break\n",
+        f'        if wrong >= {most}:\n            messages.append(["end", "too many wrong calls"])\n            break\n',
     )
     bad, good = _say("nothing"), _say("look", path="a")
-    rows = [[bad] * 5, [bad, good, bad, bad, bad, good], [_say("look")] * 2 + [good, "done"], [good, "done"], [bad] * (most - 1) + [good, bad, "done"]]
+    rows = [
+        [bad] * 5,
+        [bad, good, bad, bad, bad, good],
+        [_say("look")] * 2 + [good, "done"],
+        [good, "done"],
+        [bad] * (most - 1) + [good, bad, "done"],
+    ]
     return Request(
         "errors",
         f"After {most} calls in a row that are wrong (no such tool, or wrong arguments; a right call in between starts the count again) the agent gives up: once the "
@@ -271,19 +306,28 @@ def _repeats(dice: Random, name: str) -> Request:
     few = dice.randrange(2, 4)
     word = dice.choice(("You have done this before.", "Again the same call."))
     before = f"NOTICE = {word!r}\n\n"
-    run = _PLAIN_RUN.replace("    messages = []\n", "    messages, last, times = [], None, 0\n").replace(
-        "        for call in calls:\n",
-        "        times = times + 1 if calls == last else 1\n        last = calls\n"
-        f"        if times > {few + 1}:\n            messages.append([\"end\", \"going in circles\"])\n            break\n        for call in calls:\n",
-    ).replace(
-        "            messages.append([\"tool\", show(obey(files, call))])\n",
-        f"            messages.append([\"tool\", show(obey(files, call))])\n        if times >= {few}:\n            messages.append([\"user\", NOTICE])\n",
+    run = (
+        _PLAIN_RUN.replace("    messages = []\n", "    messages, last, times = [], None, 0\n")
+        .replace(
+            "        for call in calls:\n",
+            "        times = times + 1 if calls == last else 1\n        last = calls\n"
+            f'        if times > {few + 1}:\n            messages.append(["end", "going in circles"])\n            break\n        for call in calls:\n',
+        )
+        .replace(
+            '            messages.append(["tool", show(obey(files, call))])\n',
+            f'            messages.append(["tool", show(obey(files, call))])\n        if times >= {few}:\n            messages.append(["user", NOTICE])\n',
+        )
     )
     same, other = _say("look", path="a"), _say("look", path="b")
-    rows = [[same] * 6, [same, same, other, same, same, same, "done"], [same, other] * 3, [other] * (few + 1) + [same, "done"]]
+    rows = [
+        [same] * 6,
+        [same, same, other, same, same, same, "done"],
+        [same, other] * 3,
+        [other] * (few + 1) + [same, "done"],
+    ]
     return Request(
         "circles",
-        f"An answer with the same calls as the answer before is a repetition. From the {few}th time on that the same calls are made in a row, `[\"user\", NOTICE]` follows the "
+        f'An answer with the same calls as the answer before is a repetition. From the {few}th time on that the same calls are made in a row, `["user", NOTICE]` follows the '
         f"tools' messages, with a constant `NOTICE` = `{word}`. The calls of the {few + 2}th time are not done any more: "
         '`["end", "going in circles"]` is the last message then.'.replace("2th", "2nd").replace("3th", "3rd"),
         Texts(before=before, run=run),
@@ -294,16 +338,23 @@ def _repeats(dice: Random, name: str) -> Request:
 def _memory(dice: Random, name: str) -> Request:
     room, last = dice.randrange(120, 200), dice.randrange(2, 4)
     before = (
-        "\ndef shorten(messages):\n    \"\"\"The messages, with old outputs of tools dropped while there is too much.\"\"\"\n    kept = [list(message) for message in messages]\n"
+        '\ndef shorten(messages):\n    """The messages, with old outputs of tools dropped while there is too much."""\n    kept = [list(message) for message in messages]\n'
         f"    for message in kept[: max(0, len(kept) - {last})]:\n        if sum(len(text) for _, text in kept) <= {room}:\n            break\n"
         '        if message[0] == "tool":\n            message[1] = "[dropped]"\n    return kept\n\n'
     )
-    run = _PLAIN_RUN.replace("        calls = parse(answer)\n", "        messages = shorten(messages)\n        calls = parse(answer)\n").replace(
-        "    return [messages, files]", "    return [shorten(messages), files]"
-    )
+    run = _PLAIN_RUN.replace(
+        "        calls = parse(answer)\n",
+        "        messages = shorten(messages)\n        calls = parse(answer)\n",
+    ).replace("    return [messages, files]", "    return [shorten(messages), files]")
     long = {"a": "m" * 90, "b": "n" * 70, "c": "short"}
-    rows = [[_say("look", path=p) for p in order] + ["done"] for order in ("aabb", "cab", "cccc", "abcabc", "bbbbb")]
-    lists = [[["tool", "x" * n], ["model", "y" * n], ["tool", "z" * n], ["tool", "w" * n], ["model", "v"]] for n in (10, 45, 80)]
+    rows = [
+        [_say("look", path=p) for p in order] + ["done"]
+        for order in ("aabb", "cab", "cccc", "abcabc", "bbbbb")
+    ]
+    lists = [
+        [["tool", "x" * n], ["model", "y" * n], ["tool", "z" * n], ["tool", "w" * n], ["model", "v"]]
+        for n in (10, 45, 80)
+    ]
     return Request(
         "memory",
         f"A function `shorten(messages)` in `{name}/loop.py` gives the messages anew: while their texts have more than {room} characters together, the oldest message of a tool that "

@@ -75,7 +75,9 @@ def output(dice: Random, level: int) -> Made:
     dice.shuffle(kinds)
     # The places are worked out when it runs, so that reading the script does not tell what the lines say.
     places = f"PLACES = {dict(zip(at, kinds, strict=True))!r}\n"
-    script = _REPORT.format(thing=thing, steps=steps, more=places, seed=seed, word=word, show=_SHOWS[level - 1])
+    script = _REPORT.format(
+        thing=thing, steps=steps, more=places, seed=seed, word=word, show=_SHOWS[level - 1]
+    )
     told = [line for line in _run(script, "lines") if line.startswith("REFUSED")]
     codes = [line.rpartition(" ")[2] for line in told]
     if level == 1:
@@ -84,9 +86,7 @@ def output(dice: Random, level: int) -> Made:
         answer = told
     else:
         colours = " Colours and what a carriage return wipes out do not count." if level > 2 else ""
-        question = (
-            f"Which lines of the output of `python3 report.py` contain `REFUSED`? Write the codes at their ends to `answer.txt`, one a line.{colours}"
-        )
+        question = f"Which lines of the output of `python3 report.py` contain `REFUSED`? Write the codes at their ends to `answer.txt`, one a line.{colours}"
         checks = [{"id": "codes", "file": "answer.txt", "lines": codes}]
         answer = codes
     return Made(
@@ -182,32 +182,57 @@ pathlib.Path("stamp.txt").write_text(f"{{zlib.crc32(b'{seed}'):08x}}\\n")
 def dialogue(dice: Random, level: int) -> Made:
     """Level 1 asks, 2 needs a server beside it, 3 waits for a file, 4 does all of it and takes its time."""
     names = Names(dice)
-    thing, seed, port, flag = names.thing(), dice.randrange(10**6), dice.randrange(20_000, 30_000), names.thing()
+    thing, seed, port, flag = (
+        names.thing(),
+        dice.randrange(10**6),
+        dice.randrange(20_000, 30_000),
+        names.thing(),
+    )
     workspace: dict[str, str] = {}
     solution: list[str] = []
     checks: list[dict[str, Any]] = []
     told: list[str] = []
     if level in (1, 4):
-        questions = [(f"Close the {names.thing()}?", ("yes", "no")), (f"Which {names.thing()}?", tuple(names.thing() for _ in range(3))), ("Really?", ("yes", "no"))]
+        questions = [
+            (f"Close the {names.thing()}?", ("yes", "no")),
+            (f"Which {names.thing()}?", tuple(names.thing() for _ in range(3))),
+            ("Really?", ("yes", "no")),
+        ]
         given = ["yes", dice.choice(questions[1][1]), "yes"]
         workspace["close.py"] = _ASK.format(thing=thing, questions=questions)
-        told.append(f"Run `python3 close.py` and answer its questions with `{given[0]}`, `{given[1]}` and `{given[2]}`. It leaves `receipt.txt`.")
+        told.append(
+            f"Run `python3 close.py` and answer its questions with `{given[0]}`, `{given[1]}` and `{given[2]}`. It leaves `receipt.txt`."
+        )
         solution.append(f"printf '{given[0]}\\n{given[1]}\\n{given[2]}\\n' | python3 close.py")
-        checks.append({"id": "receipt", "file": "receipt.txt", "accept": {_run(workspace["close.py"], "receipt", given): 1.0}})
+        checks.append(
+            {
+                "id": "receipt",
+                "file": "receipt.txt",
+                "accept": {_run(workspace["close.py"], "receipt", given): 1.0},
+            }
+        )
     if level in (2, 4):
         clients = [names.thing() for _ in range(5 if level == 2 else 30)]
         workspace["serve.py"] = _SERVE.format(thing=thing, seed=seed, port=port)
         workspace["collect.py"] = _COLLECT.format(port=port, pause=0 if level == 2 else 0.2)
         workspace["names.txt"] = "\n".join(clients) + "\n"
-        told.append("Have `serve.py` run in the background while `python3 collect.py` runs. That leaves `badges.txt`.")
-        solution.append("python3 serve.py >/dev/null 2>&1 &\nserver=$!\nfor n in 1 2 3 4 5 6 7 8 9; do sleep 0.2; python3 collect.py 2>/dev/null && break; done\nkill $server")
+        told.append(
+            "Have `serve.py` run in the background while `python3 collect.py` runs. That leaves `badges.txt`."
+        )
+        solution.append(
+            "python3 serve.py >/dev/null 2>&1 &\nserver=$!\nfor n in 1 2 3 4 5 6 7 8 9; do sleep 0.2; python3 collect.py 2>/dev/null && break; done\nkill $server"
+        )
         badges = [f"{name} {_run(workspace['serve.py'], 'badge', name)}" for name in clients]
         checks.append({"id": "badges", "file": "badges.txt", "lines": badges})
     if level in (3, 4):
         workspace["wait.py"] = _STUCK.format(thing=thing, flag=flag, seed=seed)
-        told.append("`python3 wait.py` never ends. Find out what it waits for, give it that, and let it end. It leaves `stamp.txt`.")
+        told.append(
+            "`python3 wait.py` never ends. Find out what it waits for, give it that, and let it end. It leaves `stamp.txt`."
+        )
         solution.append(f"mkdir -p ready\ntouch ready/{flag}\npython3 wait.py")
-        checks.append({"id": "stamp", "file": "stamp.txt", "accept": {f"{zlib.crc32(str(seed).encode()):08x}": 1.0}})
+        checks.append(
+            {"id": "stamp", "file": "stamp.txt", "accept": {f"{zlib.crc32(str(seed).encode()):08x}": 1.0}}
+        )
     return Made(
         family="dialogue",
         description="Programs that wait for something.",
@@ -335,5 +360,8 @@ def _base(dice: Random, level: int) -> Made:
         ),
         workspace={"make_stock.py": script},
         solution={"stock.txt": "\n".join(lines) + "\n", "day.txt": f"{worst}\n"},
-        checks=[{"id": "stock", "file": "stock.txt", "lines": lines, "weight": 3}, {"id": "day", "file": "day.txt", "accept": {str(worst): 1.0}}],
+        checks=[
+            {"id": "stock", "file": "stock.txt", "lines": lines, "weight": 3},
+            {"id": "day", "file": "day.txt", "accept": {str(worst): 1.0}},
+        ],
     )

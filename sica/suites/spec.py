@@ -52,7 +52,9 @@ def task(dice: Random, level: int, nth: int) -> Made:
     total, overrides = CLAUSES[level - 1], OVERRIDES[level - 1]
     clauses = [(style.name(names), style.kinds[n % len(style.kinds)](dice)) for n in range(total - overrides)]
     dice.shuffle(clauses)
-    told = [f"{n}. {style.subject.format(name=name)}: {rule.text}" for n, (name, rule) in enumerate(clauses, 1)]
+    told = [
+        f"{n}. {style.subject.format(name=name)}: {rule.text}" for n, (name, rule) in enumerate(clauses, 1)
+    ]
     code = {name: list(rule.code) for name, rule in clauses}
     samples = {name: [rule.sample(dice) for _ in range(CASES)] for name, rule in clauses}
     replaced = sorted(dice.sample(range(len(clauses)), overrides))
@@ -81,7 +83,11 @@ def _parts(told: Sequence[str], level: int) -> dict[str, Sequence[str]]:
     if level < 4:
         return {"SPEC.md": told}
     third = len(told) // 3
-    return {"spec/part-1.md": told[:third], "spec/part-2.md": told[third : 2 * third], "spec/part-3.md": told[2 * third :]}
+    return {
+        "spec/part-1.md": told[:third],
+        "spec/part-2.md": told[third : 2 * third],
+        "spec/part-3.md": told[2 * third :],
+    }
 
 
 def _override(dice: Random, rule: Rule, instead: bool) -> tuple[str, list[str]]:
@@ -92,17 +98,24 @@ def _override(dice: Random, rule: Rule, instead: bool) -> tuple[str, list[str]]:
         return text, [*rule.code, f"it = [it] * {new}"]
     word = dice.choice(("skip", "plain", "raw"))
     text = f"When the value, as text, has {dice.choice(('exactly', 'just'))} 3 characters it is left alone and `{word}` is put before it, as text."
-    return text, ['if len(str(it)) == 3:', f'    it = "{word}" + str(it)', "else:", *(f"    {line}" for line in rule.code)]
+    return text, [
+        "if len(str(it)) == 3:",
+        f'    it = "{word}" + str(it)',
+        "else:",
+        *(f"    {line}" for line in rule.code),
+    ]
 
 
 def _checks(style: Style, source: str, samples: dict[str, list[Any]]) -> list[dict[str, Any]]:
     call = f"{style.module}.{style.function}"
     probes: list[Probe] = [
-        {"steps": [{"call": call, "args": style.arguments(name, sample)} for sample in cases]} for name, cases in sorted(samples.items())
+        {"steps": [{"call": call, "args": style.arguments(name, sample)} for sample in cases]}
+        for name, cases in sorted(samples.items())
     ]
     right = answers({f"{style.module}.py": source}, probes)
     return [
-        {"id": f"clause-{name}", **probe, **good} for name, probe, good in zip(sorted(samples), probes, right, strict=True)
+        {"id": f"clause-{name}", **probe, **good}
+        for name, probe, good in zip(sorted(samples), probes, right, strict=True)
     ]
 
 
@@ -118,7 +131,10 @@ def nearest(dice: Random) -> Rule:
     up = dice.random() < 0.5
     return Rule(
         f"a whole number goes to the nearest multiple of {k}; one that is halfway goes to the {'greater' if up else 'smaller'} of the two.",
-        [f"low = it // {k} * {k}", f"it = low if it - low < low + {k} - it or ({not up} and it - low == low + {k} - it) else low + {k}"],
+        [
+            f"low = it // {k} * {k}",
+            f"it = low if it - low < low + {k} - it or ({not up} and it - low == low + {k} - it) else low + {k}",
+        ],
         lambda d: d.choice((d.randrange(-99, 300), k // 2 + k * d.randrange(9))),
     )
 
@@ -134,8 +150,9 @@ def bounce(dice: Random) -> Rule:
 
 def capitals(dice: Random) -> Rule:
     k = dice.randrange(2, 5)
+    nth = ("2nd", "3rd", "4th")[k - 2]
     return Rule(
-        f"white space at both ends goes, then every {("2nd", "3rd", "4th")[k - 2]} letter becomes a capital, counted over letters alone; the others become small.",
+        f"white space at both ends goes, then every {nth} letter becomes a capital, counted over letters alone; the others become small.",
         ["made, seen = [], 0", "for char in it.strip():", "    seen += char.isalpha()", f"    made.append(char.upper() if char.isalpha() and seen % {k} == 0 else char.lower())", 'it = "".join(made)'],
         lambda d: f" {_word(d)}-{_word(d).upper()}{d.randrange(9)} "[d.randrange(2) :],
     )  # fmt: skip
@@ -156,7 +173,9 @@ def code(dice: Random) -> Rule:
     return Rule(
         f"text such as `ab-12` becomes its digits, filled with zeros on the right up to {width}, and then its letters backwards, with "
         "nothing between.",
-        [f'it = "".join(c for c in it if c.isdigit()).ljust({width}, "0") + "".join(c for c in it if c.isalpha())[::-1]'],
+        [
+            f'it = "".join(c for c in it if c.isdigit()).ljust({width}, "0") + "".join(c for c in it if c.isalpha())[::-1]'
+        ],
         lambda d: f"{_word(d)[:3]}-{d.randrange(1, 999)}",
     )
 
@@ -174,8 +193,18 @@ def span(dice: Random) -> Rule:
     hour = dice.choice((40, 50, 72, 90))
     return Rule(
         f"a span such as `2h05`, `3h` or `45m` becomes minutes; an hour has {hour} of them here, and what has no letter is hours.",
-        ['hours, sign, rest = it.partition("h")', f'it = int(it[:-1]) if it.endswith("m") else int(hours) * {hour} + int(rest or 0)'],
-        lambda d: d.choice((f"{d.randrange(1, 9)}h{d.randrange(40):02}", f"{d.randrange(1, 9)}h", f"{d.randrange(99)}m", f"{d.randrange(1, 9)}")),
+        [
+            'hours, sign, rest = it.partition("h")',
+            f'it = int(it[:-1]) if it.endswith("m") else int(hours) * {hour} + int(rest or 0)',
+        ],
+        lambda d: d.choice(
+            (
+                f"{d.randrange(1, 9)}h{d.randrange(40):02}",
+                f"{d.randrange(1, 9)}h",
+                f"{d.randrange(99)}m",
+                f"{d.randrange(1, 9)}",
+            )
+        ),
     )
 
 
@@ -183,7 +212,10 @@ def digit(dice: Random) -> Rule:
     k = dice.choice((7, 8, 9))
     return Rule(
         f"a text gets `/` and a check digit: its digits, each times its place among the digits from 1 on, summed, modulo {k}.",
-        ["found = [int(c) for c in it if c.isdigit()]", f'it = f"{{it}}/{{sum(n * each for n, each in enumerate(found, 1)) % {k}}}"'],
+        [
+            "found = [int(c) for c in it if c.isdigit()]",
+            f'it = f"{{it}}/{{sum(n * each for n, each in enumerate(found, 1)) % {k}}}"',
+        ],
         lambda d: f"{_word(d)[:2]}{d.randrange(10, 99_999)}",
     )
 
@@ -240,7 +272,9 @@ def _record_source(clauses: Sequence[tuple[str, Sequence[str]]]) -> str:
     functions = [f"def {name}(it):\n{_indented(lines, 4)}\n    return it\n" for name, lines in clauses]
     table = "\n".join(f'    "{name}": {name},' for name, _ in clauses)
     body = "def clean(record):\n    return {key: RULES[key](value) if key in RULES else value for key, value in record.items()}\n"
-    return "\n\n".join(['"""Records, cleaned field by field."""\n', *functions, f"RULES = {{\n{table}\n}}\n", body])
+    return "\n\n".join(
+        ['"""Records, cleaned field by field."""\n', *functions, f"RULES = {{\n{table}\n}}\n", body]
+    )
 
 
 def _machine_source(clauses: Sequence[tuple[str, Sequence[str]]]) -> str:
@@ -254,7 +288,9 @@ def _page_source(clauses: Sequence[tuple[str, Sequence[str]]]) -> str:
         "def render(lines):\n    shown = []\n    act = None\n    for line in lines:\n        if isinstance(line, str) and line.startswith(\"@\"):\n"
         "            act = globals().get(\"on_\" + line[1:])\n        else:\n            shown.append(act(line) if act else line)\n            act = None\n    return shown\n"
     )  # fmt: skip
-    return "\n\n".join(['"""Pages: a line that begins with @ says what becomes of the next one."""\n', *functions, body])
+    return "\n\n".join(
+        ['"""Pages: a line that begins with @ says what becomes of the next one."""\n', *functions, body]
+    )
 
 
 STYLES = (
