@@ -252,21 +252,21 @@ def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
         len(result) > 10 * (len(base) + len(expected)) + 100_000
     ):  # its lines would fill the judge's own memory
         return 0.0
-    before, after, now = _lines(base), _lines(expected), _lines(result)
-    hunks = _hunks(before, after)
+    before, after, now = lines_of(base), lines_of(expected), lines_of(result)
+    hunks = differences(before, after)
     made = _made_cleanly(before, after, hunks, now)
     if made is not None:
         return min(made, len(hunks) - 1) / len(hunks)
     return 0.5 * _made_anywhere(after, hunks, result, base) / len(hunks)
 
 
-def _lines(data: bytes) -> list[bytes]:
+def lines_of(data: bytes) -> list[bytes]:
     """Lines as \\n ends them: other separators belong to the text."""
     parts = data.split(b"\n")
     return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-def _hunks(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
+def differences(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
     """What differs, between lines that stand once in both files: 8,000 lines that look alike take no minute."""
     found: list[tuple[int, int, int, int]] = []
     a = c = 0

@@ -49,6 +49,8 @@ class Case:
     patience: float = 10.0
     """Seconds for one check or one call of a test, unless the check says otherwise."""
     env: Mapping[str, str] | None = None
+    ahead: float = 0.0
+    """Seconds that the split judge's clock is put ahead; only whoever checks a task does that."""
     runtime: Path | None = None
     """Where sockets and the clean copy of pytest may be put; the two-box judge needs it."""
 
@@ -306,7 +308,14 @@ def _work(
     sandbox: Sandbox,
     cancel: threading.Event | None,
 ) -> Ended:
-    job = {"nonce": nonce, "workdir": case.task.workdir, "seconds": case.patience, "questions": asked}
+    job: dict[str, Any] = {
+        "nonce": nonce,
+        "workdir": case.task.workdir,
+        "seconds": case.patience,
+        "questions": asked,
+    }
+    if case.ahead:
+        job["ahead"] = case.ahead
     ended = sandbox.run(
         spec(case, "/judge"),
         Job(

@@ -263,21 +263,21 @@ def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
         len(result) > 10 * (len(base) + len(expected)) + 100_000
     ):  # its lines would fill the judge's own memory
         return 0.0
-    before, after, now = _lines(base), _lines(expected), _lines(result)
-    hunks = _hunks(before, after)
+    before, after, now = lines_of(base), lines_of(expected), lines_of(result)
+    hunks = differences(before, after)
     made = _made_cleanly(before, after, hunks, now)
     if made is not None:
         return min(made, len(hunks) - 1) / len(hunks)
     return 0.5 * _made_anywhere(after, hunks, result, base) / len(hunks)
 
 
-def _lines(data: bytes) -> list[bytes]:
+def lines_of(data: bytes) -> list[bytes]:
     """Lines as \\n ends them: other separators belong to the text."""
     parts = data.split(b"\n")
     return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-def _hunks(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
+def differences(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
     """What differs, between lines that stand once in both files: 8,000 lines that look alike take no minute."""
     found: list[tuple[int, int, int, int]] = []
     a = c = 0
@@ -406,6 +406,7 @@ def main(argv: list[str]) -> int:
 
 def ask(question: Mapping[str, Any], job: Mapping[str, Any]) -> str:
     """One line: the child's answer when it is one, else how the child died."""
+    question = {**question, **({"ahead": job["ahead"]} if "ahead" in job else {})}
     text, how = _in_child(question, job["workdir"], float(question.get("seconds", job["seconds"])))
     try:
         answer = json.loads(text)
@@ -481,10 +482,40 @@ def _answer_and_exit(question: Mapping[str, Any], workdir: str, fd: int) -> None
     os.chdir(workdir)
     sys.path.insert(0, workdir)
     sys.dont_write_bytecode = True
+    if "ahead" in question:
+        later(question["ahead"])
     answer = _encode(_answer(question, workdir))
     while answer:
         answer = answer[write(fd, answer) :]
     leave(0)
+
+
+def later(seconds: float) -> None:
+    """Put the clock ahead, as Python tells it: whether a task is done may not depend on the day."""
+    import datetime
+
+    shift, real, local, universal = (
+        datetime.timedelta(seconds=seconds),
+        time.time,
+        time.localtime,
+        time.gmtime,
+    )
+
+    class Moment(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Moment:
+            return super().now(tz) + shift
+
+    class Day(datetime.date):
+        @classmethod
+        def today(cls) -> Day:
+            return super().today() + shift
+
+    time.time = lambda: real() + seconds
+    time.time_ns = lambda: int(time.time() * 1e9)
+    time.localtime = lambda secs=None: local(time.time() if secs is None else secs)
+    time.gmtime = lambda secs=None: universal(time.time() if secs is None else secs)
+    datetime.datetime, datetime.date = Moment, Day  # type: ignore[misc]
 
 
 def _encode(answer: Mapping[str, Any]) -> bytes:
