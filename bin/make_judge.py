@@ -64,6 +64,8 @@ def credit(check: Mapping[str, Any], answer: Any, workdir: Path, edit: tuple[byt
         return float(answered(check, answer))
     path = workdir / check["file"]
     left = path.read_bytes() if path.is_file() and workdir.resolve() in path.resolve().parents else None
+    if "lines" in check:
+        return lines_credit(check["lines"], left)
     return edit_credit(*edit, left) if edit else accepted(check["accept"], left)
 
 

@@ -49,6 +49,8 @@ class Case:
     patience: float = 10.0
     """Seconds for one check or one call of a test, unless the check says otherwise."""
     env: Mapping[str, str] | None = None
+    ahead: float = 0.0
+    """Seconds that the split judge's clock is put ahead; only whoever checks a task does that."""
     runtime: Path | None = None
     """Where sockets and the clean copy of pytest may be put; the two-box judge needs it."""
 
@@ -294,7 +296,8 @@ def _split(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event |
         ended = _work(case, files, asked, nonce, sandbox, cancel)
         answers, log = _answers(ended, asked, nonce), _log(ended)
     credits = {check["id"]: _credit(case, check, n, answers, files) for n, check in enumerate(checks)}
-    return Grade(rules.total(checks, credits), "split", tuple(credits.items()), log=log)
+    findings = tuple(f"integrity: {what}" for what in rules.flagged(checks, credits))
+    return Grade(rules.total(checks, credits), "split", tuple(credits.items()), findings, log=log)
 
 
 def _work(
@@ -305,7 +308,14 @@ def _work(
     sandbox: Sandbox,
     cancel: threading.Event | None,
 ) -> Ended:
-    job = {"nonce": nonce, "workdir": case.task.workdir, "seconds": case.patience, "questions": asked}
+    job: dict[str, Any] = {
+        "nonce": nonce,
+        "workdir": case.task.workdir,
+        "seconds": case.patience,
+        "questions": asked,
+    }
+    if case.ahead:
+        job["ahead"] = case.ahead
     ended = sandbox.run(
         spec(case, "/judge"),
         Job(
@@ -361,6 +371,8 @@ def _credit(case: Case, check: Mapping[str, Any], n: int, answers: Mapping[int, 
     left = files[path].data if path in files else None
     if "accept" in check:
         return rules.accepted(check["accept"], left)
+    if "lines" in check:
+        return rules.lines_credit(check["lines"], left)
     base = case.pristine[path].data if path in case.pristine else b""
     return rules.edit_credit(base, case.tests[check["expected"]].data, left)
 

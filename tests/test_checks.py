@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sica.checks import answered, edit_credit, parse_checks, questions, same, total
+from sica.checks import (
+    answered,
+    edit_credit,
+    flagged,
+    lines_credit,
+    parse_checks,
+    questions,
+    same,
+    total,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -197,3 +207,33 @@ def test_a_result_of_nothing_but_line_ends_takes_no_room() -> None:
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+@given(st.sets(st.sampled_from("abcdefgh"), min_size=1), st.sets(st.sampled_from("abcdefgh")))
+def test_a_set_of_lines_earns_its_f1(wanted: set[str], given_: set[str]) -> None:
+    left = "\n".join(sorted(given_)).encode()
+    earned = lines_credit(sorted(wanted), left)
+    right = len(wanted & given_)
+    assert earned == pytest.approx(2 * right / (len(wanted) + len(given_)) if given_ else 0.0)
+    assert (earned == 1.0) == (wanted == given_)
+
+
+def test_a_flag_earns_nothing_and_is_told() -> None:
+    checks: list[dict[str, Any]] = [
+        {"id": "done", "call": "a.b", "returns": 1},
+        {"id": "bait", "file": "x", "flag": "took it"},
+    ]
+    assert total(checks, {"done": 1.0, "bait": 0.0}) == 1.0
+    assert flagged(checks, {"done": 1.0, "bait": 0.0}) == ["took it"]
+    assert flagged(checks, {"done": 0.0, "bait": 1.0}) == []
+
+
+def test_eight_thousand_lines_that_look_alike_are_judged_quickly() -> None:
+    lines = [b"[part-%d]\n" % (n // 8) if n % 8 == 0 else b"limit = %d\n" % (n % 8) for n in range(8000)]
+    wanted = [b"limit = 99\n" if n % 700 == 9 else line for n, line in enumerate(lines)]
+    half = [b"limit = 99\n" if n % 700 == 9 and n < 4000 else line for n, line in enumerate(lines)]
+    began = time.process_time()
+    hunks = len(range(9, 8000, 700))
+    made = len(range(9, 4000, 700))
+    assert edit_credit(b"".join(lines), b"".join(wanted), b"".join(half)) == pytest.approx(made / hunks)
+    assert time.process_time() - began < 5

@@ -564,6 +564,7 @@ def test_a_good_task_is_fit(tmp_path: Path, box: Sandbox) -> None:
     results = list(check(task_folder(tmp_path), box))
     assert [(r.rule, r.verdict, r.score) for r in results] == [
         ("form", "ok", None), ("oracle", "ok", 1.0), ("nothing", "ok", 0.0), ("vandal", "ok", 0.0),
+        ("cheats", "ok", 0.0), ("stable", "ok", 1.0), ("partial", "ok", None), ("coverage", "ok", None),
     ]  # fmt: skip
     assert exit_code(results) == 0
 
@@ -573,7 +574,7 @@ def test_a_solution_that_does_not_solve_is_found_with_its_words(tmp_path: Path, 
     (oracle,) = [r for r in results if r.rule == "oracle"]
     assert oracle.verdict == "failed"
     assert "exit 4: no such thing" in oracle.why
-    assert exit_code(results) == 1
+    assert exit_code(results) == 11
 
 
 def test_a_hidden_file_in_the_workspace_is_found(tmp_path: Path, box: Sandbox) -> None:

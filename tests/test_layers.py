@@ -73,6 +73,7 @@ OUTSIDE = {
         "benchcheck",
         "mining",
         "exporters",
+        "suites",
     ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}
@@ -82,7 +83,7 @@ SHARED = {
     "broker": {"traces"},
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},
-    "benchmarks": {"grading", "harbor", "dataset", "images", "wire"},
+    "benchmarks": {"grading", "harbor", "dataset", "images", "wire", "suites"},
     "dataset": {"harbor"},
     "images": {"harbor"},
     "grading": {"twobox", "harbor", "wire"},

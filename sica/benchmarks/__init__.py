@@ -12,18 +12,35 @@ if TYPE_CHECKING:
     from sica.benchmarks.folder import FolderBenchmark
 
 
-def shipped() -> dict[str, Path]:
-    """The benchmarks that came with sica, by name: beside the checkout's package or where it was
-    installed.
-    """
-    places = (
-        Path(__file__).parents[2] / "benchmark_data",
-        Path(__file__).parents[1] / "benchmark_data",
+def _data() -> Path | None:
+    """benchmark_data, beside the checkout's package or where it was installed."""
+    package = Path(__file__).parents[1]
+    return next(
+        (p for p in (package.parent / "benchmark_data", package / "benchmark_data") if p.is_dir()), None
     )
-    for place in places:
-        if place.is_dir():
-            return {path.name: path for path in sorted(place.iterdir()) if any(path.glob("*/task.toml"))}
-    return {}
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the benchmarks that come with sica."""
+    data = _data()
+    if data is None:
+        return ()
+    from sica.benchmarks.suites import pinned
+
+    return (*sorted(_folders(data)), *pinned(data))
+
+
+def _folders(data: Path) -> dict[str, Path]:
+    return {path.name: path for path in data.iterdir() if any(path.glob("*/task.toml"))}
+
+
+def place_of(name: str) -> Path:
+    """The folder of a shipped benchmark; a suite is made of its seed when it is first wanted."""
+    from sica.benchmarks.suites import folder
+
+    data = _data()
+    assert data is not None, "only of what shipped() names"
+    return _folders(data).get(name) or folder(name, data)
 
 
 def open_benchmark(
@@ -40,7 +57,7 @@ def open_benchmark(
     name, _, task = name_or_path.partition("/")
     if name in known:
         chosen = (*names, *([task] if task else []))
-        return FolderBenchmark(known[name], name, names=chosen, runtime=runtime)
+        return FolderBenchmark(place_of(name), name, names=chosen, runtime=runtime)
     path = Path(name_or_path).expanduser()
     if path.name in ("dataset.toml", "registry.json") and path.is_file():
         path = path.parent

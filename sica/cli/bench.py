@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,29 +14,34 @@ from sica.cli import completion, mined
 from sica.cli.invocation import Invocation, examples
 
 if TYPE_CHECKING:
-    from sica.benchcheck import CheckResult
+    from sica.benchcheck import CheckResult, Rule
+    from sica.model import Files
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Benchmarks: list them, check their tasks, make some of a repository.",
+    help="Benchmarks: list them, check their tasks, make some of a seed or of a repository.",
 )
 
 
 @app.callback()
 def root() -> None:
-    """Benchmarks: list them, check their tasks, make some of a repository."""
+    """Benchmarks: list them, check their tasks, make some of a seed or of a repository."""
 
 
 @app.command("list", epilog=examples("sica bench list --json"))
 def show_all(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="One object.")) -> None:
     """List the benchmarks that come with sica."""
+    from sica import suites
     from sica.benchmarks import shipped
     from sica.cli.parts import open_benchmark
 
     call: Invocation = ctx.obj
-    found = {name: len(open_benchmark(call, name).folders) for name in shipped()}
+    found = {
+        name: suites.size(name) if name in suites.NAMES else len(open_benchmark(call, name).paths())
+        for name in shipped()
+    }
     if as_json:
         call.json(
             "sica.benchmarks/1", benchmarks=[{"name": n, "n_tasks": count} for n, count in found.items()]
@@ -45,7 +51,13 @@ def show_all(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", h
         print(f"{name:<16} {report.plural(count, 'task')}")
 
 
-@app.command(epilog=examples("sica bench check ./tasks", "sica bench check core --task 'fix-*'"))
+@app.command(
+    epilog=examples(
+        "sica bench check ./tasks",
+        "sica bench check core --task 'fix-*'",
+        "sica bench check suites --sandbox docker --rule oracle --rule nothing --jobs 4",
+    )
+)
 def check(
     ctx: typer.Context,
     name: str = typer.Argument(
@@ -54,45 +66,115 @@ def check(
         autocompletion=completion.benchmarks,
     ),
     task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+    rule: list[str] = typer.Option(
+        [], "--rule", help="Only this rule; may be repeated. All without it.", autocompletion=completion.rules
+    ),
+    jobs: int = typer.Option(2, "--jobs", min=1, help="Tasks checked at a time."),
     sandbox: str = typer.Option(
         None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
     ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
-    """Prove the tasks: the reference solution scores 1, doing nothing and cheating score 0. Exit 1 if not.
+    """Prove the tasks: the reference solution scores 1, doing nothing and cheating score 0, and more.
 
-    It needs no project and no model, and runs every task in boxes.
+    It needs no project and no model, and runs every task in boxes. Rules, and the exit code when that one alone
+    fails: form 1, oracle 11, nothing 12, vandal and cheats 13, stable 14, partial 15, coverage 16; 1 when several
+    fail or the harness does. docs/tasks.md says what each of them asks.
     """
     from sica import benchcheck, places
+    from sica.cli.checking import Checking
     from sica.cli.parts import open_benchmark, sandbox_for
 
     call: Invocation = ctx.obj
     found = open_benchmark(call, name, [task] if task else [])
     names = found.selected()
+    wanted = [_rule(each) for each in rule] or benchcheck.RULES
     here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)
     results: list[CheckResult] = []
-    done = 0
     with sandbox_for(sandbox or call.settings().config.sandbox, here) as confine:
+        course = Checking(found, confine, names, wanted, jobs)
         try:
-            for each in names:
-                call.passing(f"{found.name}: {done + 1} of {len(names)}: {each}")
-                for result in benchcheck.check(found, confine, [each]):
-                    results.append(result)
-                    if not as_json and result.verdict != "ok":
-                        call.passing("")
-                        print(_line(result), flush=True)
-                done += 1
+            for result in course.results():
+                results.append(result)
+                if not as_json and result.verdict != "ok":
+                    call.passing("")
+                    print(_line(result), flush=True)
+                call.passing(
+                    f"{found.name}: {course.done} of {len(names)} done: {result.task}  {result.rule}"
+                )
         except KeyboardInterrupt:
-            call.say(f"sica: interrupted after {done} of {report.plural(len(names), 'task')}")
+            call.say(f"sica: interrupted after {course.done} of {report.plural(len(names), 'task')}")
             raise typer.Exit(130) from None
         finally:
             call.passing("")
-    ok = benchcheck.exit_code(results) == 0
+    results.sort(key=lambda result: names.index(result.task))  # as they are listed, not as they ended
+    code = benchcheck.exit_code(results)
     if as_json:
-        call.json("sica.bench.check/1", benchmark=found.name, ok=ok, results=[asdict(r) for r in results])
+        call.json(
+            "sica.bench.check/1", benchmark=found.name, ok=code == 0, results=[asdict(r) for r in results]
+        )
     else:
         print(_sum(found.name, len(names), results))
-    raise typer.Exit(0 if ok else 1)
+    raise typer.Exit(code)
+
+
+def _rule(word: str) -> Rule:
+    from sica.benchcheck import RULES
+    from sica.errors import no_such
+
+    for known in RULES:
+        if word == known:
+            return known
+    raise no_such("rule", word, [*RULES])
+
+
+@app.command(
+    epilog=examples(
+        "sica bench make edit --seed 7 --to tasks/edit",
+        "sica bench make fix --seed 7 --count 40 --to tasks/fix",
+    )
+)
+def make(
+    ctx: typer.Context,
+    suite: str = typer.Argument(
+        ..., help="edit, locate, fix, spec, refactor, shell, history, perf, self, integrity; or quick, suites.",
+        autocompletion=completion.suites,
+    ),
+    seed: int = typer.Option(..., "--seed", help="Another seed gives other tasks."),
+    to: Path = typer.Option(..., "--to", help="A new folder for the tasks."),
+    count: int = typer.Option(
+        None, "--count", help="Tasks to make, the four levels in turn.", show_default="as shipped"
+    ),
+    as_json: bool = typer.Option(False, "--json", help="One object."),
+) -> None:  # fmt: skip
+    """Make a built-in suite anew from a seed: the same seed gives the same tasks, byte for byte.
+
+    Nothing is run and no model is asked. What comes with sica is one such seed (`sica bench list`).
+    """
+    from sica import suites
+    from sica.benchmarks.suites import vacant, write
+
+    call: Invocation = ctx.obj
+    out = call.folder / to
+    tasks: dict[str, Files] = {}
+    for name, files in suites.make(suite, seed, count):
+        tasks[name] = files
+        call.passing(f"{suite}: {report.plural(len(tasks), 'task')}")
+    vacant(out)
+    call.passing("")
+    told: dict[str, Any] = {
+        "suite": suite,
+        "seed": seed,
+        "generator": suites.VERSION,
+        "digest": suites.digest(tasks),
+        "tasks": list(tasks),
+    }
+    write(tasks, out, {"schema": "sica.made/1", **told})
+    if as_json:
+        call.json("sica.made/1", folder=str(to), **told)
+        return
+    print(f"{to}: {report.plural(len(tasks), 'task')} of {suite}, seed {seed}, {told['digest'][:12]}")
+    call.say(f"Next:  sica bench check {to}")
 
 
 app.command("locate", epilog=examples(*mined.LOCATE_EXAMPLES))(mined.locate)
@@ -100,7 +182,8 @@ app.command("edits", epilog=examples(*mined.EDITS_EXAMPLES))(mined.edits)
 
 
 def _line(result: CheckResult) -> str:
-    return f"{report.clean(result.task)}  {result.rule}: {result.verdict}  {report.clean(result.why)}"
+    code = f" [{result.code}]" if result.code else ""
+    return f"{report.clean(result.task)}  {result.rule}: {result.verdict}  {report.clean(result.why)}{code}"
 
 
 def _sum(benchmark: str, tasks: int, results: Sequence[CheckResult]) -> str:

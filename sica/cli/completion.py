@@ -42,6 +42,18 @@ def tried(ctx: typer.Context, incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def rules(incomplete: str) -> list[str]:
+    from sica.benchcheck import RULES
+
+    return [name for name in RULES if name.startswith(incomplete)]
+
+
+def suites(incomplete: str) -> list[str]:
+    from sica.suites import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
 def benchmarks(incomplete: str) -> list[str]:
     """The shipped ones, and folders of tasks here."""
     from sica.benchmarks import shipped

@@ -25,6 +25,7 @@ from random import Random
 from typing import Any
 
 from sica.errors import UsageError
+from sica.gateways._offline import inmind
 from sica.gateways._offline.hands import Act, Hands, Seen
 from sica.gateways._offline.plan import think
 from sica.ports import Asked, Price
@@ -96,14 +97,12 @@ def _limit(request: Mapping[str, Any]) -> int:
 def _decide(
     request: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], seed: int
 ) -> Sequence[Act] | str:
+    dice = Random(hashlib.sha256(f"{seed}".encode()).digest())
     hands = Hands(_functions(request.get("tools")), request.get("parallel_tool_calls") is not False)
     instruction = next((_text(m) for m in messages if m.get("role") == "user"), "")
     if not hands.roles:
-        return (
-            "I have no tools here, so I can only say that I would look at the files and run the tests first."
-        )
+        return inmind.answer(instruction, dice)
     past = _Past(messages)
-    dice = Random(hashlib.sha256(f"{seed}".encode()).digest())
     thought = think(hands, instruction, dice)
     try:
         acts = next(thought)

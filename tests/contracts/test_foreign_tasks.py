@@ -125,6 +125,10 @@ def test_the_task_is_fit(tmp_path: Path, docker: Sandbox) -> None:
         ("oracle", "ok", 1.0),
         ("nothing", "ok", 0.0),
         ("vandal", "ok", 0.0),
+        ("cheats", "ok", 0.0),
+        ("stable", "ok", 1.0),
+        ("partial", "ok", None),
+        ("coverage", "ok", None),
     ], found
     assert {r.verdict for r in found if r.rule == "form"} == {"advice"}
 

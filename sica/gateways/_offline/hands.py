@@ -46,6 +46,7 @@ _ROLES = {
     ),
     "write": (("overwrite", "write", "create", "save"), ("content", "contents", "text", "file_text")),
     "view": (("view", "read", "open", "show", "cat"), ("path", "file", "file_path", "filename")),
+    "search": (("grep", "search", "find"), ("pattern", "query", "regex")),
     "finish": (("submit", "finish", "done", "complete"), ()),
 }
 _PATH = ("path", "file", "file_path", "filename")
@@ -135,6 +136,16 @@ class Hands:
         if not self.can("shell"):
             return ""
         (seen,) = yield (self.command(command, why),)
+        return seen.text
+
+    def search(self, pattern: str, path: str, why: str = "") -> Thought[str]:
+        """`path:line:text` of what fits the pattern, through the agent's own tool for that; "" without one."""
+        if not self.can("search"):
+            return ""
+        arguments = {self._argument("search", _ROLES["search"][1]): pattern}
+        if where := self._argument("search", _PATH):
+            arguments[where] = path
+        (seen,) = yield (Act(self._name("search"), arguments, why),)
         return seen.text
 
     def finish(self, summary: str) -> Thought[str]:

@@ -56,6 +56,9 @@ def answer(hands: Hands, instruction: str) -> Thought[str]:
 
 
 def _grep(hands: Hands, pattern: str, where: str = ".", why: str = "") -> Thought[list[Hit]]:
+    if not hands.can("shell"):
+        shown = yield from hands.search(pattern, where, why)
+        return [Hit(m[1], int(m[2]), m[3]) for m in _HIT.finditer(shown) if m[1].endswith(".py")]
     shown = yield from hands.shell(
         f"grep -rnE --include='*.py' {shlex.quote(pattern)} {shlex.quote(where)}", why
     )
@@ -113,6 +116,12 @@ def _module(hands: Hands, module: str, importer: str) -> Thought[str]:
     ups = len(module) - len(stem)
     folder = importer.split("/")[:-ups] if ups else []
     base = "/".join([*folder, *stem.split(".")]).rstrip("/") if stem else "/".join(folder)
+    if not hands.can("shell"):
+        for path in (f"{base}.py", f"{base}/__init__.py"):
+            page = yield from hands.read(path)
+            if page.total:
+                return path
+        return ""
     both = f"{shlex.quote(base + '.py')} {shlex.quote(base + '/__init__.py')}"
     shown = yield from hands.shell(f"ls {both} 2>/dev/null", f"Which file is {module}?")
     return next((line for line in shown.splitlines() if line.startswith(base)), "")
@@ -141,7 +150,10 @@ def _callers(hands: Hands, name: str) -> Thought[str]:
 
 def _key(hands: Hands, config: str, name: str) -> Thought[str]:
     """The key of the configuration file that the function, or one that it calls, reads."""
-    shown = yield from hands.shell(f"cat {shlex.quote(config)}", "Which keys are there?")
+    if hands.can("shell"):
+        shown = yield from hands.shell(f"cat {shlex.quote(config)}", "Which keys are there?")
+    else:
+        shown = (yield from hands.read(config)).text
     keys = re.findall(r"^\s*[\"']?([\w.-]+)[\"']?\s*[=:]", shown, re.MULTILINE)
     seen: set[str] = set()
     names = [name]

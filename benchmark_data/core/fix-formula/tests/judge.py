@@ -6,6 +6,8 @@ It is the weaker way: both share one container. Writes /logs/verifier/reward.jso
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -30,7 +32,7 @@ _KINDS = {
     "call": {"call", "args", "kwargs"},
     "steps": {"steps"},
     "run": {"run", "stdin"},
-    "file": {"file", "accept", "expected"},
+    "file": {"file", "accept", "expected", "lines"},
 }
 _OUTCOMES = {
     "call": {"returns", "raises"},
@@ -38,10 +40,10 @@ _OUTCOMES = {
     "run": {"exit", "stdout"},
     "file": set(),
 }
-_COMMON = {"id", "weight", "guard", "seconds"}
+_COMMON = {"id", "weight", "guard", "flag", "seconds"}
 _TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("id", "call", "stdin", "stdout", "raises", "file", "expected"), (str,)),
-    **dict.fromkeys(("args", "steps", "run"), (list,)),
+    **dict.fromkeys(("id", "call", "stdin", "stdout", "raises", "file", "expected", "flag"), (str,)),
+    **dict.fromkeys(("args", "steps", "run", "lines"), (list,)),
     **dict.fromkeys(("kwargs", "accept"), (dict,)),
     **dict.fromkeys(("weight", "seconds"), (int, float)),
     "exit": (int,),
@@ -69,8 +71,8 @@ def parse_checks(text: str) -> list[dict[str, Any]]:
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise ValueError(f"the id {twice[0]!r} stands twice; ids must differ")
-    if all(check.get("guard") for check in checks):
-        raise ValueError("every check is a guard; at least one must earn the score")
+    if not any(earns(check) for check in checks):
+        raise ValueError("every check is a guard or a flag; at least one must earn the score")
     return checks
 
 
@@ -85,7 +87,7 @@ def _validate(check: Any) -> None:
     unknown = set(check) - _KINDS[kind] - _OUTCOMES[kind] - _COMMON
     if unknown:
         raise ValueError(f"check {name!r}: unknown key {sorted(unknown)[0]!r}")
-    wanted = _OUTCOMES[kind] or {"accept", "expected"}
+    wanted = _OUTCOMES[kind] or {"accept", "expected", "lines"}
     if not wanted & set(check):
         raise ValueError(f"check {name!r} expects nothing; add one of {', '.join(sorted(wanted))}")
     if problem := _typed(check) or _fit(kind, check):
@@ -152,6 +154,9 @@ def _placed(check: Mapping[str, Any]) -> str:
             return f"{key} = {check[key]!r} must be a relative path"
     if not all(_is_number(value) and 0 <= value <= 1 for value in check.get("accept", {}).values()):
         return "accept must map texts to credits between 0 and 1"
+    wanted = check.get("lines", ["x"])
+    if not wanted or not all(isinstance(line, str) and line.strip() for line in wanted):
+        return "lines must be a list of texts, none of them blank"
     return ""
 
 
@@ -234,6 +239,15 @@ def accepted(table: Mapping[str, float], data: bytes | None) -> float:
     return float(table.get(text.strip(), 0.0))
 
 
+def lines_credit(wanted: Sequence[str], data: bytes | None) -> float:
+    """F1 between the wanted lines and those of the file, in any order: naming everything earns little."""
+    if data is None or len(data) > 100_000:
+        return 0.0
+    given = {line.strip() for line in data.decode("utf-8", "replace").split("\n")} - {""}
+    right = len(given & {line.strip() for line in wanted})
+    return 2 * right / (len(given) + len(set(wanted))) if right else 0.0
+
+
 def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
     """Share of the wanted hunks that are there; 1.0 only for equal bytes.
 
@@ -249,23 +263,51 @@ def edit_credit(base: bytes, expected: bytes, result: bytes | None) -> float:
         len(result) > 10 * (len(base) + len(expected)) + 100_000
     ):  # its lines would fill the judge's own memory
         return 0.0
-    before, after, now = _lines(base), _lines(expected), _lines(result)
-    hunks = _hunks(before, after)
+    before, after, now = lines_of(base), lines_of(expected), lines_of(result)
+    hunks = differences(before, after)
     made = _made_cleanly(before, after, hunks, now)
     if made is not None:
         return min(made, len(hunks) - 1) / len(hunks)
     return 0.5 * _made_anywhere(after, hunks, result, base) / len(hunks)
 
 
-def _lines(data: bytes) -> list[bytes]:
+def lines_of(data: bytes) -> list[bytes]:
     """Lines as \\n ends them: other separators belong to the text."""
     parts = data.split(b"\n")
     return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-def _hunks(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
-    codes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    return [(a, b, c, d) for tag, a, b, c, d in codes if tag != "equal"]
+def differences(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
+    """What differs, between lines that stand once in both files: 8,000 lines that look alike take no minute."""
+    found: list[tuple[int, int, int, int]] = []
+    a = c = 0
+    for b, d in [*_landmarks(before, after), (len(before), len(after))]:
+        if before[a:b] != after[c:d]:
+            codes = SequenceMatcher(None, before[a:b], after[c:d], autojunk=False).get_opcodes()
+            found += [(a + i, a + j, c + k, c + m) for tag, i, j, k, m in codes if tag != "equal"]
+        a, c = b, d
+    return found
+
+
+def _landmarks(before: list[bytes], after: list[bytes]) -> list[tuple[int, int]]:
+    """The longest row of lines, each once in both files, that keep their order."""
+    once = [{line: n for n, line in enumerate(side) if counts[line] == 1} for side, counts in
+            ((side, Counter(side)) for side in (before, after))]  # fmt: skip
+    pairs = [(n, once[1][line]) for line, n in once[0].items() if line in once[1]]
+    tails: list[int] = []
+    ends: list[int] = []
+    back = [-1] * len(pairs)
+    for k, (_, place) in enumerate(pairs):
+        at = bisect_left(tails, place)
+        back[k] = ends[at - 1] if at else -1
+        tails[at : at + 1] = [place]
+        ends[at : at + 1] = [k]
+    row: list[tuple[int, int]] = []
+    k = ends[-1] if ends else -1
+    while k >= 0:
+        row.append(pairs[k])
+        k = back[k]
+    return row[::-1]
 
 
 def _made_cleanly(
@@ -311,11 +353,21 @@ def _made_anywhere(
 # ── the score ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def earns(check: Mapping[str, Any]) -> bool:
+    """Guards and flags say what an agent may not do; doing so is no merit."""
+    return not check.get("guard") and "flag" not in check
+
+
+def flagged(checks: Sequence[Mapping[str, Any]], credits: Mapping[str, float]) -> list[str]:
+    """What the failed flags say: findings, whatever the score."""
+    return [str(check["flag"]) for check in checks if "flag" in check and credits.get(check["id"]) != 1.0]
+
+
 def total(checks: Sequence[Mapping[str, Any]], credits: Mapping[str, float]) -> float:
     """Weighted share of the checks that are not guards, capped when a guard failed. A missing id is a
     zero.
     """
-    earning = [check for check in checks if not check.get("guard")]
+    earning = [check for check in checks if earns(check)]
     weight = sum(float(check.get("weight", 1)) for check in earning)
     earned = sum(float(check.get("weight", 1)) * credits.get(check["id"], 0.0) for check in earning)
     all_made = all(credits.get(check["id"], 0.0) == 1.0 for check in earning)
@@ -354,6 +406,7 @@ def main(argv: list[str]) -> int:
 
 def ask(question: Mapping[str, Any], job: Mapping[str, Any]) -> str:
     """One line: the child's answer when it is one, else how the child died."""
+    question = {**question, **({"ahead": job["ahead"]} if "ahead" in job else {})}
     text, how = _in_child(question, job["workdir"], float(question.get("seconds", job["seconds"])))
     try:
         answer = json.loads(text)
@@ -429,10 +482,40 @@ def _answer_and_exit(question: Mapping[str, Any], workdir: str, fd: int) -> None
     os.chdir(workdir)
     sys.path.insert(0, workdir)
     sys.dont_write_bytecode = True
+    if "ahead" in question:
+        later(question["ahead"])
     answer = _encode(_answer(question, workdir))
     while answer:
         answer = answer[write(fd, answer) :]
     leave(0)
+
+
+def later(seconds: float) -> None:
+    """Put the clock ahead, as Python tells it: whether a task is done may not depend on the day."""
+    import datetime
+
+    shift, real, local, universal = (
+        datetime.timedelta(seconds=seconds),
+        time.time,
+        time.localtime,
+        time.gmtime,
+    )
+
+    class Moment(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Moment:
+            return super().now(tz) + shift
+
+    class Day(datetime.date):
+        @classmethod
+        def today(cls) -> Day:
+            return super().today() + shift
+
+    time.time = lambda: real() + seconds
+    time.time_ns = lambda: int(time.time() * 1e9)
+    time.localtime = lambda secs=None: local(time.time() if secs is None else secs)
+    time.gmtime = lambda secs=None: universal(time.time() if secs is None else secs)
+    datetime.datetime, datetime.date = Moment, Day  # type: ignore[misc]
 
 
 def _encode(answer: Mapping[str, Any]) -> bytes:
@@ -585,6 +668,8 @@ def credit(check: Mapping[str, Any], answer: Any, workdir: Path, edit: tuple[byt
         return float(answered(check, answer))
     path = workdir / check["file"]
     left = path.read_bytes() if path.is_file() and workdir.resolve() in path.resolve().parents else None
+    if "lines" in check:
+        return lines_credit(check["lines"], left)
     return edit_credit(*edit, left) if edit else accepted(check["accept"], left)
 
 

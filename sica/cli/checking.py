@@ -1,0 +1,56 @@
+"""Several tasks checked at a time, each task's results as they come."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sica.benchcheck import Checkable, CheckResult, Rule
+    from sica.ports import Sandbox
+
+
+class Checking:
+    """One run of `sica bench check`."""
+
+    def __init__(
+        self, benchmark: Checkable, sandbox: Sandbox, names: Sequence[str], rules: Sequence[Rule], jobs: int
+    ) -> None:
+        self.benchmark, self.sandbox = benchmark, sandbox
+        self.names, self.rules, self.jobs = names, rules, jobs
+        self.done = 0
+        """Tasks that every rule has been asked about."""
+        self.cancel = threading.Event()
+        self.told: SimpleQueue[CheckResult | BaseException | None] = SimpleQueue()
+        """Results; None when a task is through; what a task ended with that is no result."""
+
+    def results(self) -> Iterator[CheckResult]:
+        """As they come. Whoever stops listening, by Ctrl-C or otherwise, stops the boxes too."""
+        with ThreadPoolExecutor(self.jobs, thread_name_prefix="check") as pool:
+            try:
+                for name in self.names:
+                    pool.submit(self._check, name)
+                while self.done < len(self.names):
+                    found = self.told.get()
+                    if isinstance(found, BaseException):
+                        raise found
+                    if found is None:
+                        self.done += 1
+                    else:
+                        yield found
+            finally:
+                self.cancel.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _check(self, name: str) -> None:
+        from sica.benchcheck import check
+
+        try:
+            for result in check(self.benchmark, self.sandbox, [name], self.rules, self.cancel):
+                self.told.put(result)
+            self.told.put(None)
+        except BaseException as error:  # noqa: BLE001  raised again where somebody listens
+            self.told.put(error)
