@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
-PURE = {"policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks"}
+PURE = {
+    *("policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks"),
+    *("testlogs", "answers"),
+}
 LOOP = {"loop", "attempt", "gate", "ports", "simulate"}
 OUTSIDE = {
     *(
@@ -46,7 +49,7 @@ SHARED = {
     "broker": {"traces"},
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},
-    "benchmarks": {"grading", "harbor", "dataset", "images", "wire"},
+    "benchmarks": {"grading", "harbor", "dataset", "images", "twobox", "wire"},
     "dataset": {"harbor"},
     "images": {"harbor"},
     "grading": {"twobox", "harbor", "wire"},
