@@ -41,6 +41,7 @@ OUTSIDE = {
         "twobox",
         "benchcheck",
         "mining",
+        "exports",
     ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}

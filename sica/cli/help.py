@@ -51,6 +51,7 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.tasks/1          benchmark tasks unsupported
     sica.benchmarks/1     benchmarks
     sica.bench.check/1    benchmark ok results
+    sica.export/1         path n agents benchmarks
     sica.config/1         settings
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents

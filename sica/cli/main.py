@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "trace": "What an agent did on a task",
     "tasks": "The tasks of a benchmark",
     "bench": "Check a benchmark's tasks",
+    "export": "Trials for Harbor, Inspect, CSV, Parquet, SWE-bench",
     "simulate": "Compare policies in synthetic worlds",
     "config": "Read and change settings",
     "db": "The database: rebuild it from git, check it",
