@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from sica.contract import (
     HOME,
@@ -272,13 +273,15 @@ def _trial(place: Workplace, agent: Agent, task: Task, attempt: int) -> Trial:
 def _judged(outcome: Trial, grade: Grade, ended: Ended) -> Trial:
     if grade.score is None:
         return replace(outcome, fault="infra", ending="infra", why=f"the judge could not run: {grade.fault}")
-    detail = {
+    detail: dict[str, Any] = {
         "checks": dict(grade.checks),
         "findings": list(grade.findings),
         "refused": list(ended.refused),
         "exit_code": ended.exit_code,
         "log": grade.log,
     }
+    if grade.patch:
+        detail["patch"] = grade.patch
     # A finding keeps the score, which the grader took from its own files, and bars the agent from the throne.
     how = "integrity" if grade.findings else outcome.ending
     return replace(outcome, score=grade.score, ending=how, grading=grade.mode, detail=detail)

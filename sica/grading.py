@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sica import answers, testlogs, twobox
+from sica import answers, patches, testlogs, twobox
 from sica import checks as rules
 from sica.errors import SandboxError, UsageError
 from sica.model import BoxSpec, Ended, File, Files, Grade, Job, Task
@@ -32,6 +32,8 @@ INSIDE = Path(__file__).parent / "inside"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOG_CHARS = 20_000
 SETTINGS_BYTES = 100_000
+PATCH_CHARS = 200_000
+"""Of a diff that is kept with its trial; a longer one is no fix of an issue."""
 LOG_BYTES = 20_000_000
 """Of what a test run prints, in log mode: a test whose line is cut away has not passed."""
 ANSWER_BYTES = 1_100_000
@@ -74,10 +76,24 @@ def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | N
         verdict = _judge(case, files, sandbox, cancel)
     except SandboxError as e:
         verdict = _whose_fault(case, files, sandbox, cancel, e)
+    if case.task.grading == "log":
+        verdict = replace(verdict, patch=_patch(case, files))
     score = verdict.score
     if case.whole and score is not None:
         score = float(score == 1.0)
     return replace(verdict, score=score, findings=(*findings, *verdict.findings))
+
+
+def _patch(case: Case, files: Files) -> str:
+    """What the agent changed below the workdir, as a diff, where the task asks for it."""
+    if not read_log_rules(case.task.folder, case.tests).get("patch"):
+        return ""
+    before, after = (
+        {_name(path, case.task.workdir): file.data for path, file in each.items() if "/.git/" not in path}
+        for each in (case.pristine, files)
+    )
+    made = patches.made(before, after)
+    return made if len(made) <= PATCH_CHARS else ""
 
 
 def _judge(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
@@ -457,11 +473,11 @@ def _beside(case: Case, files: Files, script: str, sandbox: Sandbox, cancel: thr
     if case.task.image is not None:
         files = _overlay(case, files, token)
         argv = ("python3", "-I", "/judge/lay.py", "/judge/plan.json", *argv)
-    elif case.task.grading == "log" and case.runtime is not None:
-        box = replace(box, mounts={twobox.SITE: twobox.clean_pytest(case.runtime)})
-        env |= {"PYTHONPATH": twobox.SITE, "PYTEST_ADDOPTS": "--no-header"}
     if case.task.grading == "log":
-        box = replace(box, limits=replace(box.limits, output_bytes=LOG_BYTES))
+        site = {twobox.SITE: twobox.clean_pytest(case.runtime)} if case.runtime else {}
+        box = replace(box, mounts=site, limits=replace(box.limits, output_bytes=LOG_BYTES))
+        if case.task.image is None:
+            env |= {"PYTHONPATH": twobox.SITE, "PYTEST_ADDOPTS": "--no-header"}
     ended = sandbox.run(
         box,
         Job(argv, cwd=case.task.workdir, env=env, files={**files, **tests}, collect=("/logs/verifier",)),

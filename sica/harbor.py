@@ -86,6 +86,8 @@ class Sica(Table):
     """all: what does not earn 1 earns 0, as the data set's own authors count."""
     requires: tuple[str, ...] = ()
     """Programs that the sandbox itself must have."""
+    needs_image: str = ""
+    """An image that must be on this machine: sica never fetches it."""
     refused: tuple[str, ...] = ()
     """Why an importer cannot give this task."""
     origin: str = ""

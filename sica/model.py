@@ -398,6 +398,8 @@ class Grade:
     """What an honest agent would not have left; blocks promotion."""
     fault: str = ""
     log: str = ""
+    patch: str = ""
+    """The agent's work as a diff, of tasks that ask for it."""
 
 
 @dataclass(frozen=True, slots=True)

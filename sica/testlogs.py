@@ -37,6 +37,7 @@ def _pytest(log: str) -> Iterator[Line]:
             id, word = match[1], match[2]
         else:
             continue
+        id = re.sub(r"^(\.\./)+", "", id)  # of a test file beside the folder that one is in
         yield id, word in _GOOD
         if " " in id:
             yield id.split()[0], word in _GOOD

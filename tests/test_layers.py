@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE = {"model", "errors"}
 PURE = {
     *("policies", "utility", "stats", "report", "brief", "contract", "champion", "chat", "checks"),
-    *("testlogs", "answers"),
+    *("testlogs", "answers", "patches"),
 }
 LOOP = {"loop", "attempt", "gate", "ports", "simulate"}
 OUTSIDE = {

@@ -240,6 +240,8 @@ def unsupported(folder: Folder, sandbox: str = "docker") -> tuple[str, ...]:
             for program in folder.sica.requires
             if sandbox == "docker" or which(program, path=grading.PATH) is None
         ]
+    if sandbox == "docker" and (why := images.missing(folder)):
+        reasons.append(f"unsupported: {why}")
     if folder.needs_image and sandbox != "docker":
         image = folder.table.environment.docker_image
         what = f"docker_image {image}" if image else f"{folder.needs_build} in the Dockerfile"
