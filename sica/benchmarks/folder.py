@@ -133,6 +133,7 @@ class FolderBenchmark:
             image=_image(folder),
             places=folder.workspace,
             env=_environment(folder),
+            tries=ours.tries,
             folder=str(folder.path),
         )
 
