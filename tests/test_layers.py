@@ -42,6 +42,7 @@ OUTSIDE = {
         "benchcheck",
         "mining",
         "exports",
+        "harbor_agent",
     ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}
