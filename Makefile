@@ -27,6 +27,8 @@ lock:  ## resolve again, only releases older than 14 days
 	  --exclude-newer "$$(date -d '14 days ago' +%F)" pyproject.toml -o requirements/base.txt
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	  --exclude-newer "$$(date -d '14 days ago' +%F)" --extra dev pyproject.toml -o requirements/dev.txt
+	.venv/bin/uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	  --exclude-newer "$$(date -d '14 days ago' +%F)" requirements/interop.in -o requirements/interop.txt
 
 .venv/.base: requirements/base.txt pyproject.toml
 	$(PY) bin/setup.py requirements/base.txt && touch .venv/.base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -9,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from sica import oversight
+from sica import oversight, report
 from sica.brief import ARCHIVE
 from sica.contract import (
     HOME,
@@ -127,16 +129,21 @@ def seeded(*words: object) -> int:
     return int.from_bytes(sha256("\0".join(map(str, words)).encode()).digest()[:6], "big")
 
 
-def work(place: Workplace, agent: Agent, given: Assignment) -> Attempt:
+Again = Callable[[Ended], Assignment | None]
+"""Asked of an agent that ended by itself: what it is to do next, or None."""
+
+
+def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None = None) -> Attempt:
     """Run the agent on the assignment in a fresh box; a box that fails is a fault in the answer, with what it used.
 
+    With `again` it may be started once more, in another box: one session, one budget and one trace for both.
     Raises SandboxUnavailable when no box can be had here at all, CredentialsError when the provider refuses the key.
     """
     session_id, started = secrets.token_hex(8), time.time()
     place.opened(session_id)
     trace = place.open_trace(session_id)
     trace.event("start", agent=agent.name, commit=agent.commit, **given.about)
-    ended, failed = None, ""
+    ended, failed, seconds = None, "", 0.0
     about = {"run": place.run, "agent": agent.commit, "task": str(given.about.get("task", ""))}
     try:
         with oversight.watching(
@@ -151,16 +158,29 @@ def work(place: Workplace, agent: Agent, given: Assignment) -> Attempt:
                 trace=watched,
                 **about,
             ) as session:
-                spec, job = _boxed(place, agent, given, session.directory, started)
+                todo: Assignment | None = given
                 with watched.attending(session):
                     oversee()
                     try:
-                        ended = place.sandbox.run(spec, job, watched.stop)
+                        while todo is not None:
+                            spec, job = _boxed(place, agent, todo, session.directory, time.time())
+                            ended, todo = place.sandbox.run(spec, job, watched.stop), None
+                            seconds += ended.seconds
+                            if (
+                                again
+                                and ended.limit is None
+                                and not session.reached()
+                                and not session.failure()
+                            ):
+                                todo, again = again(ended), None
+                            if todo is not None:
+                                _printed(trace, ended)
+                                trace.event("again", seconds=ended.seconds)
                     except SandboxUnavailable:
                         raise
                     except SandboxError as error:
-                        failed = str(error)
-            usage = replace(session.usage(), seconds=ended.seconds if ended else 0.0)
+                        ended, failed = None, str(error)
+            usage = replace(session.usage(), seconds=seconds)
             facts = Facts(
                 ended,
                 failed,
@@ -228,8 +248,7 @@ def _laid_out(files: Files, folder: Path) -> Path:
 
 def _remember(trace: Trace, ended: Ended | None, how: str, why: str) -> None:
     if ended:
-        trace.event("stdout", text=ended.stdout.decode(errors="replace"))
-        trace.event("stderr", text=ended.stderr.decode(errors="replace"))
+        _printed(trace, ended)
     trace.event(
         "ended",
         how=how,
@@ -238,6 +257,11 @@ def _remember(trace: Trace, ended: Ended | None, how: str, why: str) -> None:
         seconds=ended.seconds if ended else None,
         refused=list(ended.refused) if ended else [],
     )
+
+
+def _printed(trace: Trace, ended: Ended) -> None:
+    trace.event("stdout", text=ended.stdout.decode(errors="replace"))
+    trace.event("stderr", text=ended.stderr.decode(errors="replace"))
 
 
 def trial(
@@ -251,23 +275,33 @@ def trial(
     except SandboxError as error:
         why = f"the task could not be prepared: {error}"
         return replace(_trial(place, agent, task, attempt), session=secrets.token_hex(8), why=why)
-    made = work(
-        place,
-        agent,
-        Assignment(
-            role="main",
-            instruction=task.instruction,
-            workspace=benchmark.workspace(task),
-            workdir=task.workdir,
-            limits=task.limits,
-            budget=task.budget,
-            seed=seeded(task.digest, attempt),
-            image=task.image,
-            places=task.places,
-            env=dict(task.env),
-            about={"for": "trial", "task": task.id, "attempt": attempt},
-        ),
+    given = Assignment(
+        role="main",
+        instruction=task.instruction,
+        workspace=benchmark.workspace(task),
+        workdir=task.workdir,
+        limits=task.limits,
+        budget=task.budget,
+        seed=seeded(task.digest, attempt),
+        image=task.image,
+        places=task.places,
+        env=dict(task.env),
+        about={"for": "trial", "task": task.id, "attempt": attempt},
     )
+    grades: list[Grade] = []
+
+    def judge(ended: Ended) -> Grade:
+        grades.append(benchmark.grade(task, _delivered(ended.files), place.sandbox, place.cancel))
+        return grades[-1]
+
+    def again(ended: Ended) -> Assignment | None:
+        grade = judge(ended)
+        if grade.score is None or grade.score == 1.0:
+            return None
+        told = second_instruction(task.instruction, grade.log)
+        return replace(given, instruction=told, workspace=_delivered(ended.files))
+
+    made = work(place, agent, given, again if task.tries > 1 else None)
     outcome = replace(
         _trial(place, agent, task, attempt),
         fault=made.fault,
@@ -279,17 +313,33 @@ def trial(
         why=made.why,
     )
     if made.ended is not None and made.fault is None:
-        return _judged(
-            outcome,
-            benchmark.grade(task, _delivered(made.ended.files), place.sandbox, place.cancel),
-            made.ended,
-            made.rulings,
-        )
+        if not (grades and (grades[0].score is None or grades[0].score == 1.0)):
+            judge(made.ended)
+        judged = _judged(outcome, grades[-1], made.ended, made.rulings)
+        if task.tries == 1 or judged.score is None:
+            return judged
+        return replace(judged, detail={**judged.detail, "tries": [grade.score for grade in grades]})
     if made.fault == "infra" and made.usage.calls and faults_before >= RETRIES:
         # An agent that wrecks its box on tasks it cannot solve must not raise its mean by it.
         why = f"the box failed {faults_before + 1} times with the agent at work: {made.why}"
         return replace(outcome, score=0.0, fault=None, ending="agent_error", why=why)
     return outcome
+
+
+SAID_CHARS = 6000
+"""Of what the tests said, for a second try: its end, where the failures stand."""
+
+_NOISE = re.compile(r" in \d+\.\d+s\b|(?<=[\s(])(?:\.\./)*judge/tests/")
+"""What differs from run to run or names the judge's box."""
+
+
+def second_instruction(instruction: str, said: str) -> str:
+    """The task again, with the failures: Aider's polyglot benchmark counts a second try so."""
+    cleaned = _NOISE.sub("", report.clean_block(said)).strip()[-SAID_CHARS:]
+    return (
+        f"{instruction.rstrip()}\n\n---\n\nThis is your second and last try. Your files are as you left them, and the "
+        f"tests failed. The tests are right: mend the code.\n\n```\n{cleaned or 'no output'}\n```\n"
+    )
 
 
 def _delivered(files: Files) -> Files:
@@ -318,10 +368,12 @@ def _trial(place: Workplace, agent: Agent, task: Task, attempt: int) -> Trial:
     )
 
 
-def _judged(outcome: Trial, grade: Grade, ended: Ended, rulings: Sequence[Mapping[str, str]]) -> Trial:
+def _judged(
+    outcome: Trial, grade: Grade, ended: Ended, rulings: Sequence[Mapping[str, str]] = ()
+) -> Trial:
     if grade.score is None:
         return replace(outcome, fault="infra", ending="infra", why=f"the judge could not run: {grade.fault}")
-    detail = {
+    detail: dict[str, Any] = {
         "checks": dict(grade.checks),
         "findings": list(grade.findings),
         "refused": list(ended.refused),
@@ -329,6 +381,8 @@ def _judged(outcome: Trial, grade: Grade, ended: Ended, rulings: Sequence[Mappin
         "log": grade.log,
         "rulings": list(rulings),
     }
+    if grade.patch:
+        detail["patch"] = grade.patch
     # A finding keeps the score, which the grader took from its own files, and bars the agent from the throne.
     how = "integrity" if grade.findings else outcome.ending
     return replace(outcome, score=grade.score, ending=how, grading=grade.mode, detail=detail)

@@ -1,7 +1,10 @@
 """Judges what an agent left: pristine files, a fresh box, a verdict from facts that sica saw itself.
 
 split     a worker answers calls with the agent's code; expected values never enter a box        (checks.json)
+cases     a program is run on inputs, and what it printed is compared here                       (cases.json)
+answer    a file is read here; nothing runs                                                       (answer.json)
 two-box   hidden pytest files in one box call the agent's code in another                         (twobox.py)
+log       tests/run.sh runs beside the agent's code; what it printed is read here: nearly as weak  (log.json)
 script    tests/test.sh runs beside the agent's code and writes a reward: the weak one
 """
 
@@ -19,8 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sica import answers, patches, testlogs, twobox
 from sica import checks as rules
-from sica import twobox
 from sica.errors import SandboxError, UsageError
 from sica.model import BoxSpec, Ended, File, Files, Grade, Job, Task
 from sica.ports import Sandbox
@@ -29,6 +32,10 @@ INSIDE = Path(__file__).parent / "inside"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOG_CHARS = 20_000
 SETTINGS_BYTES = 100_000
+PATCH_CHARS = 200_000
+"""Of a diff that is kept with its trial; a longer one is no fix of an issue."""
+LOG_BYTES = 20_000_000
+"""Of what a test run prints, in log mode: a test whose line is cut away has not passed."""
 ANSWER_BYTES = 1_100_000
 """Of one answer or reward: a worker sends a million at most, and what is read here takes room here."""
 
@@ -46,6 +53,8 @@ class Case:
     guards: tuple[str, ...] = ()
     seconds: float = 600.0
     """For the whole judgement."""
+    whole: bool = False
+    """What does not earn 1 earns 0."""
     patience: float = 10.0
     """Seconds for one check or one call of a test, unless the check says otherwise."""
     env: Mapping[str, str] | None = None
@@ -63,25 +72,34 @@ def grade(case: Case, left: Files, sandbox: Sandbox, cancel: threading.Event | N
         case.task.workdir,
         case.protect,
         places=case.task.places,
-        whole=case.task.grading == "script" and case.task.image is not None,
+        whole=case.task.grading in ("script", "log") and case.task.image is not None,
     )
     try:
         verdict = _judge(case, files, sandbox, cancel)
     except SandboxError as e:
         verdict = _whose_fault(case, files, sandbox, cancel, e)
-    return Grade(
-        verdict.score,
-        verdict.mode,
-        verdict.checks,
-        (*findings, *verdict.findings),
-        verdict.fault,
-        verdict.log,
+    if case.task.grading == "log":
+        verdict = replace(verdict, patch=_patch(case, files))
+    score = verdict.score
+    if case.whole and score is not None:
+        score = float(score == 1.0)
+    return replace(verdict, score=score, findings=(*findings, *verdict.findings))
+
+
+def _patch(case: Case, files: Files) -> str:
+    """What the agent changed below the workdir, as a diff, where the task asks for it."""
+    if not read_log_rules(case.task.folder, case.tests).get("patch"):
+        return ""
+    before, after = (
+        {_name(path, case.task.workdir): file.data for path, file in each.items() if "/.git/" not in path}
+        for each in (case.pristine, files)
     )
+    made = patches.made(before, after)
+    return made if len(made) <= PATCH_CHARS else ""
 
 
 def _judge(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
-    judges = {"split": _split, "two-box": _two_box, "script": _script}
-    return judges[case.task.grading](case, files, sandbox, cancel)
+    return JUDGES[case.task.grading](case, files, sandbox, cancel)
 
 
 def _whose_fault(
@@ -264,6 +282,12 @@ def judgeable(mode: str, folder: str, tests: Files) -> None:
         read_checks(folder, tests)
     elif mode == "two-box":
         twobox.expected_ids(tests, folder)
+    elif mode == "log":
+        read_log_rules(folder, tests)
+    elif mode == "cases":
+        read_cases(folder, tests)
+    elif mode == "answer":
+        read_answer(folder, tests)
 
 
 def read_checks(folder: str, tests: Files) -> list[dict[str, Any]]:
@@ -356,10 +380,10 @@ def _answers(ended: Ended, asked: list[dict[str, Any]], nonce: str) -> dict[int,
     return {n: answer for n, answer in found.items() if n not in twice}
 
 
-def _plain_json(data: bytes) -> Any:
+def _plain_json(data: bytes, most: int | None = ANSWER_BYTES) -> Any:
     """None when it is no JSON, or more than any honest side says."""
     try:
-        return json.loads(data) if len(data) <= ANSWER_BYTES else None
+        return json.loads(data) if most is None or len(data) <= most else None
     except (ValueError, RecursionError):
         return None
 
@@ -377,38 +401,105 @@ def _credit(case: Case, check: Mapping[str, Any], n: int, answers: Mapping[int, 
     return rules.edit_credit(base, case.tests[check["expected"]].data, left)
 
 
+# ── cases and answers ─────────────────────────────────────────────────────────────────────────────
+
+
+def read_cases(folder: str, tests: Files) -> Mapping[str, Any]:
+    """tests/cases.json: {"run": [...], "cases": [{"stdin": ..., "stdout": ...}]}."""
+    where = f"{folder}/tests/cases.json"
+    found = _plain_json(tests["cases.json"].data, most=None) if "cases.json" in tests else None
+    words = found.get("run") if isinstance(found, dict) else None
+    cases = found.get("cases") if isinstance(found, dict) else None
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise UsageError(
+            f"{where}: run is no list of words", 'write {"run": ["python3", "solution.py"], ...}'
+        )
+    texts = isinstance(cases, list) and all(
+        isinstance(case, dict) and isinstance(case.get("stdin"), str) and isinstance(case.get("stdout"), str)
+        for case in cases
+    )
+    if not cases or not texts:
+        raise UsageError(f"{where}: cases is no list of stdin and stdout", "give at least one case")
+    assert isinstance(found, dict)
+    return found
+
+
+def _cases(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    """Each input in a process of its own; what it should print never enters the box."""
+    wanted = read_cases(case.task.folder, case.tests)
+    asked = [{"n": n, "run": wanted["run"], "stdin": each["stdin"]} for n, each in enumerate(wanted["cases"])]
+    nonce = secrets.token_hex(16)
+    ended = _work(case, files, asked, nonce, sandbox, cancel)
+    found = _answers(ended, asked, nonce)
+    credits = {f"{n}": _printed(each["stdout"], found.get(n)) for n, each in enumerate(wanted["cases"])}
+    checks = [{"id": id} for id in credits]
+    return Grade(rules.total(checks, credits), "cases", tuple(credits.items()), log=_log(ended))
+
+
+def _printed(wanted: str, answer: Any) -> float:
+    if not isinstance(answer, dict) or answer.get("exit") != 0 or not isinstance(answer.get("stdout"), str):
+        return 0.0
+    return float(answers.same_output(wanted, answer["stdout"]))
+
+
+def read_answer(folder: str, tests: Files) -> Mapping[str, Any]:
+    """tests/answer.json: {"file": "answer.txt", "kind": "number", "right": ["42"]}."""
+    where = f"{folder}/tests/answer.json"
+    found = _plain_json(tests["answer.json"].data) if "answer.json" in tests else None
+    if not isinstance(found, dict) or found.get("kind") not in answers.KINDS:
+        raise UsageError(f"{where}: names no scorer", f"kind is one of {', '.join(answers.KINDS)}")
+    right, name = found.get("right"), found.get("file")
+    if not isinstance(right, list) or not right or not all(isinstance(each, str) for each in right):
+        raise UsageError(f"{where}: right is no list of texts", "write the right answers into it")
+    if not isinstance(name, str) or not name or ".." in PurePosixPath(name).parts or name.startswith("/"):
+        raise UsageError(f"{where}: file = {name!r} must be a relative path", "such as answer.txt")
+    return found
+
+
+def _answer(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    del sandbox, cancel
+    wanted = read_answer(case.task.folder, case.tests)
+    left = files.get((PurePosixPath(case.task.workdir) / wanted["file"]).as_posix())
+    earned = answers.credit(wanted["kind"], wanted["right"], left.data if left else None)
+    return Grade(earned, "answer", (("answer", earned),))
+
+
 # ── script ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    ended = _beside(case, files, "test.sh", sandbox, cancel)
+    score, why = reward(ended.files)
+    if score is None:
+        return Grade(0.0, "script", findings=(f"verifier: {why}",), log=_log(ended))
+    return Grade(score, "script", log=_log(ended))
+
+
+def _beside(case: Case, files: Files, script: str, sandbox: Sandbox, cancel: threading.Event | None) -> Ended:
+    """A script of tests/ has run where the agent's files are. Raises SandboxError when it could not."""
     tests = {f"/tests/{name}": File(f.data, True) for name, f in case.tests.items()}
-    script = ("bash", "/tests/test.sh")
-    argv: tuple[str, ...] = script
+    argv: tuple[str, ...] = ("bash", f"/tests/{script}")
     token = secrets.token_hex(16)
+    box = spec(case, "/tests", "/logs/verifier", "/judge", workspace=case.task.image is None)
+    env = environment(case)
     if case.task.image is not None:
-        files, argv = (
-            _overlay(case, files, token),
-            ("python3", "-I", "/judge/lay.py", "/judge/plan.json", *script),
-        )
+        files = _overlay(case, files, token)
+        argv = ("python3", "-I", "/judge/lay.py", "/judge/plan.json", *argv)
+    if case.task.grading == "log":
+        site = {twobox.SITE: twobox.clean_pytest(case.runtime)} if case.runtime else {}
+        box = replace(box, mounts=site, limits=replace(box.limits, output_bytes=LOG_BYTES))
+        if case.task.image is None:
+            env |= {"PYTHONPATH": twobox.SITE, "PYTEST_ADDOPTS": "--no-header"}
     ended = sandbox.run(
-        spec(case, "/tests", "/logs/verifier", "/judge", workspace=case.task.image is None),
-        Job(
-            argv,
-            cwd=case.task.workdir,
-            env=environment(case),
-            files={**files, **tests},
-            collect=("/logs/verifier",),
-        ),
+        box,
+        Job(argv, cwd=case.task.workdir, env=env, files={**files, **tests}, collect=("/logs/verifier",)),
         cancel,
     )
     if ended.limit == "cancelled":
         raise SandboxError("it was cancelled")
     if case.task.image is not None and token.encode() in ended.stderr:
         raise SandboxError(f"what the agent left could not be laid over the image: {_log(ended)}")
-    score, why = reward(ended.files)
-    if score is None:
-        return Grade(0.0, "script", findings=(f"verifier: {why}",), log=_log(ended))
-    return Grade(score, "script", log=_log(ended))
+    return ended
 
 
 def _overlay(case: Case, files: Files, token: str) -> Files:
@@ -454,6 +545,45 @@ def _within(value: float) -> tuple[float | None, str]:
     return (value, "") if 0 <= value <= 1 else (None, f"the reward {value:g} is not between 0 and 1")
 
 
+# ── log ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_log_rules(folder: str, tests: Files) -> Mapping[str, Any]:
+    """tests/log.json: the parser, the tests that must pass and those that must still pass."""
+    where = f"{folder}/tests/log.json"
+    file = tests.get("log.json")
+    found = _plain_json(file.data, most=None) if file else None
+    if not isinstance(found, dict) or found.get("parser") not in testlogs.PARSERS:
+        known = ", ".join(testlogs.PARSERS)
+        raise UsageError(f"{where}: names no parser", f'write {{"parser": ...}} with one of {known}')
+    lists = [found.get(key, []) for key in ("passed", "kept")]
+    if not all(isinstance(ids, list) and all(isinstance(id, str) for id in ids) for ids in lists):
+        raise UsageError(f"{where}: passed and kept are lists of test ids", "mend them")
+    if found["parser"] != "exit" and not lists[0]:
+        raise UsageError(f"{where}: passed names no test", "name the tests that must pass")
+    if "run.sh" not in tests:
+        raise UsageError(f"{folder}/tests/run.sh: there is no such file", "the log judge runs it")
+    return found
+
+
+def _log_read(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
+    """A test that the log does not show as passed has not passed; so has none when only the exit code says no."""
+    wanted = read_log_rules(case.task.folder, case.tests)
+    ended = _beside(case, files, "run.sh", sandbox, cancel)
+    if wanted["parser"] == "exit":
+        return Grade(float(ended.exit_code == 0), "log", log=_log(ended))
+    text = (ended.stdout + b"\n" + ended.stderr).decode("utf-8", "replace")
+    seen = testlogs.outcomes(wanted["parser"], text)
+    odd = ended.exit_code != 0 and all(seen.values())
+    checks = [{"id": id} for id in dict.fromkeys(wanted["passed"])]
+    checks += [
+        {"id": id, "guard": True} for id in dict.fromkeys(wanted.get("kept", ())) if {"id": id} not in checks
+    ]
+    credits = {check["id"]: float(seen.get(check["id"], False) and not odd) for check in checks}
+    why = ("verifier: every test in the log passed, and yet the run failed",) if odd and seen else ()
+    return Grade(rules.total(checks, credits), "log", tuple(credits.items()), why, log=_log(ended))
+
+
 # ── two-box ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -476,6 +606,16 @@ def _two_box(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event
     checks = [{"id": id, "guard": _matches(id, case.guards)} for id in expected]
     credits = {id: float(report.passed(id)) for id in expected}
     return Grade(rules.total(checks, credits), "two-box", tuple(credits.items()), log=report.log[-LOG_CHARS:])
+
+
+JUDGES = {
+    "split": _split,
+    "cases": _cases,
+    "answer": _answer,
+    "two-box": _two_box,
+    "log": _log_read,
+    "script": _script,
+}
 
 
 # ── boxes ─────────────────────────────────────────────────────────────────────────────────────────

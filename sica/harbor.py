@@ -49,7 +49,7 @@ SYSTEM = frozenset(
 )
 """Top directories that a box has already: files of a task there need an image of its own."""
 
-Grading = Literal["auto", "split", "two-box", "script"]
+Grading = Literal["auto", "split", "cases", "answer", "two-box", "log", "script"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Value = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 MOST = 10_000_000
@@ -82,6 +82,14 @@ class Sica(Table):
     """Globs that a solution may not touch, below the workdir; `!glob` frees what is protected otherwise."""
     guards: tuple[str, ...] = ()
     """Two-box: globs of test ids that passed before the agent came; one that fails caps the score at 0.3."""
+    credit: Literal["share", "all"] = "share"
+    """all: what does not earn 1 earns 0, as the data set's own authors count."""
+    requires: tuple[str, ...] = ()
+    """Programs that the sandbox itself must have."""
+    needs_image: str = ""
+    """An image that must be on this machine: sica never fetches it."""
+    refused: tuple[str, ...] = ()
+    """Why an importer cannot give this task."""
     origin: str = ""
     licence: str = ""
 
@@ -324,7 +332,7 @@ def _require_judge(path: Path, table: TaskTable) -> None:
     """The other judges look into their files themselves."""
     tests = path / "tests"
     grading = table.metadata.sica.grading
-    if grading in ("split", "two-box") or (grading == "auto" and (tests / "checks.json").is_file()):
+    if grading not in ("auto", "script") or (grading == "auto" and (tests / "checks.json").is_file()):
         return
     if table.steps or any((tests / name).is_file() for name in ("test.sh", "test.bat")):
         return
@@ -415,6 +423,7 @@ def _unsupported(path: Path, table: TaskTable) -> tuple[str, ...]:
         or any(path.glob("solution/**/.harborignore")),
         "compose": _composed(path / "environment"),
     }
+    facts |= dict.fromkeys(table.metadata.sica.refused, True)
     return tuple(f"unsupported: {name}" for name, there in facts.items() if there)
 
 

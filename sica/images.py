@@ -44,6 +44,19 @@ def ready(folder: harbor.Folder, name: str) -> Image:
     return Image(name, config.get("WorkingDir") or "", {key: value for key, _, value in pairs})
 
 
+def missing(folder: harbor.Folder) -> str:
+    """Why the image that the task builds upon cannot be used, or ""."""
+    wanted = folder.sica.needs_image
+    if not wanted:
+        return ""
+    try:
+        with _client(folder) as client:
+            there = _inspect(client, wanted) is not None
+    except SandboxError:
+        return f"it needs the image {wanted}, and no Docker engine answers"
+    return "" if there else f"the image {wanted} is not on this machine: docker pull {wanted}"
+
+
 @contextmanager
 def _client(folder: harbor.Folder) -> Iterator[Any]:
     import docker

@@ -194,6 +194,8 @@ class Task:
     """Directories that are the deliverable: what goes from the agent's box to the judge; empty: the workdir."""
     env: tuple[tuple[str, str], ...] = ()
     """Environment that the task brings: of its Dockerfile, its image and its table."""
+    tries: int = 1
+    """2: an agent that has not solved it is started once more where it left off, with what the tests said."""
     folder: str = ""
 
     @property
@@ -453,6 +455,8 @@ class Grade:
     """What an honest agent would not have left; blocks promotion."""
     fault: str = ""
     log: str = ""
+    patch: str = ""
+    """The agent's work as a diff, of tasks that ask for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ PURE = {
     "champion",
     "chat",
     "checks",
+    "testlogs",
+    "answers",
+    "patches",
 }
 LOOP = {
     "loop",
@@ -74,6 +77,8 @@ OUTSIDE = {
         "mining",
         "exporters",
         "suites",
+        "exports",
+        "harbor_agent",
     ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}
@@ -83,7 +88,7 @@ SHARED = {
     "broker": {"traces"},
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},
-    "benchmarks": {"grading", "harbor", "dataset", "images", "wire", "suites"},
+    "benchmarks": {"grading", "harbor", "dataset", "images", "twobox", "wire", "suites"},
     "dataset": {"harbor"},
     "images": {"harbor"},
     "grading": {"twobox", "harbor", "wire"},

@@ -8,10 +8,12 @@ import fnmatch
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from os import getuid
 from pathlib import Path
+from shutil import which
 
 from sica import dataset, grading, harbor, images
 from sica.errors import SandboxError, SandboxUnavailable, UsageError, no_such
@@ -21,17 +23,40 @@ from sica.model import Budget, Files, Grade, Limits, Task
 from sica.ports import Sandbox
 
 
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """So many of the tasks, drawn by the seed. A larger one holds the smaller, and a new task moves no other."""
+
+    most: int | None = None
+    seed: int = 0
+
+    def of(self, names: Sequence[str]) -> list[str]:
+        """Those that are drawn, in their own order."""
+        if self.most is None or self.most >= len(names):
+            return list(names)
+        drawn = sorted(names, key=lambda name: sha256(f"{self.seed}:{name}".encode()).digest())
+        kept = set(drawn[: self.most])
+        return [name for name in names if name in kept]
+
+
 class FolderBenchmark:
     """`root` is a directory of task folders, or one task folder. `names` are task names or globs;
     empty means all.
     """
 
     def __init__(
-        self, root: Path, name: str, *, names: Sequence[str] = (), runtime: Path | None = None
+        self,
+        root: Path,
+        name: str,
+        *,
+        names: Sequence[str] = (),
+        subset: Subset | None = None,
+        runtime: Path | None = None,
     ) -> None:
         self.root = root
         self.name = name
         self.names = tuple(names)
+        self.subset = subset or Subset()
         self._read: dict[str, Folder] = {}
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
@@ -53,7 +78,7 @@ class FolderBenchmark:
             raise UsageError(
                 f"{self.root}: holds no task", "a task is a folder with task.toml and instruction.md"
             )
-        return _chosen(sorted(paths), self.names, self.name)
+        return self.subset.of(_chosen(list(paths), self.names, self.name))
 
     def paths(self) -> dict[str, Path]:
         """Where the tasks are, by name, read or not."""
@@ -62,7 +87,7 @@ class FolderBenchmark:
         if (self.root / "task.toml").is_file():
             return {self.root.name: self.root}
         there = {path.parent.name: path.parent for path in sorted(self.root.glob("*/task.toml"))}
-        return dataset.listed(self.root, there)
+        return dict(sorted(dataset.listed(self.root, there).items()))
 
     def read(self, name: str, sandbox: str = "docker") -> tuple[Folder, tuple[str, ...]]:
         """One folder and why this sandbox cannot run it. Raises UsageError when it is broken."""
@@ -108,6 +133,7 @@ class FolderBenchmark:
             image=_image(folder),
             places=folder.workspace,
             env=_environment(folder),
+            tries=ours.tries,
             folder=str(folder.path),
         )
 
@@ -159,6 +185,7 @@ class FolderBenchmark:
             protect=folder.sica.protect,
             guards=folder.sica.guards,
             seconds=folder.table.verifier.timeout_sec,
+            whole=folder.sica.credit == "all",
             env={**dict(task.env), **folder.table.verifier.env},
             runtime=self.runtime,
         )
@@ -177,11 +204,15 @@ class FolderBenchmark:
                 raise no_such("task", f"{self.name}/{name}", [f"{self.name}/{each}" for each in paths])
             if not name.isprintable():
                 raise UsageError(f"{paths[name]}: {name!a} is no name for a task", "rename the folder")
-            folder = harbor.read(paths[name])
+            folder = harbor.read(self._place(name))
             if not unsupported(folder) and folder.grading != "script":
                 grading.judgeable(folder.grading, str(folder.path), harbor.tree(folder.path, "tests"))
             self._read[name] = folder
         return self._read[name]
+
+    def _place(self, name: str) -> Path:
+        """The task's folder on the disk."""
+        return self.paths()[name]
 
 
 def _chosen(there: list[str], names: tuple[str, ...], benchmark: str) -> list[str]:
@@ -204,6 +235,14 @@ def unsupported(folder: Folder, sandbox: str = "docker") -> tuple[str, ...]:
     reasons += [
         f"unsupported: {key} takes a variable of the host" for key, value in host.items() if "${" in value
     ]
+    if not folder.needs_image:
+        reasons += [
+            f"unsupported: {program} is not in the sandbox (docs/importers.md: toolchains)"
+            for program in folder.sica.requires
+            if sandbox == "docker" or which(program, path=grading.PATH) is None
+        ]
+    if sandbox == "docker" and (why := images.missing(folder)):
+        reasons.append(f"unsupported: {why}")
     if folder.needs_image and sandbox != "docker":
         image = folder.table.environment.docker_image
         what = f"docker_image {image}" if image else f"{folder.needs_build} in the Dockerfile"

@@ -55,11 +55,12 @@ def suites(incomplete: str) -> list[str]:
 
 
 def benchmarks(incomplete: str) -> list[str]:
-    """The shipped ones, and folders of tasks here."""
-    from sica.benchmarks import shipped
+    """The shipped ones, folders of tasks here, and the forms that importers read."""
+    from sica.benchmarks import importers, shipped
 
     folders = {f"{path.parent.parent}" for path in Path().glob("*/*/task.toml")}
-    return sorted(name for name in (*shipped(), *folders) if name.startswith(incomplete))
+    forms = (f"{name}:" for name in importers())
+    return sorted(name for name in (*shipped(), *folders, *forms) if name.startswith(incomplete))
 
 
 def settings(ctx: typer.Context, incomplete: str) -> list[str]:

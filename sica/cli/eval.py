@@ -308,6 +308,7 @@ def _tell(
                 "pass_at_k": once,
                 "pass_hat_k": always,
                 "cost_usd": sum(t.usage.usd for t in trials),
+                **_pass_rates(trials),
                 "trials": [
                     {"task": t.task, "attempt": t.attempt, "score": t.score, "ending": t.ending}
                     for t in trials
@@ -316,7 +317,8 @@ def _tell(
         )
         if not as_json:
             missing = f"   {wanted - n} without a score" if n < wanted else ""
-            print(f"{agent.name}  {_in_words(trials)}{missing}")
+            rates = "".join(f"   {name} {report.percent(rate)}" for name, rate in _pass_rates(trials).items())
+            print(f"{agent.name}  {_in_words(trials)}{rates}{missing}")
     if as_json:
         call.json("sica.eval/1", benchmark=bench, spent_usd=spent, agents=records)
     else:
@@ -350,6 +352,17 @@ def _against_the_first(chosen: Sequence[Agent], results: Sequence[Sequence[Trial
             yield f"{agent.number} vs {chosen[0].number}: {found.words}"
             if found.advice:
                 yield found.advice
+
+
+def _pass_rates(trials: Sequence[Trial]) -> dict[str, float]:
+    """Of tasks with two tries: the share solved at the first one, and at the first or the second."""
+    tries = [t.detail["tries"] for t in trials if t.score is not None and "tries" in t.detail]
+    if not tries:
+        return {}
+    return {
+        "pass_rate_1": sum(scores[0] == 1.0 for scores in tries) / len(tries),
+        "pass_rate_2": sum(scores[-1] == 1.0 for scores in tries) / len(tries),
+    }
 
 
 def _verdict(

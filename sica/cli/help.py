@@ -53,6 +53,7 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.benchmarks/1     benchmarks
     sica.bench.check/1    benchmark ok results
     sica.made/1           folder suite seed generator digest tasks
+    sica.export/1         path n agents benchmarks
     sica.config/1         settings
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents

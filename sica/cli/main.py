@@ -39,7 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "spend": "What was spent: by run, role, agent, task, model, day or call",
     "tasks": "The tasks of a benchmark",
     "bench": "Check a benchmark's tasks",
-    "export": "What happened, for OpenTelemetry and MLflow",
+    "export": "What happened, for Harbor, Inspect, OpenTelemetry, MLflow, tables",
     "simulate": "Compare policies in synthetic worlds",
     "config": "Read and change settings",
     "db": "The database: rebuild it from git, check it",

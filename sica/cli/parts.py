@@ -143,14 +143,15 @@ def open_policy(call: Invocation, words: str) -> Policy:
 
 
 def open_benchmark(call: Invocation, name: str, names: Sequence[str] = ()) -> FolderBenchmark:
-    """A shipped benchmark, or a folder: as seen from here, else from the project as sica.toml means it."""
+    """A shipped benchmark, a folder or a data set: as seen from here, else from the project as sica.toml means it."""
     from sica import benchmarks
 
     project = where.find(call.folder, call.environ)
-    if name.partition("/")[0] not in benchmarks.shipped():
+    asked = benchmarks.named(name)
+    if asked.form or asked.place.partition("/")[0] not in benchmarks.shipped():
         for base in (call.folder, *([project.project] if project else [])):
-            if (base / name).is_dir():
-                name = str(base / name)
+            if (base / asked.place).exists():
+                name = str(replace(asked, place=str(base / asked.place)))
                 break
     return benchmarks.open_benchmark(name, names, runtime=where.make_runtime(project) if project else None)
 

@@ -223,9 +223,12 @@ UNDER = "Whose scores: part of a model's or sandbox's name; default: the latest.
 
 
 def names_of(bench: str) -> tuple[str, ...]:
-    """What a benchmark's scores may be kept under: core, core/fix-*, a folder of tasks, or one task's folder."""
-    place = PurePath(bench)
-    return bench, bench.partition("/")[0], place.name, place.parent.name
+    """What a benchmark's scores may be kept under: core, core/fix-*, a folder, a file of tasks, one task's folder."""
+    from sica.benchmarks import named, set_name
+
+    asked = named(bench)
+    place = PurePath(asked.place)
+    return bench, asked.place.partition("/")[0], place.name, set_name(place.name), place.parent.name
 
 
 def _meant(task: str, glob: str) -> bool:

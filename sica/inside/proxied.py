@@ -16,6 +16,7 @@ import contextlib
 import datetime
 import decimal
 import fractions
+import functools
 import importlib.abc
 import importlib.machinery
 import io
@@ -768,6 +769,7 @@ CALLABLE = (
     types.MethodType,
     types.BuiltinFunctionType,
     types.MethodDescriptorType,
+    functools.partial,
     type,
 )
 _OPEN = (io.StringIO, io.BytesIO, random.Random, types.SimpleNamespace)
