@@ -368,9 +368,7 @@ def _trial(place: Workplace, agent: Agent, task: Task, attempt: int) -> Trial:
     )
 
 
-def _judged(
-    outcome: Trial, grade: Grade, ended: Ended, rulings: Sequence[Mapping[str, str]] = ()
-) -> Trial:
+def _judged(outcome: Trial, grade: Grade, ended: Ended, rulings: Sequence[Mapping[str, str]] = ()) -> Trial:
     if grade.score is None:
         return replace(outcome, fault="infra", ending="infra", why=f"the judge could not run: {grade.fault}")
     detail: dict[str, Any] = {

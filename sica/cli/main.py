@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "evolve": "Improve the agents: measure, choose, rewrite, measure again",
     "eval": "Measure agents on a benchmark",
     "run": "Let one agent work on one prompt",
+    "improve": "Let one agent write one child, at your request",
     "log": "The lineage with scores",
     "show": "All that is known of one agent",
     "diff": "What changed between two agents: score, tasks, code",
