@@ -64,14 +64,14 @@ def command(
     max_tokens: int = typer.Option(None, "--max-tokens", help="Tokens for the run."),
     max_calls: int = typer.Option(None, "--max-calls", help="Model calls for the run."),
     max_hours: float = typer.Option(None, "--max-hours", help="Hours after which nothing new is started."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
     export: list[str] = typer.Option(
         [],
         "--export",
         metavar="NAME=WHERE",
         help="Tell otel=URL or mlflow=URI what happens, while it happens.",
     ),
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask about money."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
     as_json: bool = typer.Option(False, "--json", help="Every event as one JSON line on stdout."),
 ) -> None:
     """Improve the agents: measure, choose one, let it rewrite itself, measure the child, promote the best.
