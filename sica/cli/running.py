@@ -43,10 +43,12 @@ def drive(
     quiet: bool = False,
     attempts: range | None = None,
     exporters: Sequence[str] = (),
+    controls: progress.Controls | None = None,
 ) -> tuple[Stopped, progress.State]:
     """Run the plan to its end; every event is shown, and printed when `as_json`. The run's end is recorded.
 
     `attempts`: those wanted at each task, when they are not the archive's own. `exporters`: NAME=WHERE of each.
+    `controls`: what the keys p and s steer; without them there are no such keys.
     """
     state = progress.State(
         run=shop.run.id,
@@ -58,6 +60,7 @@ def drive(
         confirm=plan.confirm,
         before=shop.spent(),
         attempts=attempts,
+        controls=controls,
     )
     place = replace(shop.place, open_trace=state.watch.opening(shop.place.open_trace))
     live = call.live(sys.stderr) and not (as_json or quiet)
