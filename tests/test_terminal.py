@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from screens import Screen, screen
 
 from sica import report
-from sica.cli.picture import Asked, picture
+from sica.cli.picture import Asked, Picture, picture
 from sica.cli.progress import State, in_short
+from sica.errors import StoreError
 from sica.model import Archive, Evaluate, Started, Usage
 from sica.traces import Traces
 
@@ -175,6 +176,24 @@ def test_p_pauses_and_goes_on_and_s_stops_for_good() -> None:
         made.steer(key)
     assert controls.said == ["pause", "resume", "stop"]
     assert "stopping after what is running" in draw(made, 120, 30)[0]
+
+
+def test_typed_keys_reach_what_they_are_for() -> None:
+    class Broken(Steered):
+        def stop(self) -> None:
+            raise StoreError("the disk is full")
+
+    controls = Broken()
+    shown = Picture(busy(8, controls=controls, keys=True), report.Look(), "utf-8", None)
+    assert not any("core" in line or "8  toy" in line for line in shown.lines((120, 40)))
+    shown.key("w")
+    assert any(line.startswith("  8  toy") for line in shown.lines((120, 40)))
+    shown.key("?")
+    assert any("Ctrl-C twice" in line for line in shown.lines((120, 40)))
+    shown.key("p")
+    shown.key("s")
+    assert controls.said == ["pause"]
+    assert shown.lines((120, 40))[-1] == "the disk is full"  # and the run goes on
 
 
 def test_nobody_is_offered_keys_that_do_nothing() -> None:

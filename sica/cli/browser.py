@@ -225,11 +225,10 @@ class Reading(Asking):
         self.follows = at_the_end
         self.story = Story()
         self.laid: list[tuple[int, int]] = []
-        """Block and line of its text, -1 for its head."""
+        """Of every row: the block, and the line of its text, -1 for its head."""
         self.shown: dict[int, Shown] = {}
-        self.closed: set[int] = set()
-        """Sub-agents are closed until they are opened: then they are in `opened`."""
         self.opened: set[int] = set()
+        """Sub-agents that are open."""
         self.rawly: set[int] = set()
         self.kind = ""
         self.state = "reading"
@@ -351,15 +350,15 @@ class Reading(Asking):
     def _head(self, number: int, block: Block, indent: str, width: int) -> Sequence[Piece]:
         is_open = number in self.opened or number in self.shown
         sign, style = MARKS[block.kind]
-        facts = _facts(block)
-        room = max(10, width - len(indent) - 5 - (len(facts) + 2 if width >= 60 else 0))
-        head = block.head if not block.open else f"{block.head}  (waiting)"
+        facts = _facts(block, width)
+        room = max(10, width - len(indent) - 5 - len(facts))
+        head = f"{block.head}  (waiting)" if block.open and self.state == "live" else block.head
         if block.kind == "agent":
             head = f"{block.head}  {report.plural(block.calls, 'call')}"
         text = report.pad(report.cut(report.clean(head), room), room)
         words = "" if block.kind in ("call", "tool", "message") else style
-        pieces = [("dim", indent + ("▾ " if is_open else "▸ ")), (style, f"{sign} "), (words, text)]
-        return [*pieces, ("dim", f"  {facts}")] if width >= 60 else pieces
+        opener = "▾ " if is_open else "▸ "
+        return [("dim", indent + opener), (style, f"{sign} "), (words, text), ("dim", facts)]
 
     def _text(self, number: int, most: int) -> Shown:
         block = self.story.blocks[number]
@@ -407,8 +406,11 @@ class Reading(Asking):
 
     def action_open(self) -> None:
         if (here := self._here()) is not None:
-            self._open(here[0])
+            number = here[0]
+            self._open(number)
             self._lay_out()
+            shown = self.shown.get(number)
+            self.rows.show_below(len(shown.lines) if shown else len(self.story.blocks[number].children))
 
     def _open(self, number: int) -> None:
         if self.story.blocks[number].kind == "agent":
@@ -542,15 +544,15 @@ class Reading(Asking):
         self.foot(f"{at}{looked}{only}{self.KEYS}")
 
 
-def _facts(block: Block) -> str:
-    """Tokens, cost, time, and when: in columns."""
+def _facts(block: Block, width: int) -> str:
+    """Tokens, cost, time, and when, in columns; in a narrow terminal fewer of them."""
     parts = [
-        (f"{report.count(block.tokens)} tok" if block.tokens else "", 9),
-        (report.money(block.usd) if block.usd else "", 6),
-        (report.duration(block.seconds) if block.seconds >= 0.5 else "", 5),
-        (f"+{report.duration(block.at)}", 6),
+        (f"{report.count(block.tokens)} tok" if block.tokens else "", 10, 60),
+        (report.money(block.usd) if block.usd else "", 7, 90),
+        (report.duration(block.seconds) if block.seconds >= 0.5 else "", 7, 90),
+        (f"+{report.duration(block.at)}", 8, 50),
     ]
-    return " ".join(report.pad(text, width, ">") for text, width in parts)
+    return "".join(report.pad(text, column, ">") for text, column, least in parts if width >= least)
 
 
 class Browser(App[None]):

@@ -114,7 +114,7 @@ def _head(state: State, now: float, width: int, glyphs: report.Glyphs) -> Iterat
         Piece(state.run, "bold"),
         Piece(f"   {goal}"),
         Piece(f"   {report.duration(now - state.began)}", "dim"),
-        Piece(f"   eta {report.duration(seen.eta)}" if seen.eta else "", "", 1),
+        Piece(f"   eta {report.duration(seen.eta)}" if seen.eta and state.attempts is None else "", "", 1),
         Piece(f"   {state.mode}" if state.mode else "", "warn"),
     ]
     yield from _spent(state, seen, width, glyphs)

@@ -396,7 +396,8 @@ class State:
 
     def _evaluating(self, commit: str) -> Iterator[Phase]:
         agent, count = self.archive.agents[commit], self.measured(commit)
-        trials = self.archive.trials.get(agent.tree, ())
+        wanted = self._wanted()
+        trials = [t for t in self.archive.trials.get(agent.tree, ()) if t.attempt in wanted]
         usd = sum(t.usage.usd for t in trials)
         proof = "proof on fresh attempts" if count.done >= count.wanted else ""
         yield Phase("evaluate", agent.name, True, usd=usd, count=count, rest=proof)

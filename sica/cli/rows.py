@@ -112,8 +112,12 @@ class Rows(ScrollView, can_focus=True):
         self.refresh()
         self.post_message(self.Moved())
 
-    def _show(self) -> None:
-        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, immediate=True)
+    def show_below(self, rows: int) -> None:
+        """Scroll until so many rows below the cursor are seen too, as far as they fit."""
+        self._show(min(rows + 1, self.size.height))
+
+    def _show(self, rows: int = 1) -> None:
+        self.scroll_to_region(Region(0, self.cursor, 1, rows), animate=False, immediate=True)
 
     def on_click(self, event: events.Click) -> None:
         row = event.y + self.scroll_offset.y

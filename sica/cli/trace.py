@@ -51,7 +51,7 @@ def command(
     ),
     attempt: int = typer.Option(-1, "--attempt", help="Which attempt; default: the last one."),
     follow: bool = typer.Option(False, "--follow", help="A box that is at work, as it goes on."),
-    full: bool = typer.Option(False, "--full", help="Long messages whole."),
+    full: bool = typer.Option(False, "--full", help="As text, long messages whole."),
     plain: bool = typer.Option(False, "--plain", help="Text without colour and pager, also on a terminal."),
     as_json: bool = typer.Option(False, "--json", help="The events as JSON lines."),
 ) -> None:
@@ -66,7 +66,7 @@ def command(
     traces = open_traces(reading.places)
     found = reading.find(agent) if agent else None
     task, attempt = _numbered(task, attempt)
-    browsed = not (plain or as_json) and call.live(sys.stdout) and sys.stdin.isatty()
+    browsed = not (plain or as_json or full) and call.live(sys.stdout) and sys.stdin.isatty()
     if follow:
         if browsed:
             import sica.cli.browser  # noqa: F401 - takes a while, in which the box could end
