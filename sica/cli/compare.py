@@ -121,7 +121,7 @@ def _table(
     name: str,
     look: report.Look,
 ) -> Iterator[str]:
-    """One table, or on a narrow terminal one of scores and one of costs."""
+    """One table, or on a narrow terminal one of scores and one of costs, without the subjects."""
     scores = [_scored(*row, first=chosen[0]) for row in zip(chosen, sides, against, strict=True)]
     costs = [_costs(side) for side in sides]
     header = ("", "subject", "score", f"vs {chosen[0].name}", "", "")
@@ -129,7 +129,8 @@ def _table(
         both = [[*score, *cost] for score, cost in zip(scores, costs, strict=True)]
         yield from report.table(both, "<<<<<<>>>", look, header=(*header, *COSTS), flexible=1)
     else:
-        yield from report.table(scores, "<<<<<<", look, header=header, flexible=1)
+        told = [[name, *rest] for name, _, *rest in scores]
+        yield from report.table(told, "<<<<<", look, header=("", *header[2:]))
         yield ""
         named = [[agent.name, *cost] for agent, cost in zip(chosen, costs, strict=True)]
         yield from report.table(named, "<>>>", look, header=("", *COSTS))
@@ -140,7 +141,7 @@ def _table(
     yield look.paint(
         "dim", f"{name}, {report.plural(tasks, 'task')} that all of them have, under one setting"
     )
-    yield look.paint("dim", f"95% intervals: scores {methods}, differences paired bootstrap; test: {tests}")
+    yield look.paint("dim", f"95% intervals: {methods}, paired for differences; test: {tests}")
 
 
 WIDE = 110
