@@ -75,6 +75,11 @@ class Facts:
         kinds = {task.id: task.kind for task in self.tasks}
         return kinds if len(set(kinds.values())) > 1 else {}
 
+    @property
+    def unknown(self) -> str:
+        """What stands for a held-out score that is not there."""
+        return "not measured" if self.looked else "not looked at"
+
     def searches(self) -> list[Run]:
         return [run for run in self.runs if run.config.get("kind") == "evolve" and not is_control(run)]
 
@@ -157,7 +162,7 @@ def _summary(facts: Facts) -> Iterator[Block]:
         )
     else:
         yield Words(
-            "It was not measured on held-out tasks, so what follows does not say what it is worth elsewhere."
+            f"On held-out tasks it was {facts.unknown}, so what follows does not say what it is worth elsewhere."
         )
 
 
@@ -171,7 +176,7 @@ def _three(facts: Facts) -> Iterator[Block]:
             with_interval(*measured(facts.trials.get(commit, ()))),
             str(facts.row(commit).n),
             _against_seed(facts, commit, heldout=False),
-            with_interval(*measured(held)) if (held := facts.heldout.get(commit, ())) else "not measured",
+            with_interval(*measured(held)) if (held := facts.heldout.get(commit, ())) else facts.unknown,
             _against_seed(facts, commit, heldout=True) if held else "",
         ]
         for role, commit in people
@@ -319,12 +324,12 @@ def _luck(facts: Facts) -> Iterator[Block]:
         " was chosen by is not what it is worth; the others are nearer:"
     )
     rows = [["chosen by", with_interval(*measured(chosen)), str(known.n)]]
-    for name, trials in (
-        ("fresh attempts", last[0][2] if last else ()),
-        ("held-out", facts.heldout.get(facts.champion, ())),
+    for name, trials, without in (
+        ("fresh attempts", last[0][2] if last else (), "not measured"),
+        ("held-out", facts.heldout.get(facts.champion, ()), facts.unknown),
     ):
         again = estimated(trials)
-        told = with_interval(again.mean, (again.low, again.high)) if again else "not measured"
+        told = with_interval(again.mean, (again.low, again.high)) if again else without
         rows.append([name, told, str(again.n) if again else ""])
     yield Table(("champion's score", "", "n"), rows, "<<>")
 

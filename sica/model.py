@@ -409,7 +409,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """Somebody was shown held-out scores. Each time makes them a little less held out, so each is recorded."""
+    """Somebody looked at held-out scores. Each time makes them a little less held out, so each is recorded, and
+    before the first of them is shown."""
 
     at: float
     who: str
@@ -419,7 +420,7 @@ class Glimpse:
     agents: tuple[str, ...]
     """Commits."""
     trials: int
-    """Held-out scores that were shown."""
+    """Held-out scores that were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,8 +172,12 @@ def _table(table: Table) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
+_SPAN = re.compile(r"(?<=%) (?=\[)|(?<=\d,) (?=[-+\d.]+\])")
+"""The spaces of 42.9% [15.8, 75.0]: an interval stays on its line."""
+
+
 def _escaped(text: str) -> str:
-    parts = escape(clean(text)).split("`")
+    parts = escape(_SPAN.sub("\u00a0", clean(text))).split("`")
     return "".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))
 
 

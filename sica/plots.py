@@ -34,6 +34,9 @@ ROLES = ("#0b3c6f", "#8ab8da", "#c8501e", "#f0cf7a", "#6b6b6b", "#d5dbe1")
 GAP = 900.0
 """Seconds without a model call after which nobody was at work."""
 
+MOST_WHISKERS = 400
+"""Agents whose intervals are all drawn; of more, those of the bests."""
+
 MOST_NAMES = 64
 """Tasks whose names fit below a matrix."""
 
@@ -141,10 +144,19 @@ def staircase(figure: Any, album: Album) -> None:
         _nothing(axes, "nothing is measured yet")
         return
     risers = _risers(rows)
-    _whiskers(axes, rows)
+    many = len(rows) > MOST_WHISKERS
+    _whiskers(axes, [*risers, *(row for row in rows if row.best)] if many else rows)
     plain = [row for row in rows if not row.best]
     axes.plot(
-        [r.agent for r in plain], [_percent(r) for r in plain], "o", ms=_dot(len(rows)), color=QUIET, zorder=3
+        [r.agent for r in plain],
+        [_percent(r) for r in plain],
+        "o",
+        ms=1.2 if many else _dot(len(rows)),
+        mew=0,
+        alpha=0.35 if many else 1.0,
+        color=QUIET,
+        rasterized=many,
+        zorder=1 if many else 3,
     )
     xs = [*(r.agent for r in risers), max(r.agent for r in album.rows)]
     axes.step(xs, [*map(_percent, risers), _percent(risers[-1])], where="post", color=BEST, lw=1.2, zorder=2)

@@ -57,7 +57,7 @@ def told(folder: Path, *args: str) -> str:
 
 def test_before_held_out_tasks_are_measured_the_report_says_how(searched: Path) -> None:
     page = told(searched)
-    assert "It was not measured on held-out tasks" in page
+    assert "On held-out tasks it was not measured" in page
     assert "`sica eval 0 1 3 --bench toy --split heldout`" in page
     assert "2 tasks of 9 are held out" in page
     assert "Held-out scores were looked at never." in page
@@ -82,6 +82,7 @@ def test_every_look_at_held_out_scores_is_recorded_and_told(searched: Path) -> N
     unseen = told(searched, "--no-heldout")
     assert "looked at 3 times" in unseen
     assert "which no step of the search used" not in unseen
+    assert "On held-out tasks it was not looked at" in unseen
     with SqliteLedger.open(searched / ".sica" / "sica.db", readonly=True) as ledger:
         assert [g.command for g in ledger.glimpses()] == ["eval", "report", "report"]
         assert {len(g.agents) for g in ledger.glimpses()} == {3}

@@ -47,7 +47,7 @@ def command(
     if by not in KEYS:
         raise no_such("measure", by, list(KEYS))
     name = reading.benchmark(bench, call.setting("bench", "core"))
-    rows = reading.rows(name)
+    rows = reading.rows(name) if by == "low" else reading.lineage(name)
     races = reading.races(name)
     measured = [r for r in rows if r.score is not None and r.status != "rejected" and r.commit not in races]
     if by == "champion":
@@ -62,9 +62,9 @@ def command(
         )
     if found is None:
         raise UsageError("nothing is measured yet", "sica evolve")
+    (found,) = reading.compared([found], name)
     if as_json:
-        (row,) = reading.compared([found], name)
-        call.json("sica.best/1", **reading.measured_on(name), **report.fields(row))
+        call.json("sica.best/1", **reading.measured_on(name), **report.fields(found))
     else:
         score = report.with_interval(found.score, found.interval)
         print(f"{found.name}  {score}  n={found.n}  {found.subject}")

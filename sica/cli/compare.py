@@ -121,33 +121,45 @@ def _table(
     name: str,
     look: report.Look,
 ) -> Iterator[str]:
-    lines = []
-    for agent, trials, found in zip(chosen, sides, against, strict=True):
-        usd = sum(t.usage.usd for t in trials)
-        wins = sum((t.score or 0) >= 1 for t in trials)
-        moved = f"{report.signed(found.found.difference)} {found.span}".strip()
-        lines.append(
-            [
-                agent.name,
-                report.clean(agent.subject),
-                report.with_interval(*measured(trials)),
-                "" if agent is chosen[0] else moved,
-                "" if agent is chosen[0] else p_value(found.found.p),
-                "" if agent is chosen[0] else verdict(found.found),
-                report.money(usd),
-                report.money(usd / wins) if wins else "",
-                report.count(sum(t.usage.tokens for t in trials)),
-            ]
-        )
-    header = ("", "subject", "score", f"vs {chosen[0].name}", "", "", "cost", "$/solved", "tokens")
-    yield from report.table(lines, "<<<<<<>>>", look, header=header, flexible=1)
+    """One table, or on a narrow terminal one of scores and one of costs, without the subjects."""
+    scores = [_scored(*row, first=chosen[0]) for row in zip(chosen, sides, against, strict=True)]
+    costs = [_costs(side) for side in sides]
+    header = ("", "subject", "score", f"vs {chosen[0].name}", "", "")
+    if look.width >= WIDE:
+        both = [[*score, *cost] for score, cost in zip(scores, costs, strict=True)]
+        yield from report.table(both, "<<<<<<>>>", look, header=(*header, *COSTS), flexible=1)
+    else:
+        told = [[name, *rest] for name, _, *rest in scores]
+        yield from report.table(told, "<<<<<", look, header=("", *header[2:]))
+        yield ""
+        named = [[agent.name, *cost] for agent, cost in zip(chosen, costs, strict=True)]
+        yield from report.table(named, "<>>>", look, header=("", *COSTS))
+        yield ""
     tests = " or ".join(dict.fromkeys(c.found.test for c in against[1:]))
     methods = " or ".join(dict.fromkeys(e.method for s in sides if (e := estimated(s))))
     tasks = against[0].found.tasks
     yield look.paint(
         "dim", f"{name}, {report.plural(tasks, 'task')} that all of them have, under one setting"
     )
-    yield look.paint("dim", f"95% intervals: scores {methods}, differences paired bootstrap; test: {tests}")
+    yield look.paint("dim", f"95% intervals: {methods}, paired for differences; test: {tests}")
+
+
+WIDE = 110
+COSTS = ("cost", "$/solved", "tokens")
+
+
+def _scored(agent: Agent, trials: Sequence[Trial], against: Difference, first: Agent) -> list[str]:
+    moved = f"{report.signed(against.found.difference)} {against.span}".strip()
+    told = [moved, p_value(against.found.p), verdict(against.found)]
+    score = report.with_interval(*measured(trials))
+    return [agent.name, report.clean(agent.subject), score, *(["", "", ""] if agent is first else told)]
+
+
+def _costs(trials: Sequence[Trial]) -> list[str]:
+    usd = sum(t.usage.usd for t in trials)
+    wins = sum((t.score or 0) >= 1 for t in trials)
+    each = report.money(usd / wins) if wins else ""
+    return [report.money(usd), each, report.count(sum(t.usage.tokens for t in trials))]
 
 
 def _kind_record(kind: Kind) -> dict[str, object]:

@@ -88,10 +88,10 @@ def _scores(sides: tuple[Sequence[Trial], Sequence[Trial]], known: Difference) -
             f"score   {scores}   {report.signed(found.difference)}   {len(found.gained)} gained, "
             f"{len(found.lost)} lost, {same} same   {p_value(found.p)} ({found.test})"
         )
-        span = f": 95% interval of the difference {known.span}, paired bootstrap" if known.span else ""
+        span = f": 95% interval of the difference {known.span}" if known.span else ""
         yield f"        {verdict(found)}{span}"
         if known.advice:
-            yield f"        {known.advice}"
+            yield known.advice
     else:
         yield f"score   {scores}   no task in common"
     cost = " → ".join(report.money(sum(t.usage.usd for t in side)) for side in sides)

@@ -177,13 +177,14 @@ def _measure(
         if missing:
             found = estimating.of(shop, parts.open_smoke(call, config), only, 0, attempts)
             estimating.ask(call, config, found, asked.yes)
+        if held := sum(t.split == "heldout" for t in tasks):
+            wanted = len(chosen) * held * len(attempts)
+            ledger.glimpsed(glimpse(call, "eval", benchmark.name, chosen, wanted))
         plan = _plan(call, shop, benchmark, tasks, attempts)
         stopped, _ = running.drive(
             call, shop, plan, only, as_json=False, quiet=asked.quiet, attempts=attempts
         )
         results = [_result(shop, a, tasks, attempts) for a in chosen]
-        if any(t.split == "heldout" for t in tasks):
-            ledger.glimpsed(glimpse(call, "eval", benchmark.name, chosen, _held_out(tasks, results)))
         spent, books = shop.spent(), running.books(shop, stopped.archive)
     _tell(call, chosen, results, benchmark.name, as_json, spent, len(tasks) * len(attempts))
     if stopped.reason != "done":
@@ -271,11 +272,6 @@ def _result(shop: Shop, agent: Agent, tasks: Sequence[Task], attempts: range) ->
         for t in shop.store.ledger.trials_of(agent.commit)
         if under.get(t.digest) == t.conditions and t.attempt in attempts
     ]
-
-
-def _held_out(tasks: Sequence[Task], results: Sequence[Sequence[Trial]]) -> list[Trial]:
-    names = {t.id for t in tasks if t.split == "heldout"}
-    return [t for trials in results for t in trials if t.task in names and t.score is not None]
 
 
 def _tell(

@@ -156,7 +156,7 @@ def _footer(reading: Reading, name: str, rows: Sequence[Row]) -> Iterator[str]:
         return
     n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     methods = " or ".join(sorted({row.method for row in rows if row.method}, reverse=True))
-    yield f"± is half the 95% interval ({methods}); change is against the first parent"
+    yield f"± half the 95% interval ({methods}); change against the first parent"
     yield from _unclear(rows)
     yield f"{name}, n={n}, {reading.footer(name)}".removesuffix(", ")
 

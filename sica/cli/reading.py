@@ -245,12 +245,10 @@ def _estimated(row: Row, scores: Mapping[Attempted, float]) -> Row:
     return row if known is None else replace(row, low=known.low, high=known.high, method=known.method)
 
 
-def glimpse(
-    call: Invocation, command: str, benchmark: str, agents: Iterable[Agent], shown: Sequence[Trial]
-) -> Glimpse:
-    """That the user of this machine was shown these held-out trials just now."""
+def glimpse(call: Invocation, command: str, benchmark: str, agents: Iterable[Agent], scores: int) -> Glimpse:
+    """That the user of this machine asks for so many held-out scores now. Record it before the first is shown."""
     try:
         who = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         who = call.environ.get("USER") or str(os.getuid())
-    return Glimpse(time.time(), who, command, benchmark, tuple(a.commit for a in agents), len(shown))
+    return Glimpse(time.time(), who, command, benchmark, tuple(a.commit for a in agents), scores)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from sica.cli.reading import UNDER, Reading, glimpse
 from sica.errors import UsageError
 from sica.ledger import SqliteLedger
 from sica.model import Agent, Trial
+from sica.report import Row
 
 if TYPE_CHECKING:
     from sica.account import Facts
@@ -86,7 +87,10 @@ def _folder(call: Invocation, output: str) -> Path:
         raise UsageError(f"{output} is a file", "-o takes a folder")
     if not folder.parent.is_dir():
         raise UsageError(f"{folder.parent} is not a folder", "-o takes a folder in a folder that is there")
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{output} cannot be made: {error.strerror}", "-o takes a folder") from error
     return folder
 
 
@@ -103,23 +107,17 @@ def _facts(call: Invocation, reading: Reading, name: str, heldout: bool) -> Fact
     if not reading.agents:
         raise UsageError("there is no agent to report on", "sica init")
     ledger, agents = reading.ledger, {a.commit: a for a in reading.agents}
-    runs, promotions = ledger.runs(), ledger.promotions()
+    runs = ledger.runs()
     controls = {run.id for run in runs if is_control(run)}
-    seed = reading.agents[0].commit
+    searched = any(run.config.get("kind") == "evolve" and run.id not in controls for run in runs)
     rows = tuple(reading.compared(reading.lineage(name), name))
-    ours = [p for p in promotions if p.run not in controls]
-    champion = ours[-1].agent if ours else reading.champion if len(controls) == len(runs) else seed
-    scores = {row.commit: row.score for row in rows}
-    tries = [
-        a
-        for a in reading.agents
-        if a.run in controls and seed in a.parents and scores.get(a.commit) is not None
-    ]
-    control = max(tries, key=lambda a: (scores[a.commit] or 0.0, -a.number)).commit if tries else ""
-    wanted = dict.fromkeys([seed, *(p.agent for p in promotions), champion, *([control] if control else [])])
-    people = [agents[c] for c in dict.fromkeys([seed, champion, *([control] if control else [])])]
-    shown = {a.commit: reading.trials(a, name, "heldout") for a in people} if heldout else {}
-    _remember(call, reading, name, people, [t for of in shown.values() for t in of if t.score is not None])
+    promotions = [p for p in ledger.promotions() if p.run not in controls or not searched]
+    seed = reading.agents[0].commit
+    champion = promotions[-1].agent if promotions else seed
+    control = _best_of(rows, [a for a in reading.agents if a.run in controls and seed in a.parents])
+    people = list(dict.fromkeys([seed, champion, *control]))
+    shown = {c: reading.trials(agents[c], name, "heldout") for c in people} if heldout else {}
+    _remember(call, reading, name, shown)
     return Facts(
         at=time.time(),
         benchmark=name,
@@ -131,10 +129,10 @@ def _facts(call: Invocation, reading: Reading, name: str, heldout: bool) -> Fact
         used={run.id: ledger.used(run.id) for run in runs},
         paid=ledger.paid(),
         improvements=ledger.improvements(),
-        promotions=[p for p in promotions if p.run not in controls or not ours],
+        promotions=promotions,
         champion=champion,
-        control=control,
-        trials={c: reading.trials(agents[c], name) for c in wanted if c in agents},
+        control=next(iter(control), ""),
+        trials={c: reading.trials(agents[c], name) for c in {*people, *(p.agent for p in promotions)}},
         heldout={commit: of for commit, of in shown.items() if of},
         ended=ledger.ended(name),
         flagged=ledger.flagged(name),
@@ -143,11 +141,16 @@ def _facts(call: Invocation, reading: Reading, name: str, heldout: bool) -> Fact
     )
 
 
-def _remember(
-    call: Invocation, reading: Reading, name: str, people: Sequence[Agent], shown: Sequence[Trial]
-) -> None:
-    """Before anything is shown, and durable: a report that cannot be recorded is not made."""
-    if shown:
-        seen = [a for a in people if any(t.tree == a.tree for t in shown)]
+def _best_of(rows: Sequence[Row], agents: Sequence[Agent]) -> list[str]:
+    """The commit of the agent with the best score on what is not held out; none without a score."""
+    scores = {row.commit: row.score for row in rows}
+    known = [(score, -a.number, a.commit) for a in agents if (score := scores[a.commit]) is not None]
+    return [max(known)[2]] if known else []
+
+
+def _remember(call: Invocation, reading: Reading, name: str, shown: Mapping[str, Sequence[Trial]]) -> None:
+    """Before anything is shown, and durable: a report whose look cannot be recorded is not made."""
+    seen = [a for a in reading.agents if shown.get(a.commit)]
+    if seen:
         with SqliteLedger.open(reading.places.db) as writing:
-            writing.glimpsed(glimpse(call, "report", name, seen, shown))
+            writing.glimpsed(glimpse(call, "report", name, seen, sum(map(len, shown.values()))))

@@ -40,7 +40,7 @@ def command(
     name = reading.benchmark(bench, call.setting("bench", "core"))
     trials = reading.trials(found, name)
     if as_json:
-        (row,) = reading.compared([r for r in reading.rows(name) if r.agent == found.number], name)
+        (row,) = reading.compared([r for r in reading.lineage(name) if r.agent == found.number], name)
         body = report.clean_block(found.body)
         usage = sum((t.usage for t in trials), Usage())
         k, once, always = pass_k(trials) or (None, None, None)
