@@ -12,6 +12,7 @@ from typing import Any
 
 from sica.model import Agent, Glimpse, Improvement, Promotion, Run, Setting, Task, Trial
 from sica.pages import Block, Code, Fold, Heading, Picture, Table, Words, quoted
+from sica.ports import Price
 from sica.report import Row, count, duration, money, percent, plural, signed, with_interval
 from sica.scoring import (
     Difference,
@@ -45,6 +46,8 @@ class Facts:
     runs: tuple[Run, ...]
     used: Mapping[str, Sequence[tuple[str, str, str, str, int]]]
     """By run what its own trials were of: task, digest, model, image, how many."""
+    prices: Mapping[str, Mapping[str, Price]]
+    """By run and model, as they were used."""
     paid: Sequence[tuple[float, str, str, float, int]]
     """Time, run, role, dollars, model calls."""
     improvements: Sequence[Improvement]
@@ -494,6 +497,9 @@ def _run(facts: Facts, run: Run) -> Iterator[Block]:
         )
     if facts_:
         yield Table(("made with", ""), facts_, "<<")
+    if prices := facts.prices.get(run.id):
+        heads = ("dollars per million tokens", "prompt", "cached", "written", "answer", "per call")
+        yield Table(heads, [_price_row(model, price) for model, price in prices.items()], "<>>>>>")
     else:
         yield Words("Which sica made it was not recorded.")
     task = f" --task {shlex.quote(str(known['task']))}" if known.get("task") else ""
@@ -503,6 +509,12 @@ def _run(facts: Facts, run: Run) -> Iterator[Block]:
         f"sica init --agent seed --bench {shlex.quote(str(known.get('bench', facts.benchmark)))}\n"
         f"sica evolve{task}"
     )
+
+
+def _price_row(model: str, price: Price) -> list[str]:
+    """The price below any threshold of length; a tier that is not priced apart costs what a prompt does."""
+    tiers = (price.prompt, price.cached, price.cache_write, price.completion)
+    return [quoted(model), *("as prompt" if t is None else f"{1e6 * t:g}" for t in tiers), f"{price.call:g}"]
 
 
 _NO_SETTINGS = ("kind", "task")

@@ -325,3 +325,9 @@ def test_a_disk_that_cannot_be_written_shows_no_held_out_score(tmp_path: Path) -
     (project.folder / ".sica" / "sica.db").write_bytes(b"damaged" * 1000)
     ran = sica(project.folder, "report", "-o", "-")
     assert (ran.code, ran.out) == (1, "")
+
+
+def test_the_prices_that_were_used_stand_with_the_run(searched: Path) -> None:
+    page = told(searched, "--no-heldout")
+    assert "dollars per million tokens" in page
+    assert "`offline` | 0 | as prompt | as prompt | 0 | 0" in page

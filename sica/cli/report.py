@@ -127,6 +127,7 @@ def _facts(call: Invocation, reading: Reading, name: str, heldout: bool) -> Fact
         agents=agents,
         runs=runs,
         used={run.id: ledger.used(run.id) for run in runs},
+        prices={run.id: ledger.prices(run.id) for run in runs},
         paid=ledger.paid(),
         improvements=ledger.improvements(),
         promotions=promotions,
