@@ -127,7 +127,7 @@ class HttpBroker:
         task: str = "",
     ) -> Iterator[BoxSession]:
         """Raises UsageError, before anything is sent, when dollars are capped and a price is unknown."""
-        caps = (budget.usd, self._account.cap.usd, self._days.on(self._now()).cap.usd)
+        caps = (budget.usd, self._account.cap.usd, self._days.cap.usd)
         for name in (model, *self._allowed.get(role, ())):
             self._price(name, capped=any(cap is not None for cap in caps))
         directory = self._runtime / "s" / id
