@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from sica import forecast, loop, report
-from sica.cli import progress
+from sica.cli import ending, progress
 from sica.cli.ending import DAY, Books
 from sica.cli.invocation import Invocation
 from sica.cli.parts import Shop
@@ -118,6 +118,10 @@ def record(event: Event, shop: Shop) -> Mapping[str, Any]:
         case Stopped():
             best = number(event.archive.champion)
             facts |= {"event": "stopped", "reason": event.reason, "best": best, "spent_usd": shop.spent()}
+            used = books(shop, event.archive)
+            facts["why"] = ending.why(event.reason, event.archive, used)
+            done = event.reason == "done"
+            facts["continue"] = "" if done else ending.resume(event.reason, sys.argv[1:], used)
     return facts
 
 
