@@ -283,9 +283,9 @@ class _Costs:
         return (off + NOISE_WEIGHT * NOISE**2) / (free + NOISE_WEIGHT)
 
     def _relative_drift(self) -> float:
-        """Of an agent around the mean agent."""
-        off = sum((f - 1) ** 2 for f in self._factors.values())
-        return (off + DRIFT_WEIGHT * DRIFT**2) / (len(self._factors) - 1 + DRIFT_WEIGHT)
+        """Of another agent around the mean of these, which is not known exactly either."""
+        n, off = len(self._factors), sum((f - 1) ** 2 for f in self._factors.values())
+        return (off + DRIFT_WEIGHT * DRIFT**2) / (n - 1 + DRIFT_WEIGHT) * (1 + 1 / n)
 
     def _relative_spread(self) -> float:
         """Of a task around the mean task."""

@@ -41,7 +41,9 @@ class Ran:
         return json.loads(self.out)
 
 
-def sica(folder: Path, *args: str, env: Mapping[str, str] | None = None, stdin: str = "") -> Ran:
+def sica(
+    folder: Path, *args: str, env: Mapping[str, str] | None = None, stdin: str = "", timeout: float = 120
+) -> Ran:
     done = subprocess.run(
         [sys.executable, "-m", "sica", *args],
         cwd=folder,
@@ -49,7 +51,7 @@ def sica(folder: Path, *args: str, env: Mapping[str, str] | None = None, stdin: 
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)

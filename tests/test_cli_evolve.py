@@ -112,6 +112,7 @@ def test_events_as_json_lines(evolved: Path) -> None:
     events = [json.loads(line) for line in ran.out.splitlines()]
     assert {e["schema"] for e in events} == {"sica.evolve/1"}
     assert (events[-1]["event"], events[-1]["reason"]) == ("stopped", "done")
+    assert (events[-1]["why"], events[-1]["continue"]) == ("done", "")
 
 
 def test_run_keeps_the_users_folder_unless_told(evolved: Path, tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from commands import sica
-from loopback import door
+from commands import Ran, sica
+from loopback import door, tuned
 
 PRICED = """
 model = "openai/fake"
@@ -30,10 +30,23 @@ def project(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     with door(calls=100_000) as opened:
         (folder / "sica.toml").write_text(PRICED.format(url=opened.url))
-        begun = sica(folder, "init")
+        begun = sica(folder, "init", "--agent", str(untested(tmp_path)))
         assert begun.code == 0, begun.err
         assert "unknown yet; nothing bounds it: give --max-cost" in begun.out
         yield folder
+
+
+def untested(folder: Path) -> Path:
+    """The seed agent without its own tests, which would take most of the time here."""
+    agent = tuned(folder)
+    words = (agent / "agent.toml").read_text().partition("[check]")[0]
+    (agent / "agent.toml").write_text(words)
+    return agent
+
+
+def paid(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> Ran:
+    """A command that loads LiteLLM, which takes long on a busy machine."""
+    return sica(folder, *args, env=env, timeout=280)
 
 
 def total(folder: Path) -> float:
@@ -53,9 +66,11 @@ def trials(folder: Path) -> Counter[tuple[int, str, int, float | None]]:
     return Counter(rows)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_eight_workers_stop_at_the_cap_lose_nothing_and_go_on_when_it_is_raised(project: Path) -> None:
     what = ("evolve", "-n", "1", "--task", "edit-*", "--yes")
-    first = sica(project, *what, "--max-cost", "0.15")
+    first = paid(project, *what, "--max-cost", "0.15")
     assert first.code == 3, first.err
     assert "stopped at the cap" in first.err
     spent = total(project)
@@ -63,10 +78,10 @@ def test_eight_workers_stop_at_the_cap_lose_nothing_and_go_on_when_it_is_raised(
     kept = trials(project)
     assert kept, "something was measured before the cap"
 
-    known = sica(project, "evolve", "-n", "1", "--task", "edit-*", "--estimate", "--json").json
+    known = paid(project, "evolve", "-n", "1", "--task", "edit-*", "--estimate", "--json").json
     assert 0 < known["cost_usd"]["low"] < known["cost_usd"]["likely"] < known["cost_usd"]["high"]
 
-    whole = sica(project, *what, "--max-cost", "5")
+    whole = paid(project, *what, "--max-cost", "5")
     assert whole.code == 0, whole.err
     everything = trials(project)
     assert not kept - everything, "what was measured under the lower cap is kept"
@@ -82,11 +97,11 @@ def test_eight_workers_stop_at_the_cap_lose_nothing_and_go_on_when_it_is_raised(
 
 def test_the_days_cap_holds_over_runs(project: Path) -> None:
     one = ("eval", "0", "--task", "edit-settings", "--fresh", "--yes")
-    first = sica(project, *one)
+    first = paid(project, *one)
     assert first.code == 0, first.err
     before = total(project)
     cap = f"{before + 0.0001:.6f}"
-    second = sica(project, *one, "--day-max-cost", cap)
+    second = paid(project, *one, "--day-max-cost", cap)
     assert second.code == 3, second.err
     assert "stopped at today's cap" in second.err
     assert "or the same command in" in second.err
@@ -98,7 +113,7 @@ def test_a_price_that_nobody_knows_is_refused_under_any_cap_in_dollars(tmp_path:
     folder.mkdir()
     assert sica(folder, "init").code == 0
     env = {"SICA_MODEL": "openai/of-my-own", "OPENAI_API_KEY": "none"}
-    refused = sica(folder, "evolve", "-n", "0", "--yes", "--set", "improve.max_cost=1", env=env)
+    refused = paid(folder, "evolve", "-n", "0", "--yes", "--set", "improve.max_cost=1", env=env)
     assert refused.code == 2, refused.err
     assert "the price of openai/of-my-own is unknown" in refused.err
     assert "prices.openai/of-my-own.prompt" in refused.err

@@ -199,7 +199,7 @@ class HttpBroker:
         agent: str,
         task: str,
     ) -> BoxSession:
-        caps = (budget.usd, self._account.cap.usd, self._days.on(self._now()).cap.usd)
+        caps = (budget.usd, self._account.cap.usd, self._days.cap.usd)
         for name in {model, *self._meant(model).values()}:
             self._price(name, capped=any(cap is not None for cap in caps))
         session = BoxSession(

@@ -62,11 +62,11 @@ class Days:
 
     def __init__(self, cap: Budget, spent: Mapping[int, Usage]) -> None:
         """`spent`: by day, before this broker was made."""
-        self._cap = cap
+        self.cap = cap
         self._accounts = {number: Account(cap, usage) for number, usage in spent.items()}
 
     def on(self, at: float) -> Account:
-        return self._accounts.setdefault(day(at), Account(self._cap))
+        return self._accounts.setdefault(day(at), Account(self.cap))
 
 
 def day(at: float) -> int:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from sica import forecast, loop, report
-from sica.cli import progress
+from sica.cli import ending, progress
 from sica.cli.ending import DAY, Books
 from sica.cli.exporting import telling
 from sica.cli.invocation import Invocation
@@ -149,6 +149,10 @@ def record(event: Event, shop: Shop) -> Mapping[str, Any]:
         case Stopped():
             best = number(event.archive.champion)
             facts |= {"event": "stopped", "reason": event.reason, "best": best, "spent_usd": shop.spent()}
+            used = books(shop, event.archive)
+            facts["why"] = ending.why(event.reason, event.archive, used)
+            done = event.reason == "done"
+            facts["continue"] = "" if done else ending.resume(event.reason, sys.argv[1:], used)
     return facts
 
 
