@@ -25,17 +25,21 @@ sys.path.insert(0, str(HERE.parent / "tests" / "web"))
 from browsing import Viewer, launch, made_up  # noqa: E402
 
 FIRST_ROW = """
-new MutationObserver((_, me) => {
+window.firstRow = new Promise(found => new MutationObserver((_, me) => {
   if (!document.querySelector('[data-testid="agent-row"]')) return;
   me.disconnect();
-  requestAnimationFrame(() => setTimeout(() => { window.firstRow = performance.now(); }));
-}).observe(document, {childList: true, subtree: true});
+  requestAnimationFrame(() => setTimeout(() => found(performance.now())));
+}).observe(document, {childList: true, subtree: true}));
 """
 LONG_TASKS = """
 window.longTasks = [];
 new PerformanceObserver(list => window.longTasks.push(...list.getEntries().map(e => e.duration))).observe({type: 'longtask', buffered: true});
 """
-PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+PAINT = """
+() => new Promise(found => new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) if (entry.name === 'first-contentful-paint') found(entry.startTime);
+}).observe({type: 'paint', buffered: true}))
+"""
 
 
 def visit(browser: Browser, url: str, *, rows: bool) -> tuple[float, float]:
@@ -44,10 +48,7 @@ def visit(browser: Browser, url: str, *, rows: bool) -> tuple[float, float]:
         page = context.new_page()
         page.add_init_script(FIRST_ROW)
         page.goto(url)
-        if rows:
-            page.wait_for_function("window.firstRow !== undefined")
-        page.wait_for_function(f"{PAINT} !== undefined")
-        return page.evaluate(PAINT), page.evaluate("window.firstRow ?? 0")
+        return page.evaluate(PAINT), page.evaluate("window.firstRow") if rows else 0.0
 
 
 def first_paint(browser: Browser, viewer: Viewer, times: int) -> None:
@@ -60,7 +61,9 @@ def first_paint(browser: Browser, viewer: Viewer, times: int) -> None:
 
 
 def show(what: str, times: Sequence[float], floor: float) -> None:
-    print(f"{what:<52} {median(times):7.0f} ms   worst {max(times):7.0f} ms   {median(times) / floor:5.1f} x floor")
+    print(
+        f"{what:<52} {median(times):7.0f} ms   worst {max(times):7.0f} ms   {median(times) / floor:5.1f} x floor"
+    )
 
 
 def stream(browser: Browser, viewer: Viewer, rate: float, seconds: float) -> int:
@@ -74,13 +77,19 @@ def stream(browser: Browser, viewer: Viewer, rate: float, seconds: float) -> int
             [sys.executable, str(HERE / "web_store.py"), str(viewer.project), "--live", str(rate), "--seconds", str(seconds)],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
-        written, trials = (int(word.replace(",", "")) for word in writer.stdout.split() if word[0].isdigit() and "." not in word)
+        written, trials = (
+            int(word.replace(",", ""))
+            for word in writer.stdout.split()
+            if word[0].isdigit() and "." not in word
+        )
         wanted = written + trials
         late = arrived(page, wanted)
         got = counted(page, "data-traced") + counted(page, "data-trials")
         longest = max(page.evaluate("window.longTasks"), default=0.0)
         rows = page.get_by_test_id("event").count()
-    print(f"{'written by the run':<52} {wanted:7,}      {written:,} from boxes, {trials:,} trials in {seconds:.0f} s")
+    print(
+        f"{'written by the run':<52} {wanted:7,}      {written:,} from boxes, {trials:,} trials in {seconds:.0f} s"
+    )
     print(f"{'received by the page':<52} {got:7,}      the last one {late:.0f} ms after the run had ended")
     print(f"{'dropped':<52} {wanted - got:7,}")
     print(f"{'rows kept in the page':<52} {rows:7,}")
@@ -113,9 +122,15 @@ def main() -> int:
         asked.add_argument(f"--{name}", type=int, default=value)
     asked.add_argument("--store", type=Path, help="a project made by web_store.py before")
     given: Any = asked.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright, launch(playwright) as browser:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        sync_playwright() as playwright,
+        launch(playwright) as browser,
+    ):
         project = given.store or made_up(Path(scratch) / "made", agents=given.agents, tasks=given.tasks)
-        print(f"{given.agents} agents x {given.tasks} tasks, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        print(
+            f"{given.agents} agents x {given.tasks} tasks, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        )
         with Viewer(project) as viewer:
             first_paint(browser, viewer, given.times)
             return int(stream(browser, viewer, given.rate, given.seconds) != 0)

@@ -55,7 +55,8 @@ def take(browser: Browser, url: str, size: dict[str, int], scheme: str) -> bytes
 def settled(page: Page) -> None:
     """Everything that was asked for has been drawn."""
     page.locator('[data-testid="status"]').get_by_text("agents").wait_for()
-    page.wait_for_function("document.querySelectorAll('[aria-busy]').length === 0")
+    for waiting in page.locator("[aria-busy]").all():
+        waiting.wait_for(state="detached")
     if "#/running" in page.url:
         page.locator('[data-testid="box"]').nth(3).wait_for()
         page.locator('[data-testid="event"]').nth(20).wait_for()
@@ -86,7 +87,11 @@ def a_run(project: Path) -> Iterator[None]:
 
 def main() -> None:
     PLACE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright, launch(playwright) as browser:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        sync_playwright() as playwright,
+        launch(playwright) as browser,
+    ):
         project = made_up(Path(scratch) / "demo", agents=60, tasks=40, traces=60, turns=24, seed=7)
         with Viewer(project) as viewer:
             ask = playwright.request.new_context(base_url=viewer.url)
