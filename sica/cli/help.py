@@ -16,7 +16,7 @@ Exit codes
     0    done
     1    failed; the message says what and what to do
     2    usage, settings or the machine's set-up are off
-    3    stopped by a budget; everything is kept, and running it again goes on
+    3    stopped by a budget or by a person (sica tell stop); everything is kept, and running it again goes on
     4    a model's credentials are missing or were refused
     5    a condition was not met: eval --fail-under, compare --exit-code
     125  eval --bisect cannot judge this agent: git bisect skips it
@@ -41,7 +41,7 @@ JSON
 Each command with --json prints one object; `evolve` and `trace` print one a line. Keys are only ever added.
 
     sica.log/1            benchmark setting best agents
-    sica.show/1           benchmark setting body tokens trials, and an agent's own
+    sica.show/1           benchmark setting body tokens trials reviews, and an agent's own
     sica.best/1           benchmark setting, and an agent's own
     sica.compare/1        benchmark setting n_tasks agents better
     sica.diff/1           benchmark setting old new n_tasks difference gained lost p test separable diff
@@ -54,6 +54,9 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.config/1         settings
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents
+    sica.tell/1           boxes requests
+    sica.request/1        request
+    sica.review/1         agent reviews waiting
     sica.simulate/1       world seeds budget policies runs
     sica.evolve/1         run at event, and what happened
 

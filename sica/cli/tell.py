@@ -116,7 +116,7 @@ def _tell(call: Invocation, request: Request, as_json: bool, agent: str = "") ->
 def say(call: Invocation, request: Request, as_json: bool) -> None:
     """What became of it; exit 1 when it could not be done."""
     if as_json:
-        call.json("sica.tell/1", request=asdict(request))
+        call.json("sica.request/1", request=asdict(request))
     elif request.state == "pending" and request.kind == "hint":
         print("kept for the next improvement")
     else:

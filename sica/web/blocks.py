@@ -65,6 +65,7 @@ class _Message:
     role: str
     answers: str
     """Id of the tool call that it answers."""
+    shown: bool = False
 
 
 class Assembler:
@@ -123,8 +124,8 @@ class Assembler:
     def _request(self, event: Event, line: int) -> None:
         hashes = [str(h) for h in event.get("messages") or ()]
         span = self._span_of(event, hashes)
-        for name in self._fresh(span, hashes):
-            self._say(span, name)
+        for nth, name in enumerate(self._fresh(span, hashes), 1):
+            self._say(span, name, _seq(event, line) - 0.5 + nth / 10_000)
         span.last = hashes
         span.turns += 1
         self.totals["turns"] += 1
@@ -142,7 +143,8 @@ class Assembler:
             return list(hashes[len(span.last) :])
         return [name for name in hashes if name not in span.placed]
 
-    def _say(self, span: Span, name: str) -> None:
+    def _say(self, span: Span, name: str, again: float) -> None:
+        """`again`: what a message is called that was shown before, in another conversation."""
         message = self._messages.get(name)
         span.placed.add(name)
         if message is None:
@@ -154,7 +156,9 @@ class Assembler:
             span.unsaid -= 1
         else:
             said: Event = {"seq": message.seq, "ts": self.latest}
-            self._add("message", said, message.line, span.span, {"role": message.role})
+            block = self._add("message", said, message.line, span.span, {"role": message.role})
+            block.e = round(again, 4) if message.shown else block.e
+            message.shown = True
 
     def _pending(self, span: Span, call: str) -> Block | None:
         return span.pending.pop(call, None)

@@ -44,7 +44,7 @@ def meta(source: Source) -> Json:
         "project": source.places.project.name,
         "version": __version__,
         "readonly": source.readonly,
-        "token": source.token,
+        "token": "" if source.readonly else source.token,
         "offline": False,
         "user": source.user,
     }

@@ -60,6 +60,14 @@ class Source:
     _kept: OrderedDict[Hashable, tuple[str, Any]] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self.ledger.close()
+        self.shelf.close()
+
     @cached_property
     def ledger(self) -> SqliteLedger:
         return SqliteLedger.open(self.db or self.places.db, readonly=True)
