@@ -2,8 +2,8 @@
 
 python benchmarks/web_page.py [--agents 500] [--tasks 100] [--rate 200] [--seconds 20] [--times 7] [--store FOLDER]
 
-A real Chromium, a real `sica web`, an archive of as many agents and tasks (with two workers' worth of other load nothing
-here means much). The floor is a page without content of its own from the same server, measured in the same run.
+A real Chromium, a real `sica web`, an archive of as many agents and tasks; on a machine that does other things the
+figures mean little. The floor is a file without any script from the same server, measured in the same run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "web"))
 from browsing import Viewer, launch, made_up  # noqa: E402
 
+WRITER = (sys.executable, str(HERE / "web_store.py"))
 FIRST_ROW = """
 window.firstRow = new Promise(found => new MutationObserver((_, me) => {
   if (!document.querySelector('[data-testid="agent-row"]')) return;
@@ -33,7 +34,8 @@ window.firstRow = new Promise(found => new MutationObserver((_, me) => {
 """
 LONG_TASKS = """
 window.longTasks = [];
-new PerformanceObserver(list => window.longTasks.push(...list.getEntries().map(e => e.duration))).observe({type: 'longtask', buffered: true});
+new PerformanceObserver(list => window.longTasks.push(...list.getEntries().map(task => task.duration)))
+  .observe({type: 'longtask', buffered: true});
 """
 PAINT = """
 () => new Promise(found => new PerformanceObserver(list => {
@@ -74,9 +76,11 @@ def stream(browser: Browser, viewer: Viewer, rate: float, seconds: float) -> int
         page.goto(viewer.url + "#/events?kind=trial,trace")
         page.locator('[data-testid="connection"][data-state="live"]').wait_for()
         writer = subprocess.run(
-            [sys.executable, str(HERE / "web_store.py"), str(viewer.project), "--live", str(rate), "--seconds", str(seconds)],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
+            [*WRITER, str(viewer.project), "--live", str(rate), "--seconds", str(seconds)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         written, trials = (
             int(word.replace(",", ""))
             for word in writer.stdout.split()
@@ -103,7 +107,8 @@ def arrived(page: Page, wanted: int) -> float:
       const from = performance.now();
       const look = () => {
         const { traced, trials } = document.querySelector('[data-testid="events"]').dataset;
-        if (Number(traced) + Number(trials) >= wanted || performance.now() - from > 30000) done(performance.now() - from);
+        const waited = performance.now() - from;
+        if (Number(traced) + Number(trials) >= wanted || waited > 30000) done(waited);
         else setTimeout(look, 20);
       };
       look();
