@@ -143,7 +143,7 @@ function DiffTab({ agent, data }) {
         ${others.map((other) => html`<option value=${other}>agent/${other}${other === seed ? ", the seed" : ", the best"}</option>`)}
       </select></p>`}
     ${error && html`<p class="problem">${error.message}</p>`}
-    ${diff && html`<${Diff} diff=${diff} />`}`;
+    ${diff ? html`<${Diff} diff=${diff} />` : !error && html`<p class="quiet" aria-busy="true">…</p>`}`;
 }
 
 const scopedDiff = (agent, against) => `/api/agent/${agent}/diff${against === "" ? "" : `?against=${against}`}`;

@@ -2,7 +2,7 @@
 
 import { get, offline, useAnswer, useCalm } from "./api.js";
 import { cls, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./dom.js";
-import { brief, bytes, clean, count, money, plural } from "./format.js";
+import { brief, bytes, clean, count, duration, money, plural } from "./format.js";
 import { usePage } from "./page.js";
 import { LAST, nested, tracePage, traceUrl } from "./trace-data.js";
 
@@ -260,8 +260,8 @@ function Meta({ block, linkTo }) {
     ${block.kind === "call" && block.state !== "done" && html`<span class=${block.state === "open" ? "warn" : "bad"}>${block.state === "open" ? "waiting for the model" : block.state}</span>`}
     ${block.kind === "call" && html`<span title="prompt → answer tokens">${count(block.prompt_tokens)} → ${count(block.completion_tokens)}</span>${block.usd > 0 && html`<span>${money(block.usd)}</span>`}`}
     ${block.kind === "grade" && block.score != null && html`<b>${block.score.toFixed(2)}</b>`}
-    ${block.seconds != null && html`<span>${brief(block.seconds)}</span>`}
-    <span class="wide" title="seconds since the trace began">${brief(block.at)}</span>
+    ${block.seconds >= 0.005 && html`<span title="it took">${brief(block.seconds)}</span>`}
+    <span class="wide" title="since the trace began">+${duration(block.at)}</span>
     <a class="anchor" href=${linkTo(block.e)} aria-label="Link to event ${block.e}" onClick=${(event) => event.stopPropagation()}>#${block.e}</a>
   </span>`;
 }
