@@ -89,7 +89,7 @@ def names(ledger: SqliteLedger) -> tuple[dict[int, str], dict[int, Setting]]:
 
 
 def tasks_in_use(ledger: SqliteLedger) -> dict[int, tuple[str, str]]:
-    """Benchmark and name by the number that stands in `trials`; without the held-out ones, which are not for looking."""
+    """Benchmark and name by the number in `trials`; without the held-out ones, which are looked at on request only."""
     rows = ledger._rows("SELECT id, benchmark, name FROM tasks WHERE current AND split <> 'heldout'")
     return {id_: (benchmark, name) for id_, benchmark, name in rows}
 
