@@ -3,7 +3,8 @@
 python benchmarks/web_page.py [--agents 500] [--tasks 100] [--rate 200] [--seconds 20] [--times 7] [--store FOLDER]
 
 A real Chromium, a real `sica web`, an archive of as many agents and tasks; on a machine that does other things the
-figures mean little. The floor is a file without any script from the same server, measured in the same run.
+figures mean little. The floor is a line of text (the answer for an address that does not exist) from the same
+server, measured in the same run.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def visit(browser: Browser, url: str, *, rows: bool) -> tuple[float, float]:
 
 
 def first_paint(browser: Browser, viewer: Viewer, times: int) -> None:
-    floor = [visit(browser, viewer.url + "static/vendor/README", rows=False)[0] for _ in range(times)]
+    floor = [visit(browser, viewer.url + "nothing-here", rows=False)[0] for _ in range(times)]
     views = [visit(browser, viewer.url, rows=True) for _ in range(times)]
     base = median(floor)
-    show("floor: a text file from the same server, first paint", floor, base)
+    show("floor: a line of text from the same server, painted", floor, base)
     show("the page, first paint", [paint for paint, _ in views], base)
     show("the page, agents in sight", [rows for _, rows in views], base)
 
