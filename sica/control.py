@@ -101,6 +101,8 @@ class Controls:
         self._asked: dict[str, Request] = {}
         """Would-be champions that wait, by commit."""
         self._seen = 0
+        self._late: list[Request] = []
+        """Decisions that an earlier run was asked for and did not live to answer."""
         self._lock = threading.RLock()
         self._moved = threading.Event()
         self.paused = False
@@ -115,6 +117,7 @@ class Controls:
             match request.kind:
                 case "approve" | "reject":
                     self._remember(request)
+                    self._late += [request] if request.state == "pending" else []
                 case "waiting" if request.state == "pending":
                     self._asked[request.agent] = request
                 case "hint" if request.state == "pending" and not request.session:
@@ -151,8 +154,9 @@ class Controls:
         if self._inbox is None:
             return
         with self._lock:
-            for request in self._inbox.requests(self._seen):
-                self._seen = request.id
+            late, self._late = self._late, []
+            for request in (*late, *self._inbox.requests(self._seen)):
+                self._seen = max(self._seen, request.id)
                 if request.kind in _TOLD or (request.state != "pending" and request.kind not in _DECISIONS):
                     continue
                 done, text, outcome = self._do(request, archive)

@@ -246,6 +246,18 @@ def test_a_rejected_child_is_never_champion(world: World, outside: SqliteLedger)
     assert Run(world, outside, children=1).end().archive.champion == waiting.agent
 
 
+def test_a_no_that_a_killed_run_did_not_answer_is_done_by_the_next(
+    world: World, outside: SqliteLedger
+) -> None:
+    world.seed(skilled())
+    made = Run(world, outside, children=1, approve=True).end().archive
+    child = next(a for a in made.agents.values() if a.parents)
+    no = outside.ask(Request("reject", at=3.0, by="bob", agent=child.commit))
+    last = Run(world, outside, children=1).end()
+    assert last.archive.agents[child.commit].standing == "rejected"
+    assert outside.requests(no.id - 1)[0].state == "done"
+
+
 def test_a_no_during_the_run_is_an_outcome_of_it(world: World, outside: SqliteLedger) -> None:
     seed = world.seed(slow(2.0))
     run = Run(world, outside, children=1, workers=1)

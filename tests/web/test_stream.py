@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -52,12 +53,11 @@ def writing(project: Path) -> Iterator[subprocess.Popen[str]]:
 def said(project: Path) -> Counter[tuple[object, ...]]:
     """Every event of every trace there is, by its box and its number in it."""
     traces = Traces(project / ".sica" / "traces")
-    found: Counter[tuple[object, ...]] = Counter()
-    for path in traces.root.glob("??/*.jsonl.gz"):
-        events = list(traces.read(path.parent.name + path.name.removesuffix(".jsonl.gz")))
-        session = next((e["session"] for e in events if e["type"] == "session"), "")
-        found.update((session, e["seq"]) for e in events)
-    return found
+    rows = sqlite3.connect(project / ".sica" / "sica.db").execute(
+        "SELECT trace, session FROM evidence ORDER BY trial"
+    )
+    boxes = dict(rows.fetchall())
+    return Counter((boxes[name], event["seq"]) for name in boxes if name for event in traces.read(name))
 
 
 def test_nothing_is_lost_or_said_twice_while_the_server_comes_and_goes(project: Path) -> None:
@@ -127,6 +127,25 @@ def test_a_request_and_its_answer_are_events(tmp_path: Path) -> None:
     assert (request["kind"], request["data"]["text"].split()) == ("request", ["ann", "asks:", "pause"])
     assert (answer["kind"], answer["data"]["state"]) == ("answer", "done")
     made.ledger.close()
+
+
+def test_a_hint_to_a_box_does_not_end_it_for_the_reader(tmp_path: Path) -> None:
+    made = family(tmp_path / "p")
+    trace = Traces(tmp_path / "p" / ".sica" / "traces").open("00000000000000aa")
+    trace.event("start", agent="agent/1", **{"for": "trial"})
+    with serving(tmp_path / "p") as server:
+        follower = Follower(server.source, Cursor.read(server.get("/api/archive")["cursor"]))
+        trace.event("stdout", text="one")
+        made.ledger.ask(Request("hint", at=time.time(), by="ann", session="00000000000000aa", text="try"))
+        first = [e["kind"] for _, e in follower.look()]
+        trace.event("stdout", text="two")
+        again = Follower(server.source, Cursor.read(follower.cursor()))
+        rest = [(e["kind"], e["e"]) for _, e in again.look()]
+        follower.close()
+        again.close()
+    trace.close()
+    made.ledger.close()
+    assert (first, rest) == (["trace", "request"], [("trace", 2)])
 
 
 def ready(server: Server, messages: Iterator[dict[str, Any]]) -> None:
