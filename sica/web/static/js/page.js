@@ -4,7 +4,7 @@ import { ask, get, offline, url, useAnswer, useCalm } from "./api.js";
 import { listen } from "./live.js";
 import { createStore, useStore } from "./store.js";
 
-const KEPT = 500;
+export const KEPT = 500;
 /** Events in sight; the log has the rest. */
 const CALM = 1500;
 /** Milliseconds between two loads of the same thing, however much happens. */
