@@ -351,12 +351,21 @@ def test_pause_reaches_the_run_and_its_answer_reaches_the_page(
         world.ledger.end_run(run.id, "done")
 
 
-def test_a_comment_is_kept_and_shown(own_page: tuple[Viewer, Seen]) -> None:
-    _, seen = own_page
+def test_a_comment_is_kept_and_shown_also_by_a_server_that_was_started_again(
+    own_page: tuple[Viewer, Seen],
+) -> None:
+    viewer, seen = own_page
     seen.at("#/agent/0/review")
     seen["say-text"].fill("look at <b>this</b>")
     seen["say-send"].click()
     expect(seen["reviews"]).to_contain_text("look at <b>this</b>")
+    viewer.stop()
+    expect(seen["connection"]).to_have_attribute("data-state", "reconnecting")
+    viewer.start()
+    expect(seen["connection"]).to_have_attribute("data-state", "live")
+    seen["say-text"].fill("and at that")
+    seen["say-send"].click()
+    expect(seen["reviews"]).to_contain_text("and at that")
     seen.page.reload()
     expect(seen["reviews"]).to_contain_text("look at <b>this</b>")
 

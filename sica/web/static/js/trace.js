@@ -216,7 +216,7 @@ function Block({ block, context }) {
   const shown = whole?.block ?? block;
   return html`<details class=${cls("block", here && "is-linked")} open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)} data-testid="block" data-e=${block.e} data-kind=${block.kind}>
     <summary>
-      <span class=${cls("kind", look(block.kind))}>${title(block)}</span>
+      <span class=${cls("kind", block.by ? "overseer" : look(block.kind))}>${title(block)}</span>
       <span class=${cls("cut grow", block.kind !== "call" && "soft")}>${open ? "" : preview(block)}</span>
       <${Meta} block=${block} linkTo=${context.linkTo} />
     </summary>
