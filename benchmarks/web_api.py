@@ -5,7 +5,7 @@ python benchmarks/web_api.py [--agents 500] [--tasks 100] [--seconds 10] [--rate
 answers   each answer, cold (the first one of a server that has just started) and warm, against its floor: reading the
           same rows with plain SQLite, or the same trace with gzip and json
 writer    outcomes that a run records in a second: alone, beside 200 reads a second of a viewer over another archive
-          (what the processor alone takes), and over the same archive: what these two differ by is waiting
+          (what the processor alone takes), over the same archive, and beside a read that does not end
 events    events written at 200 a second into the archive, and those that a reader of the event stream got
 """
 
@@ -24,8 +24,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -53,9 +53,8 @@ def main() -> None:
         project = given.store or Path(folder) / "made up"
         if not project.exists():
             web_store.fill(project, given.agents, given.tasks)
-        (trials,) = (
-            sqlite3.connect(project / ".sica" / "sica.db").execute("SELECT count(*) FROM trials").fetchone()
-        )
+        with closing(sqlite3.connect(project / ".sica" / "sica.db")) as db:
+            (trials,) = db.execute("SELECT count(*) FROM trials").fetchone()
         print(f"{given.agents} agents, {given.tasks} tasks, {trials:,} trials")
         if "answers" in given.only:
             answers(project)
@@ -150,44 +149,55 @@ def timed(what: Callable[[], object], times: int) -> float:
 # ── a writer beside readers ───────────────────────────────────────────────────────────────────────
 
 
+TURNS = 6
+
+
 def writer(project: Path, copy: Path, seconds: float, rate: int) -> None:
     shutil.copytree(project, copy)
-    with (
-        SqliteLedger.open(project / ".sica" / "sica.db") as ledger,
-        viewer(project) as same,
-        viewer(copy) as other,
-    ):
-        paces: dict[str, list[float]] = {
-            "alone": [],
-            "beside reads of another archive": [],
-            "beside reads of the same": [],
+    db = project / ".sica" / "sica.db"
+    with SqliteLedger.open(db) as ledger, viewer(project) as same, viewer(copy) as other:
+        beside: Mapping[str, Callable[[], AbstractContextManager[list[int]]]] = {
+            "alone": lambda: nullcontext([0]),
+            "beside reads of another archive": lambda: _readers(other, rate),
+            "beside reads of the same": lambda: _readers(same, rate),
+            "beside a read that does not end": lambda: _endless(db),
         }
-        reads: dict[str, list[int]] = {name: [] for name in paces}
-        for turn in range(3):  # in turns, so that a noisy machine disturbs all of them
-            for name, port in zip(paces, (None, other, same), strict=True):
-                stop, counted = threading.Event(), [0]
-                readers = (
-                    [threading.Thread(target=_read, args=(port, rate / 4, stop, counted)) for _ in range(4)]
-                    if port
-                    else []
-                )
-                for reader in readers:
-                    reader.start()
-                paces[name].append(_record(ledger, seconds / 3, turn, name))
-                stop.set()
-                for reader in readers:
-                    reader.join()
-                reads[name].append(counted[0])
+        paces: dict[str, list[float]] = {name: [] for name in beside}
+        reads: dict[str, int] = dict.fromkeys(beside, 0)
+        for turn in range(TURNS):  # in turns, so that a noisy machine disturbs all of them
+            for name, reading in beside.items():
+                with reading() as counted:
+                    paces[name].append(_record(ledger, seconds / TURNS, turn, name))
+                reads[name] += counted[0]
     alone = statistics.median(paces["alone"])
     for name, found in paces.items():
-        pace, read = statistics.median(found), sum(reads[name]) / (seconds / 3 * 3)
-        print(f"writer {name:34}{pace:8.0f} outcomes/s{pace / alone:7.2f} of alone{read:8.0f} reads/s")
-    between = statistics.median(paces["beside reads of the same"]) / statistics.median(
-        paces["beside reads of another archive"]
-    )
-    print(
-        f"writer, the same archive against another   {between:6.2f}: less than 1 would be waiting for readers"
-    )
+        pace = statistics.median(found)
+        print(
+            f"writer {name:34}{pace:8.0f} outcomes/s{pace / alone:7.2f} of alone{reads[name] / seconds:8.0f} reads/s"
+        )
+
+
+@contextmanager
+def _readers(port: int, rate: int) -> Iterator[list[int]]:
+    """Four readers; how many answers they got."""
+    stop, counted = threading.Event(), [0]
+    readers = [threading.Thread(target=_read, args=(port, rate / 4, stop, counted)) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    yield counted
+    stop.set()
+    for reader in readers:
+        reader.join()
+
+
+@contextmanager
+def _endless(db: Path) -> Iterator[list[int]]:
+    """A read-only connection in the middle of a read, as the viewer's would be in its slowest answer."""
+    with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.execute(ROWS, ("",)).fetchone()
+        yield [1]
+        connection.execute("COMMIT")
 
 
 def _record(ledger: SqliteLedger, seconds: float, turn: int, name: str) -> float:
