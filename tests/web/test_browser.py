@@ -16,7 +16,7 @@ from browsing import CHROMIUM, Seen, Viewer, launch, made_up, opened
 from conftest import World, skilled
 from playwright.sync_api import Browser, Position, ViewportSize, expect, sync_playwright
 
-from sica.model import Message
+from sica.model import Message, Request
 from sica.runlock import run_lock
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs a Chromium: apt-get install chromium")
@@ -349,6 +349,23 @@ def test_pause_reaches_the_run_and_its_answer_reaches_the_page(
         expect(seen["toasts"]).to_contain_text("asked to stop")
         assert [request.kind for request in world.ledger.requests()] == ["pause", "stop"]
         world.ledger.end_run(run.id, "done")
+
+
+def test_an_agent_that_waits_for_a_yes_is_said_to_and_gets_it(
+    own_page: tuple[Viewer, Seen], world: World
+) -> None:
+    _, seen = own_page
+    seed = world.ledger.agents()[0]
+    child = world.repo.add(skilled(SKILL=2), [seed], Message("better"))
+    world.ledger.reconcile([seed, child])
+    world.ledger.ask(Request("waiting", by="sica", agent=child.commit, text="0.9 against 0.5"))
+    seen.page.reload()
+    seen["waiting"].get_by_role("link", name="agent/1").click()
+    expect(seen["approval"]).to_contain_text("waits for a person")
+    seen["approve"].click()
+    expect(seen["toasts"]).to_contain_text("approval sent")
+    asked = [request for request in world.ledger.requests() if request.kind == "approve"]
+    assert [request.agent for request in asked] == [child.commit]
 
 
 def test_a_comment_is_kept_and_shown_also_by_a_server_that_was_started_again(

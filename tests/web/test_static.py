@@ -77,3 +77,9 @@ def test_every_module_is_asked_for_at_once() -> None:
     named = set(re.findall(r'href="/static/([^"]+\.js)"', (STATIC / "index.html").read_text()))
     loaded = {f"js/{path.name}" for path in STATIC.glob("js/*.js")} - {"js/main.js"}
     assert named == loaded | {"vendor/htm.js", "vendor/preact.js", "vendor/preact-hooks.js"}
+
+
+def test_the_page_stays_small_enough_to_read() -> None:
+    """Everything that a browser loads; a third of it is vendored."""
+    loaded = [*OWN, *VENDOR.glob("*.js"), *VENDOR.glob("*.css")]
+    assert sum(path.stat().st_size for path in loaded) < 270_000

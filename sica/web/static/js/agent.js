@@ -66,7 +66,7 @@ function Head({ data, route }) {
           ${data.changes && html`<${Difference} words="against agent/${data.changes.against}" comparison=${data.changes.comparison} />`}
           ${data.since_seed && html`<${Difference} words="since the seed" comparison=${data.since_seed} />`}
         </div>`}
-    ${data.can_approve && html`<${Approval} row=${row} />`}
+    ${data.approval === "waiting" && data.can_approve && html`<${Approval} row=${row} />`}
   </div>`;
 }
 

@@ -58,6 +58,9 @@ export function Status() {
       <${PhaseFact} status=${status} />
       <${MoneyFact} status=${status} />
       <${BestFact} best=${status.best} />
+      ${status.waiting.length > 0 && html`<${Fact} label="Waits for you" testid="waiting">
+        ${status.waiting.map(({ agent, why }) => html`<a class="warn" key=${agent} title=${why} href=${link({ view: "lineage", agent })}>agent/${agent}</a>`)}
+      <//>`}
       <${Fact} label="Archive">
         <span>${plural(status.counts.agents, "agent")}</span><span class="quiet spare">${status.counts.rejected} rejected · ${status.counts.trials.toLocaleString("en-US")} trials${status.counts.faults ? ` · ${plural(status.counts.faults, "fault")}` : ""}</span>
       <//>
