@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ LARGEST = 64 * 1024
 def application(source: Source, *, any_user: bool = False) -> Guard:
     """The whole viewer as an ASGI application; a Guard stands before it."""
     read = partial(_read, source.moment)
+    beside = partial(_read, nullcontext)  # a long trace keeps nobody waiting
     reads = {
         "/api/archive": read("archive", lambda q: lineage.archive(source, q.bench, q.under), kept=True),
         "/api/status": read("status", lambda q: live.status(source, q.bench, q.under)),
@@ -47,11 +48,11 @@ def application(source: Source, *, any_user: bool = False) -> Guard:
         "/api/compare/{a:int}/{b:int}": read(
             "compare", lambda q: lineage.compare(source, q.path("a"), q.path("b"), q.bench, q.under)
         ),
-        "/api/trace/{name}": read("trace", lambda q: traced(source, q.path("name")).page(q.wanted())),
-        "/api/trace/{name}/block/{e:float}": read(
+        "/api/trace/{name}": beside("trace", lambda q: traced(source, q.path("name")).page(q.wanted())),
+        "/api/trace/{name}/block/{e:float}": beside(
             "block", lambda q: _block(source, q.path("name"), q.path("e"))
         ),
-        "/api/running": read("running", lambda _: live.running(source)),
+        "/api/running": beside("running", lambda _: live.running(source)),
         "/api/log": read(
             "log",
             lambda q: people.log(source, q.text("before"), q.list("kind"), q.number("limit", 200, 1, 500)),

@@ -478,6 +478,27 @@ def call(id_: str, name: str, arguments: object) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
 
 
+def test_a_read_that_does_not_end_keeps_no_writer_waiting(tmp_path: Path) -> None:
+    made = family(tmp_path / "p")
+    commit = made.ledger.agents()[1].commit
+    with serving(tmp_path / "p") as server:
+        reader = server.source.ledger
+        made.ledger.ask(Request("comment", at=1.0, agent=commit, text="first"))  # from here on there is a log
+        reader.requests()
+        began = time.monotonic()
+
+        def write_meanwhile() -> int:
+            before = len(reader.requests())
+            for number in range(20):
+                made.ledger.ask(Request("comment", at=2.0, agent=commit, text=str(number)))
+            return len(reader.requests()) - before
+
+        assert reader._at_one_moment(write_meanwhile) == 0, "the reader sees one moment"
+        assert time.monotonic() - began < 20, "SQLite would have waited thirty seconds for a lock"
+        assert len(server.get("/api/requests")["requests"]) == 21
+    made.ledger.close()
+
+
 # ── people ────────────────────────────────────────────────────────────────────────────────────────
 
 
