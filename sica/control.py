@@ -254,7 +254,7 @@ class Controls:
             if request.session in mine.sessions:
                 mine.by = request.by or "a person"
                 mine.cancel.set()
-                return True, f"the {_WORDS[type(step)]} ends now"
+                return True, f"the {_WORDS.get(type(step), 'step')} ends now"
         return False, "the box has ended"
 
     def _decide(self, request: Request, archive: Archive | None) -> tuple[bool, str, Outcome | None]:
