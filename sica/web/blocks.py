@@ -18,7 +18,8 @@ SHORT = 4_000
 LONGEST = 1_000_000
 """Of one text that was asked for whole."""
 
-_OVERSEERS = ("overseer", "oversight", "guard", "critique")
+_OVERSEERS = ("overseer", "ruling", "critique")
+"""Events of whoever watches a box from outside."""
 
 
 @dataclass(slots=True)
@@ -84,6 +85,8 @@ class Assembler:
         self.latest = 0.0
         self._messages: dict[str, _Message] = {}
         self._calls: dict[Any, Block] = {}
+        self._ruled: dict[str, str] = {}
+        """Who ruled what is put before the model next."""
 
     def feed(self, event: Event, line: int) -> None:
         ts = event.get("ts")
@@ -217,7 +220,8 @@ class Assembler:
 
     def _notice(self, event: Event, line: int) -> None:
         self.notices += 1
-        self._add("notice", event, line, self._whose(event), {"by": _author(event)})
+        by = _author(event) or self._ruled.get(_text(event.get("text")), "")
+        self._add("notice", event, line, self._whose(event), {"by": by})
 
     def _stdout(self, event: Event, line: int) -> None:
         if _text(event.get("text")).strip() or event.get("omitted"):
@@ -239,12 +243,17 @@ class Assembler:
 
     def _other(self, kind: str, event: Event, line: int) -> None:
         if kind in _OVERSEERS:
-            self._add("overseer", event, line, self._whose(event), {"action": _text(event.get("action"))})
+            action, by = _text(event.get("action")), _text(event.get("by")).partition(":")[0]
+            self._add("overseer", event, line, self._whose(event), {"action": action, "by": by or "overseer"})
+            self._ruled[_text(event.get("text"))] = by
         else:
             self._add("other", event, line, 0, {"type": kind})
 
     def _whose(self, event: Event) -> int:
-        """The span of the call that an event names; an event may come before its call."""
+        """The span that an event names, or of the call that it names; an event may come before its call."""
+        named = next((s.span for s in self.spans if s.path and s.path == _text(event.get("span"))), None)
+        if named is not None:
+            return named
         block = self._calls.get(event.get("call"))
         return block.span if block else 0
 

@@ -22,6 +22,7 @@ from sica import report
 from sica.model import Request
 from sica.traces import Traces
 from sica.web import hunks
+from sica.web.blocks import Assembler
 from sica.web.guard import HEADERS, owner_of
 
 STEERING = re.compile(
@@ -472,6 +473,33 @@ def test_a_box_at_work_is_read_on_and_found_again_when_it_is_closed(tmp_path: Pa
         assert closed["open"] is False
         assert number in {b["e"] for b in closed["blocks"]}
     made.ledger.close()
+
+
+def test_what_an_overseer_ruled_stands_in_the_conversation_it_is_about() -> None:
+    said: list[dict[str, Any]] = [
+        {"type": "message", "hash": "a", "body": {"role": "user", "content": "do it"}},
+        {"type": "request", "call": 0, "model": "m", "messages": ["a"], "span": "main"},
+        {"type": "request", "call": 1, "model": "m", "messages": ["a"], "span": "main/coder-1"},
+        {
+            "type": "ruling",
+            "action": "notice",
+            "by": "guard: repeats",
+            "span": "main/coder-1",
+            "text": "stop that",
+        },
+        {"type": "notice", "call": 1, "text": "stop that"},
+    ]
+    made = Assembler()
+    for line, event in enumerate(said):
+        made.feed({"seq": line, "ts": float(line), **event}, line)
+    ruling, notice = made.blocks[-2:]
+    assert (ruling.kind, ruling.span, ruling.facts["action"], ruling.facts["by"]) == (
+        "overseer",
+        1,
+        "notice",
+        "guard",
+    )
+    assert (notice.kind, notice.span, notice.facts["by"]) == ("notice", 1, "guard")
 
 
 def call(id_: str, name: str, arguments: object) -> dict[str, Any]:
