@@ -89,7 +89,9 @@ def fill(
         with ledger._transaction() as rows:  # one sync for all of it: this is a bench, not a run
             family = grow(repo, rows, agents, rng, run, names)
             measure(rows, family, some, rng, run, names)
-        for number in sorted({agents // 5, agents // 2, agents - 3} & set(range(1, agents))):
+        standing = {a.number: a.standing for a in ledger.agents()}
+        meant = sorted({agents // 5, agents // 2, agents - 3} & set(range(1, agents)))
+        for number in (max(n for n in range(m + 1) if standing[n] == "ready") for m in meant):
             repo.promote(family[number])
             ledger.record(
                 Promotion(
@@ -469,12 +471,16 @@ def main() -> None:
     for name, value in (("agents", 500), ("tasks", 100), ("traces", 40), ("turns", 60), ("seed", 0)):
         asked.add_argument(f"--{name}", type=int, default=value)
     asked.add_argument("--live", type=float, default=0.0, help="events a second")
+    asked.add_argument("--json", action="store_true", help="what was written, as one object")
     asked.add_argument("--seconds", type=float, default=60.0)
     given = asked.parse_args()
     start = time.monotonic()
     if given.live:
         events, trials = live(given.folder, given.live, given.seconds)
-        print(f"{events:,} trace events and {trials} trials in {time.monotonic() - start:.1f} s")
+        if given.json:
+            print(json.dumps({"events": events, "trials": trials}))
+        else:
+            print(f"{events:,} trace events and {trials} trials in {time.monotonic() - start:.1f} s")
         return
     fill(given.folder, given.agents, given.tasks, given.traces, given.turns, given.seed)
     print(f"{given.agents} agents, {given.tasks} tasks in {given.folder}: {time.monotonic() - start:.1f} s")

@@ -1,6 +1,6 @@
 """The pictures of docs/screenshots, of a made-up archive: `make screenshots`.
 
-Each is drawn by a real Chromium on a real `sica web`, then packed into 64 colours so that the repository stays small.
+Each is drawn by a real Chromium on a real `sica web`, then packed into 256 colours so that the repository stays small.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests" / "web"))
 from browsing import Viewer, launch, made_up  # noqa: E402
 
 
-def shots(archive: dict[str, Any], task: str) -> Iterator[tuple[str, str, dict[str, int], str]]:
+def shots(archive: dict[str, Any], task: str, event: float) -> Iterator[tuple[str, str, dict[str, int], str]]:
     """Name, address, size and scheme."""
     best = archive["best"]
     parent = next(row["parents"][0] for row in archive["agents"] if row["agent"] == best)
@@ -33,7 +33,7 @@ def shots(archive: dict[str, Any], task: str) -> Iterator[tuple[str, str, dict[s
     for scheme in ("light", "dark"):
         yield f"lineage-{scheme}", f"#/agent/{best}", DESK, scheme
         yield f"matrix-{scheme}", "#/matrix", DESK, scheme
-        yield f"trace-{scheme}", trace, DESK, scheme
+        yield f"trace-{scheme}", f"{trace}/e/{event}", DESK, scheme
         yield f"compare-{scheme}", f"#/compare/{parent}/{best}", DESK, scheme
         yield f"live-{scheme}", "#/running", DESK, scheme
     yield "tree-light", f"#/agent/{best}?show=tree", DESK, "light"
@@ -55,7 +55,8 @@ def take(browser: Browser, url: str, size: dict[str, int], scheme: str) -> bytes
 def settled(page: Page) -> None:
     """Everything that was asked for has been drawn."""
     page.locator('[data-testid="status"]').get_by_text("agents").wait_for()
-    page.wait_for_function("document.querySelectorAll('[aria-busy]').length === 0")
+    for waiting in page.locator("[aria-busy]").all():
+        waiting.wait_for(state="detached")
     if "#/running" in page.url:
         page.locator('[data-testid="box"]').nth(3).wait_for()
         page.locator('[data-testid="event"]').nth(20).wait_for()
@@ -64,7 +65,7 @@ def settled(page: Page) -> None:
 
 def pack(shot: bytes) -> bytes:
     with Image.open(io.BytesIO(shot)) as image:
-        few = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
         packed = io.BytesIO()
         few.save(packed, "PNG", optimize=True)
     return packed.getvalue()
@@ -86,14 +87,24 @@ def a_run(project: Path) -> Iterator[None]:
 
 def main() -> None:
     PLACE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright, launch(playwright) as browser:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        sync_playwright() as playwright,
+        launch(playwright) as browser,
+    ):
         project = made_up(Path(scratch) / "demo", agents=60, tasks=40, traces=60, turns=24, seed=7)
         with Viewer(project) as viewer:
             ask = playwright.request.new_context(base_url=viewer.url)
             archive = ask.get("api/archive").json()
             trials = ask.get(f"api/agent/{archive['best']}").json()["trials"]
-            task = next(trial["task"] for trial in trials if trial["trace"])
-            wanted = list(shots(archive, task))
+            task, trace = next((trial["task"], trial["trace"]) for trial in trials if trial["trace"])
+            blocks = ask.get(f"api/trace/{trace}").json()["blocks"]
+            told = (
+                block["e"]
+                for block in blocks
+                if block["kind"] == "tool" and 5 < block["result"].count("\n") < 12
+            )
+            wanted = list(shots(archive, task, next(told)))
             for name, address, size, scheme in [shot for shot in wanted if "live" not in shot[0]]:
                 keep(name, take(browser, viewer.url + address, size, scheme))
             with a_run(project):

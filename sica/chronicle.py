@@ -89,8 +89,8 @@ def names(ledger: SqliteLedger) -> tuple[dict[int, str], dict[int, Setting]]:
 
 
 def tasks_in_use(ledger: SqliteLedger) -> dict[int, tuple[str, str]]:
-    """Benchmark and name by the number that stands in `trials`."""
-    rows = ledger._rows("SELECT id, benchmark, name FROM tasks WHERE current")
+    """Benchmark and name by the number in `trials`; without the held-out ones, which are looked at on request only."""
+    rows = ledger._rows("SELECT id, benchmark, name FROM tasks WHERE current AND split <> 'heldout'")
     return {id_: (benchmark, name) for id_, benchmark, name in rows}
 
 
@@ -98,7 +98,9 @@ def tasks(ledger: SqliteLedger, benchmark: str) -> Sequence[Mapping[str, Any]]:
     """The benchmark's tasks in use, by name."""
     columns = ("name", "split", "level", "kind", "grading")
     rows = ledger._rows(
-        f"SELECT {', '.join(columns)} FROM tasks WHERE benchmark = ? AND current ORDER BY name", (benchmark,)
+        f"SELECT {', '.join(columns)} FROM tasks WHERE benchmark = ? AND current AND split <> 'heldout'"
+        " ORDER BY name",
+        (benchmark,),
     )
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -186,8 +188,9 @@ _COLUMNS = {
     "t": (
         "trial",
         ("task", "attempt", "score", "fault", "ending", "usd", "trace", "session", "why"),
-        "SELECT x.id, x.started + x.seconds, a.number, coalesce(r.name, ''), k.name, x.attempt, x.score, x.fault,"
-        " x.ending, x.usd, coalesce(e.trace, ''), coalesce(e.session, ''), coalesce(e.why, '') FROM trials x"
+        "SELECT x.id, x.started + x.seconds, a.number, coalesce(r.name, ''), k.name, x.attempt,"
+        " iif(k.split = 'heldout', NULL, x.score), x.fault, x.ending, x.usd, coalesce(e.trace, ''),"
+        " coalesce(e.session, ''), iif(k.split = 'heldout', 'held out: not shown', coalesce(e.why, '')) FROM trials x"
         " JOIN agents a ON a.id = x.agent JOIN tasks k ON k.id = x.task"
         f" LEFT JOIN evidence e ON e.trial = x.id{_JOINS}",
     ),

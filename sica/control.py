@@ -100,6 +100,8 @@ class Controls:
         self._asked: dict[str, Request] = {}
         """Would-be champions that wait, by commit."""
         self._seen = 0
+        self._late: list[Request] = []
+        """Decisions that an earlier run was asked for and did not live to answer."""
         self._lock = threading.RLock()
         self._moved = threading.Event()
         self.paused = False
@@ -114,6 +116,7 @@ class Controls:
             match request.kind:
                 case "approve" | "reject":
                     self._remember(request)
+                    self._late += [request] if request.state == "pending" else []
                 case "waiting" if request.state == "pending":
                     self._asked[request.agent] = request
                 case "hint" if request.state == "pending" and not request.session:
@@ -150,8 +153,9 @@ class Controls:
         if self._inbox is None:
             return
         with self._lock:
-            for request in self._inbox.requests(self._seen):
-                self._seen = request.id
+            late, self._late = self._late, []
+            for request in (*late, *self._inbox.requests(self._seen)):
+                self._seen = max(self._seen, request.id)
                 if request.kind in _TOLD or (request.state != "pending" and request.kind not in _DECISIONS):
                     continue
                 done, text, outcome = self._do(request, archive)
@@ -246,7 +250,7 @@ class Controls:
             if request.session in mine.sessions:
                 mine.by = request.by or "a person"
                 mine.cancel.set()
-                return True, f"the {_WORDS[type(step)]} ends now"
+                return True, f"the {_WORDS.get(type(step), 'step')} ends now"
         return False, "the box has ended"
 
     def _decide(self, request: Request, archive: Archive | None) -> tuple[bool, str, Outcome | None]:

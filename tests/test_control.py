@@ -216,20 +216,13 @@ def test_a_would_be_champion_waits_for_a_person(world: World, outside: SqliteLed
 
 
 def test_yes_while_it_waits_promotes_in_the_same_run(world: World, outside: SqliteLedger) -> None:
-    world.seed(slow(0))
-    run = Run(world, outside, children=1, approve=True, workers=1)
-    run.until(
-        lambda events: (
-            any(isinstance(e, Waiting) for e in events) or any(isinstance(e, Stopped) for e in events)
-        )
-    )
-    (waiting,) = [e for e in run.events if isinstance(e, Waiting)]
-    if not isinstance(run.events[-1], Stopped):
-        run.ask("approve", agent=waiting.promotion.agent)
+    world.seed(slow(1.0, level=1))
+    run = Run(world, outside, children=2, approve=True, workers=1)
+    run.until(lambda events: any(isinstance(e, Waiting) for e in events))
+    (waiting,) = [e.promotion.agent for e in run.events if isinstance(e, Waiting)]
+    run.answered(run.ask("approve", agent=waiting))
     run.end()
-    Run(world, outside, children=1, approve=True).end()
-    asked = [r for r in outside.requests() if r.kind == "approve"]
-    assert not asked or world.repo.champion() == waiting.promotion.agent
+    assert waiting in [e.promotion.agent for e in run.events if isinstance(e, Promoted)]
 
 
 def test_a_rejected_child_is_never_champion(world: World, outside: SqliteLedger) -> None:
@@ -244,6 +237,18 @@ def test_a_rejected_child_is_never_champion(world: World, outside: SqliteLedger)
     yes = outside.ask(Request("approve", at=4.0, by="bob", agent=waiting.agent))
     outside.record(verdict(yes))
     assert Run(world, outside, children=1).end().archive.champion == waiting.agent
+
+
+def test_a_no_that_a_killed_run_did_not_answer_is_done_by_the_next(
+    world: World, outside: SqliteLedger
+) -> None:
+    world.seed(skilled())
+    made = Run(world, outside, children=1, approve=True).end().archive
+    child = next(a for a in made.agents.values() if a.parents)
+    no = outside.ask(Request("reject", at=3.0, by="bob", agent=child.commit))
+    last = Run(world, outside, children=1).end()
+    assert last.archive.agents[child.commit].standing == "rejected"
+    assert outside.requests(no.id - 1)[0].state == "done"
 
 
 def test_a_no_during_the_run_is_an_outcome_of_it(world: World, outside: SqliteLedger) -> None:

@@ -16,7 +16,7 @@ Exit codes
     0    done; of evolve also: the score of --until is reached, or the patience is at its end
     1    failed; the message says what and what to do
     2    usage, settings or the machine's set-up are off
-    3    stopped by a cap of money, tokens, calls or time; everything is kept, and the command that it tells goes on
+    3    stopped by a cap of money, tokens, calls or time, or by a person (sica tell stop); everything is kept, and the command that it tells goes on
     4    a model's credentials are missing or were refused
     5    a condition was not met: eval --fail-under, compare --exit-code
     125  eval --bisect cannot judge this agent: git bisect skips it
@@ -41,7 +41,7 @@ JSON
 Each command with --json prints one object; `evolve` and `trace` print one a line. Keys are only ever added.
 
     sica.log/1            benchmark setting best agents
-    sica.show/1           benchmark setting body tokens trials attempts pass_at_k pass_hat_k, and an agent's own
+    sica.show/1           benchmark setting body tokens trials attempts pass_at_k pass_hat_k reviews, and an agent's own
     sica.best/1           benchmark setting, and an agent's own
     sica.compare/1        benchmark setting n_tasks agents kinds better
     sica.diff/1           benchmark setting old new diff, and a difference's own
@@ -59,6 +59,9 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents
     sica.export/1         to where run outcomes
+    sica.tell/1           boxes requests
+    sica.request/1        request
+    sica.review/1         agent reviews waiting
     sica.simulate/1       world seeds budget policies runs
     sica.spend/1          run by rows total unsettled_usd repriced_usd prices
     sica.evolve/1         run at event, and what happened

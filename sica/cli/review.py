@@ -62,9 +62,8 @@ def _waiting(call: Invocation, reading: Reading, as_json: bool) -> None:
     names = {a.commit: a.name for a in reading.agents}
     waiting = [r for r in reading.ledger.requests() if r.kind == "waiting" and r.state == "pending"]
     if as_json:
-        call.json(
-            "sica.review/1", waiting=[{"agent": names[r.agent], "why": r.text, "at": r.at} for r in waiting]
-        )
+        told = [{"agent": names[r.agent], "why": report.clean(r.text), "at": r.at} for r in waiting]
+        call.json("sica.review/1", agent=None, reviews=[], waiting=told)
         return
     for request in waiting:
         print(
@@ -76,7 +75,7 @@ def _waiting(call: Invocation, reading: Reading, as_json: bool) -> None:
 
 def _said(call: Invocation, lines: list[dict[str, object]], as_json: bool, name: str) -> None:
     if as_json:
-        call.json("sica.review/1", agent=name, reviews=lines)
+        call.json("sica.review/1", agent=name, reviews=lines, waiting=[])
         return
     for line in lines:
         at = line["at"]

@@ -40,6 +40,8 @@ def command(
     name = reading.benchmark(bench, call.setting("bench", "core"))
     trials = reading.trials(found, name)
     if as_json:
+        from sica.web.source import review
+
         (row,) = reading.compared([r for r in reading.lineage(name) if r.agent == found.number], name)
         body = report.clean_block(found.body)
         usage = sum((t.usage for t in trials), Usage())
@@ -54,6 +56,7 @@ def command(
             pass_at_k=once,
             pass_hat_k=always,
             trials=[_record(t) for t in trials],
+            reviews=[review(line) for line in reading.repo.reviews(found.commit)],
         )
         return
     look = call.look()
@@ -125,12 +128,25 @@ def _facts(
     yield ""
     yield from _of_kinds(trials, reading.kinds(bench))
     yield from _endings(trials)
+    yield from _said(reading, agent)
     more = [f"sica diff {agent.number}"] if agent.parents else []
     worst = min(scored, key=lambda t: (t.score or 0, t.task), default=None)
     if worst:
         more.append(f"sica trace {agent.number} {worst.task.rpartition('/')[2]}")
     more.append(f"sica git show {agent.name}")
     yield look.paint("dim", "More:  " + " · ".join(more))
+
+
+def _said(reading: Reading, agent: Agent) -> Iterator[str]:
+    """The last of what people and overseers said of it."""
+    from sica.web.source import review
+
+    said = [review(line) for line in reading.repo.reviews(agent.commit)]
+    for line in said[-3:]:
+        who = f" by {line['by']}" if line["by"] else ""
+        yield f"{line['kind']:<10} {report.clean(line['text'])}{who}"
+    if said:
+        yield ""
 
 
 def _relatives(reading: Reading, agent: Agent, bench: str, trials: Sequence[Trial]) -> Iterator[str]:

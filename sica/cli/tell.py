@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import typer
 
@@ -103,8 +103,6 @@ def boxes(ctx: typer.Context, as_json: bool = JSON) -> None:
 
 
 def _tell(call: Invocation, request: Request, as_json: bool, agent: str = "") -> None:
-    from dataclasses import replace
-
     places = call.places()
     meant = Reading.of(call).find(agent) if agent else None
     kept = asking.ask(places, replace(request, by=call.user()), meant)
@@ -116,7 +114,7 @@ def _tell(call: Invocation, request: Request, as_json: bool, agent: str = "") ->
 def say(call: Invocation, request: Request, as_json: bool) -> None:
     """What became of it; exit 1 when it could not be done."""
     if as_json:
-        call.json("sica.tell/1", request=asdict(request))
+        call.json("sica.request/1", request=asdict(request))
     elif request.state == "pending" and request.kind == "hint":
         print("kept for the next improvement")
     else:

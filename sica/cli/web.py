@@ -73,7 +73,7 @@ def command(
         token=secrets.token_urlsafe(24),
         user=call.user(),
     )
-    with source.ledger:
+    with source:
         if export is not None:
             _export(call, source, export, traces, found)
         else:

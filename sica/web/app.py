@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,30 +32,32 @@ LARGEST = 64 * 1024
 
 def application(source: Source, *, any_user: bool = False) -> Guard:
     """The whole viewer as an ASGI application; a Guard stands before it."""
+    read = partial(_read, source.moment)
+    beside = partial(_read, nullcontext)  # a long trace keeps nobody waiting
     reads = {
-        "/api/archive": _read("archive", lambda q: lineage.archive(source, q.bench, q.under), kept=True),
-        "/api/status": _read("status", lambda q: live.status(source, q.bench, q.under)),
-        "/api/progress": _read("progress", lambda q: lineage.progress(source, q.bench, q.under), kept=True),
-        "/api/matrix": _read("matrix", lambda q: lineage.matrix(source, q.bench, q.under), kept=True),
-        "/api/agent/{n:int}": _read(
+        "/api/archive": read("archive", lambda q: lineage.archive(source, q.bench, q.under), kept=True),
+        "/api/status": read("status", lambda q: live.status(source, q.bench, q.under)),
+        "/api/progress": read("progress", lambda q: lineage.progress(source, q.bench, q.under), kept=True),
+        "/api/matrix": read("matrix", lambda q: lineage.matrix(source, q.bench, q.under), kept=True),
+        "/api/agent/{n:int}": read(
             "agent", lambda q: lineage.agent(source, q.path("n"), q.bench, q.under), kept=True
         ),
-        "/api/agent/{n:int}/diff": _read(
+        "/api/agent/{n:int}/diff": read(
             "diff", lambda q: hunks.diff(source, q.path("n"), q.number("against", -1))
         ),
-        "/api/compare/{a:int}/{b:int}": _read(
+        "/api/compare/{a:int}/{b:int}": read(
             "compare", lambda q: lineage.compare(source, q.path("a"), q.path("b"), q.bench, q.under)
         ),
-        "/api/trace/{name}": _read("trace", lambda q: traced(source, q.path("name")).page(q.wanted())),
-        "/api/trace/{name}/block/{e:float}": _read(
+        "/api/trace/{name}": beside("trace", lambda q: traced(source, q.path("name")).page(q.wanted())),
+        "/api/trace/{name}/block/{e:float}": beside(
             "block", lambda q: _block(source, q.path("name"), q.path("e"))
         ),
-        "/api/running": _read("running", lambda _: live.running(source)),
-        "/api/log": _read(
+        "/api/running": beside("running", lambda _: live.running(source)),
+        "/api/log": read(
             "log",
             lambda q: people.log(source, q.text("before"), q.list("kind"), q.number("limit", 200, 1, 500)),
         ),
-        "/api/requests": _read("requests", lambda _: people.requests(source)),
+        "/api/requests": read("requests", lambda _: people.requests(source)),
     }
     routes = [
         Route("/", _page),
@@ -120,14 +124,18 @@ class Query:
 
 
 def _read(
-    schema: str, answer: Callable[[Query], Answer], *, kept: bool = False
+    moment: Callable[[], AbstractContextManager[None]],
+    schema: str,
+    answer: Callable[[Query], Answer],
+    *,
+    kept: bool = False,
 ) -> Callable[[Request], Response]:
     """An endpoint; `kept`: a page that has this very answer is told so instead of being sent it again."""
 
     def endpoint(request: Request) -> Response:
-        return said(
-            schema, answer(Query(request)), request.headers.get("if-none-match", "") if kept else None
-        )
+        with moment():
+            found = answer(Query(request))
+        return said(schema, found, request.headers.get("if-none-match", "") if kept else None)
 
     return endpoint
 
@@ -196,13 +204,16 @@ def _events(source: Source) -> Callable[[Request], Awaitable[Response]]:
             )
         after = request.headers.get("last-event-id") or query.text("after", 20_000)
         cursor = await run_in_threadpool(people.cursor, source, after)
-        feed = stream.events(
-            source, cursor, kinds, lambda: {"schema": "sica.web.status/1", **live.status(source)}
-        )
+        feed = stream.events(source, cursor, kinds, partial(_status, source))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(feed, media_type="text/event-stream", headers=headers)
 
     return endpoint
+
+
+def _status(source: Source) -> Answer:
+    with source.moment():
+        return {"schema": "sica.web.status/1", **live.status(source)}
 
 
 def _sica_error(request: Request, error: Exception) -> Response:

@@ -18,7 +18,8 @@ SHORT = 4_000
 LONGEST = 1_000_000
 """Of one text that was asked for whole."""
 
-_OVERSEERS = ("overseer", "oversight", "guard", "critique")
+_OVERSEERS = ("overseer", "ruling", "critique")
+"""Events of whoever watches a box from outside."""
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class _Message:
     role: str
     answers: str
     """Id of the tool call that it answers."""
+    shown: bool = False
 
 
 class Assembler:
@@ -83,6 +85,8 @@ class Assembler:
         self.latest = 0.0
         self._messages: dict[str, _Message] = {}
         self._calls: dict[Any, Block] = {}
+        self._ruled: dict[str, str] = {}
+        """Who ruled what is put before the model next."""
 
     def feed(self, event: Event, line: int) -> None:
         ts = event.get("ts")
@@ -123,8 +127,8 @@ class Assembler:
     def _request(self, event: Event, line: int) -> None:
         hashes = [str(h) for h in event.get("messages") or ()]
         span = self._span_of(event, hashes)
-        for name in self._fresh(span, hashes):
-            self._say(span, name)
+        for nth, name in enumerate(self._fresh(span, hashes), 1):
+            self._say(span, name, _seq(event, line) - 0.5 + nth / 10_000)
         span.last = hashes
         span.turns += 1
         self.totals["turns"] += 1
@@ -142,7 +146,8 @@ class Assembler:
             return list(hashes[len(span.last) :])
         return [name for name in hashes if name not in span.placed]
 
-    def _say(self, span: Span, name: str) -> None:
+    def _say(self, span: Span, name: str, again: float) -> None:
+        """`again`: what a message is called that was shown before, in another conversation."""
         message = self._messages.get(name)
         span.placed.add(name)
         if message is None:
@@ -154,7 +159,9 @@ class Assembler:
             span.unsaid -= 1
         else:
             said: Event = {"seq": message.seq, "ts": self.latest}
-            self._add("message", said, message.line, span.span, {"role": message.role})
+            block = self._add("message", said, message.line, span.span, {"role": message.role})
+            block.e = round(again, 4) if message.shown else block.e
+            message.shown = True
 
     def _pending(self, span: Span, call: str) -> Block | None:
         return span.pending.pop(call, None)
@@ -213,7 +220,8 @@ class Assembler:
 
     def _notice(self, event: Event, line: int) -> None:
         self.notices += 1
-        self._add("notice", event, line, self._whose(event), {"by": _author(event)})
+        by = _author(event) or self._ruled.get(_text(event.get("text")), "")
+        self._add("notice", event, line, self._whose(event), {"by": by})
 
     def _stdout(self, event: Event, line: int) -> None:
         if _text(event.get("text")).strip() or event.get("omitted"):
@@ -235,12 +243,17 @@ class Assembler:
 
     def _other(self, kind: str, event: Event, line: int) -> None:
         if kind in _OVERSEERS:
-            self._add("overseer", event, line, self._whose(event), {"action": _text(event.get("action"))})
+            action, by = _text(event.get("action")), _text(event.get("by")).partition(":")[0]
+            self._add("overseer", event, line, self._whose(event), {"action": action, "by": by or "overseer"})
+            self._ruled[_text(event.get("text"))] = by
         else:
             self._add("other", event, line, 0, {"type": kind})
 
     def _whose(self, event: Event) -> int:
-        """The span of the call that an event names; an event may come before its call."""
+        """The span that an event names, or of the call that it names; an event may come before its call."""
+        named = next((s.span for s in self.spans if s.path and s.path == _text(event.get("span"))), None)
+        if named is not None:
+            return named
         block = self._calls.get(event.get("call"))
         return block.span if block else 0
 

@@ -80,8 +80,9 @@ def export(
 
 
 def _told(found: Sequence[tuple[str, str]]) -> UsageError:
-    lines = [f"{where}: {what}" for where, what in found[:SHOWN]]
-    more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    places = list(dict.fromkeys(found))
+    lines = [f"{where}: {what}" for where, what in places[:SHOWN]]
+    more = [f"and {len(places) - SHOWN} more places"] if len(places) > SHOWN else []
     return UsageError(
         "not exported, as it holds what should not be shared:\n  " + "\n  ".join(lines + more),
         "--secrets redact takes them out; --secrets keep if they are none",

@@ -133,7 +133,7 @@ def _file(lines: list[str], room: int) -> _File:
 def _head(file: _File, line: str) -> None:
     name, _, rest = line.partition(" ")
     match name:
-        case "new":
+        case "new" if rest.startswith("file"):
             file.status = "added"
         case "deleted":
             file.status = "removed"

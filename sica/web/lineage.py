@@ -44,7 +44,7 @@ def meta(source: Source) -> Json:
         "project": source.places.project.name,
         "version": __version__,
         "readonly": source.readonly,
-        "token": source.token,
+        "token": "" if source.readonly else source.token,
         "offline": False,
         "user": source.user,
     }
@@ -183,6 +183,10 @@ def progress(source: Source, bench: str = "", under: str = "") -> Json:
 
 def matrix(source: Source, bench: str = "", under: str = "") -> Json:
     shown = source.shown(bench, under)
+    return source.once(("matrix", shown.benchmark, shown.setting), partial(_matrix, source, shown))
+
+
+def _matrix(source: Source, shown: Shown) -> Json:
     tasks = chronicle.tasks(source.ledger, shown.benchmark)
     column = {task["name"]: at for at, task in enumerate(tasks)}
     rows = sorted(rows_of(source, shown), key=lambda r: r.agent)

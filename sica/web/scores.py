@@ -1,4 +1,4 @@
-"""Every score in memory: read once, then only what is new, because outcomes are append-only.
+"""Every score in memory: read once, then only what is new, because outcomes are append-only. One thread at a time.
 
 A lineage of 500 agents and 100 tasks asks 50,000 trials the same three questions (means, changes, cells); the ledger
 answers each in a second of a busy machine, this table in none.
@@ -6,7 +6,6 @@ answers each in a second of a busy machine, this table in none.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,7 +69,6 @@ class Scores:
 
     def __init__(self, ledger: SqliteLedger) -> None:
         self._ledger = ledger
-        self._lock = threading.Lock()
         self._forget({})
 
     def _forget(self, tasks: dict[int, tuple[str, str]]) -> None:
@@ -82,23 +80,22 @@ class Scores:
 
     def refresh(self) -> None:
         """Read what has been recorded since the last time; all of it when tasks were edited meanwhile."""
-        with self._lock:
-            tasks = chronicle.tasks_in_use(self._ledger)
-            if tasks != self._tasks:
-                self._forget(tasks)
-            fresh = chronicle.trials(self._ledger, self._last)
-            if not fresh:
-                return
-            trees, settings = chronicle.names(self._ledger)
-            for id_, tree, task, conditions, attempt, score, *used in fresh:
-                if task in tasks:
-                    benchmark, name = tasks[task]
-                    setting = settings[conditions]
-                    under = self._under.setdefault(benchmark, {}).setdefault(setting, {})
-                    measured = under.get(trees[tree]) or under.setdefault(trees[tree], Measured())
-                    measured.take(name, (name, task, conditions, attempt), score, used)
-                    self._latest[benchmark, setting] = id_
-            self._last = fresh[-1][0]
+        tasks = chronicle.tasks_in_use(self._ledger)
+        if tasks != self._tasks:
+            self._forget(tasks)
+        fresh = chronicle.trials(self._ledger, self._last)
+        if not fresh:
+            return
+        trees, settings = chronicle.names(self._ledger)
+        for id_, tree, task, conditions, attempt, score, *used in fresh:
+            if task in tasks:
+                benchmark, name = tasks[task]
+                setting = settings[conditions]
+                under = self._under.setdefault(benchmark, {}).setdefault(setting, {})
+                measured = under.get(trees[tree]) or under.setdefault(trees[tree], Measured())
+                measured.take(name, (name, task, conditions, attempt), score, used)
+                self._latest[benchmark, setting] = id_
+        self._last = fresh[-1][0]
 
     def benchmarks(self) -> Mapping[str, int]:
         """Scores of each, the most measured first."""
@@ -142,7 +139,8 @@ def _change(old: Mapping[Key, float], new: Mapping[Key, float]) -> Change | None
     moved = [d for of in tasks.values() if (d := fmean(of))]
     mean = sum(moved) / len(tasks)
     z = abs(sum(moved)) / sqrt(sum(d * d for d in moved)) if moved else 0.0
-    if not moved or (len(moved) >= 10 and not 1.5 <= z <= 2.8):
+    doubtful = (1.8, 2.2) if len(moved) >= 30 else (1.5, 2.8) if len(moved) >= 10 else (0.0, float("inf"))
+    if not moved or not doubtful[0] <= z <= doubtful[1]:
         return Change(mean, z > 2.0)
     found = paired(_named(old), _named(new))
     return Change(found.difference, found.separable)

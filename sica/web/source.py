@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,16 @@ class Source:
     """Set when the server ends: streams end with it."""
     _kept: OrderedDict[Hashable, tuple[str, Any]] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _moment: str = ""
+    """The version that the answer being made is of."""
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self.ledger.close()
+        self.shelf.close()
 
     @cached_property
     def ledger(self) -> SqliteLedger:
@@ -85,10 +96,21 @@ class Source:
     def version(self) -> str:
         return chronicle.version(self.ledger)
 
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """One answer at a time, all of it from one state of the archive: what is read in between is known already."""
+        with self._lock:
+            outer = self._moment
+            self._moment = outer or self.version()
+            try:
+                yield
+            finally:
+                self._moment = outer
+
     def once(self, what: Hashable, make: Callable[[], T]) -> T:
         """What `make` found, until the archive changes; of several that ask at once, one does the work."""
-        with self._lock:
-            version = self.version()
+        with self.moment():
+            version = self._moment
             kept = self._kept.get(what)
             if kept is None or kept[0] != version:
                 kept = self._kept[what] = (version, make())
@@ -104,7 +126,7 @@ class Source:
 
     def scores(self) -> Scores:
         """Every score, as of now."""
-        self._scores.refresh()
+        self.once(("scores",), self._scores.refresh)
         return self._scores
 
     def reading(self, under: str = "") -> Reading:

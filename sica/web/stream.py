@@ -38,6 +38,8 @@ MOST = 1_000
 REMEMBERED = 64
 """Boxes without an outcome that a cursor still names."""
 KINDS = (*chronicle.KINDS, "trace")
+OUTCOMES = ("trial", "improvement", "verdict")
+"""What a box comes to."""
 
 Event = dict[str, Any]
 
@@ -173,7 +175,8 @@ class Follower:
         for letter, row, event in list(chronicle.after(self._source.ledger, self.mark, most)):
             for before in self._rest_of(event):
                 yield self.cursor(), before
-            self.offsets.pop(event.get("session") or "", None)
+            if event["kind"] in OUTCOMES:  # what people ask of a box does not end it
+                self.offsets.pop(event.get("session") or "", None)
             self.mark = replace(self.mark, **{letter: row})
             yield self.cursor(), worded(event)
             given += 1
@@ -211,7 +214,7 @@ class Follower:
     def _rest_of(self, outcome: Event) -> Iterator[Event]:
         """What an outcome's box said that was not read yet."""
         session, trace = outcome.get("session") or "", outcome.get("trace") or ""
-        if outcome["kind"] in ("request", "answer") or not session:
+        if outcome["kind"] not in OUTCOMES or not session:
             return
         if (tail := self._tails.pop(session, None)) is not None:
             yield from self._read(session, tail)

@@ -41,17 +41,18 @@ _TRIAL = (
 
 
 def agents(source: Source) -> Iterator[str]:
-    shown = source.shown("", "")
-    rows = lineage.rows_of(source, shown)
+    with source.moment():
+        rows = lineage.rows_of(source, source.shown("", ""))
     yield _line([*_AGENT, "parents", "subject"])
     for row in rows:
         yield _line([*(getattr(row, name) for name in _AGENT), " ".join(map(str, row.parents)), row.subject])
 
 
 def trials(source: Source) -> Iterator[str]:
-    shown = source.shown("", "")
+    with source.moment():
+        shown, known = source.shown("", ""), source.reading().agents
     yield _line(["agent", *_TRIAL])
-    for agent in source.reading().agents:
+    for agent in known:
         for trial in source.ledger.trials_of(agent.commit, shown.benchmark, shown.setting):
             facts = lineage.trial_facts(trial)
             yield _line([agent.number, *(facts[name] for name in _TRIAL)])

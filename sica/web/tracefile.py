@@ -67,6 +67,9 @@ class TraceFile:
     def close(self) -> None:
         self._file.close()
 
+    def __del__(self) -> None:
+        self._file.close()  # nobody can say who of those that asked is the last to read from it
+
     def refresh(self) -> None:
         """Read the whole lines that came since the last time."""
         with self._lock:
@@ -224,6 +227,10 @@ class Shelf:
             file.refresh()
         return file
 
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
     def _open(self, name: str) -> TraceFile:
         if not name.startswith("sha256:") and not (self._traces.root / "open" / f"{name}.jsonl").exists():
             name = self._closed_as(name) or name
@@ -236,7 +243,7 @@ def _event(line: bytes) -> dict[str, Any]:
         event = json.loads(line)
         if isinstance(event, dict):
             return event
-    return {"type": "unreadable", "text": clean_block(line[:SHORT].decode(errors="replace"))}
+    return {"type": "unreadable", "text": clean_block(line[:SHORT].decode(errors="replace").rstrip())}
 
 
 def _unpacked(path: Path) -> BinaryIO:

@@ -20,7 +20,10 @@ QUIET = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-VIOLATIONS = "addEventListener('securitypolicyviolation', e => (window.refused ??= []).push(e.violatedDirective + ' ' + e.blockedURI))"
+VIOLATIONS = """
+addEventListener('securitypolicyviolation', stopped =>
+  (window.refused ??= []).push(`${stopped.violatedDirective} ${stopped.blockedURI}`));
+"""
 
 
 def launch(playwright: Playwright) -> Browser:

@@ -66,7 +66,7 @@ function Head({ data, route }) {
           ${data.changes && html`<${Difference} words="against agent/${data.changes.against}" comparison=${data.changes.comparison} />`}
           ${data.since_seed && html`<${Difference} words="since the seed" comparison=${data.since_seed} />`}
         </div>`}
-    ${data.can_approve && html`<${Approval} row=${row} />`}
+    ${data.approval === "waiting" && data.can_approve && html`<${Approval} row=${row} />`}
   </div>`;
 }
 
@@ -96,8 +96,8 @@ function Summary({ data }) {
       <dd>${data.parents.length ? data.parents.map((parent) => html`<div><a href=${link({ view: "lineage", agent: parent.agent })}>agent/${parent.agent}</a> <span class="quiet">${percent(parent.score)} ${parent.subject}</span></div>`) : "none: a seed"}</dd>
       ${data.children.length > 0 && html`<dt>Children</dt><dd>${data.children.map((child) => html`<a href=${link({ view: "lineage", agent: child.agent })} title=${child.subject}>${child.agent}</a>${" "}<span class="quiet">${child.status === "rejected" ? "×" : percent(child.score)}</span>${"  "}`)}</dd>`}
       <dt>Made</dt><dd>${row.operator}, ${ago((now ?? Date.now() / 1000) - row.created)} <span class="quiet">${day(row.created)}</span>${data.made && html` · <a href=${link({ view: "trace", agent: row.agent, task: "" })} data-testid="made">how it was made</a>`}</dd>
-      <dt>Model</dt><dd>${row.model || "—"}</dd>
-      <dt>Run</dt><dd>${row.run || "—"}, generation ${row.generation}</dd>
+      ${row.model && html`<dt>Model</dt><dd>${row.model}</dd>`}
+      <dt>Run</dt><dd>${row.run ? `${row.run}, ` : ""}generation ${row.generation}</dd>
       <dt>Commit</dt><dd class="mono">${row.commit}</dd>
       <dt>Tree</dt><dd class="mono">${data.tree}</dd>
       <dt>Cost</dt><dd>${money(row.cost_usd)}${data.per_solved_usd != null && html` <span class="quiet">${money(data.per_solved_usd)} for each of ${data.solved} solved</span>`}</dd>
@@ -143,7 +143,7 @@ function DiffTab({ agent, data }) {
         ${others.map((other) => html`<option value=${other}>agent/${other}${other === seed ? ", the seed" : ", the best"}</option>`)}
       </select></p>`}
     ${error && html`<p class="problem">${error.message}</p>`}
-    ${diff && html`<${Diff} diff=${diff} />`}`;
+    ${diff ? html`<${Diff} diff=${diff} />` : !error && html`<p class="quiet" aria-busy="true">…</p>`}`;
 }
 
 const scopedDiff = (agent, against) => `/api/agent/${agent}/diff${against === "" ? "" : `?against=${against}`}`;

@@ -31,6 +31,9 @@ export function url(path, parameters = {}) {
 /** Answers that carried an ETag: an unchanged one costs a 304 and keeps its identity, so nothing redraws. */
 const known = new Map();
 
+/** Another server may stand at the address now: what the last one said of itself is no longer true. */
+export const forget = () => known.clear();
+
 /** @param {string} address @returns {Promise<any>} */
 export async function get(address) {
   if (exported) {

@@ -26,6 +26,7 @@ export function Compare({ route }) {
       </div>
     </section>
     ${error && html`<p class="problem">${error.message}${error.hint ? `: ${error.hint}` : ""}</p>`}
+    ${both && !data && !error && html`<p class="empty" aria-busy="true">…</p>`}
     ${!both && html`<section class="panel"><p class="empty">Choose two agents above; or select one in the lineage and <kbd>Shift</kbd>-click another.
       ${archive.best !== archive.seed && archive.best != null && html`<br /><a href=${link({ view: "compare", pair: [archive.seed, archive.best] })}>The seed and the best</a>`}</p></section>`}
     ${data && (route.task ? html`<${Traces} key=${route.task} route=${route} data=${data} />` : html`<${Sides} route=${route} data=${data} />`)}
@@ -40,11 +41,18 @@ function Pick({ label, agents, value, onPick }) {
 }
 
 function Verdict({ data }) {
-  const { comparison, common_ancestor: ancestor, needed } = data;
+  const { comparison, needed } = data;
   const look = !comparison.separable ? "" : comparison.difference > 0 ? "good" : "bad";
   if (comparison.difference == null) return html`<span class="soft">No task in common: nothing can be said.</span>`;
   return html`<span class=${cls("figure", look)}>${signed(comparison.difference)}</span>
-    <span class="soft">${comparison.words}<br /><span class="quiet">${comparison.test} on ${plural(comparison.tasks, "task")}${needed && !comparison.separable ? `; about ${needed.toLocaleString("en-US")} paired tasks would tell them apart` : ""}${ancestor != null ? html`; both descend from <a href=${link({ view: "lineage", agent: ancestor })}>agent/${ancestor}</a>` : ""}</span></span>`;
+    <span class="soft">${comparison.words}<br /><span class="quiet">${comparison.test} on ${plural(comparison.tasks, "task")}${needed && !comparison.separable ? `; about ${needed.toLocaleString("en-US")} paired tasks would tell them apart` : ""}${kinship(data)}</span></span>`;
+}
+
+function kinship({ a, b, common_ancestor: ancestor }) {
+  if (ancestor == null) return "";
+  if (ancestor === a.agent) return `; agent/${b.agent} descends from agent/${a.agent}`;
+  if (ancestor === b.agent) return `; agent/${a.agent} descends from agent/${b.agent}`;
+  return html`; both descend from <a href=${link({ view: "lineage", agent: ancestor })}>agent/${ancestor}</a>`;
 }
 
 function Sides({ route, data }) {
@@ -65,7 +73,7 @@ function Sides({ route, data }) {
 function Code({ a, b }) {
   const { data, error } = useAnswer(`/api/agent/${b}/diff?against=${a}`);
   if (error) return html`<p class="problem">${error.message}</p>`;
-  return data && html`<${Diff} diff=${data} empty="Both run the same code." />`;
+  return data ? html`<${Diff} diff=${data} empty="Both run the same code." />` : html`<p class="quiet" aria-busy="true">…</p>`;
 }
 
 function Numbers({ data }) {

@@ -1,9 +1,9 @@
 /** What happens now: every running box from one place, who called whom in it, and the events as they come. */
 
-import { cls, html, useMemo, useRef, useState } from "./dom.js";
+import { cls, html, useMemo, useState } from "./dom.js";
 import { offline, useAnswer } from "./api.js";
 import { clock, count, duration, money, plural } from "./format.js";
-import { mayAsk, usePage, useRunning } from "./page.js";
+import { KEPT, mayAsk, usePage, useRunning } from "./page.js";
 import { go, link } from "./route.js";
 import { CallGraph } from "./trace.js";
 import { BoxControls, boxTitle } from "./trace-view.js";
@@ -61,18 +61,16 @@ const ALSO = { answer: "request", run: "promotion" };
 function Events({ route }) {
   const events = usePage((page) => page.events);
   const received = usePage((page) => page.received);
-  const outcomes = usePage((page) => page.outcomes);
   const [held, setHeld] = useState(/** @type {any[] | null} */ (null));
-  const list = useRef(null);
   const kinds = route.filter.kind ? route.filter.kind.split(",") : KINDS.filter((kind) => kind !== "trace");
   const { data: log } = useAnswer("/api/log");
-  const mark = useRef(outcomes);
   const now = held ?? events;
   const shown = useMemo(() => {
     const wanted = new Set(kinds);
     const fits = (event) => wanted.has(ALSO[event.kind] ?? event.kind);
-    const older = log ? log.events.filter((event) => !now.length || event.at < now.at(-1).at) : [];
-    return [...now, ...(mark.current === outcomes || now.length < 500 ? older : [])].filter(fits).slice(0, 500);
+    const have = new Set(now.map(nameOf));
+    const before = (log?.events ?? []).filter((event) => !have.has(nameOf(event)));
+    return [...now, ...before].filter(fits).slice(0, KEPT);
   }, [now, log, route.filter.kind]);
   const toggle = (kind) => {
     const next = kinds.includes(kind) ? kinds.filter((other) => other !== kind) : [...kinds, kind];
@@ -88,13 +86,16 @@ function Events({ route }) {
         ${KINDS.map((kind) => html`<button key=${kind} aria-pressed=${kinds.includes(kind)} onClick=${() => toggle(kind)} data-testid="events-${kind}">${kind}</button>`)}
       </div>
     </div>
-    <div class="events" ref=${list} role="log" aria-live="off" aria-label="Events, newest first" tabindex="0" data-main-list
+    <div class="events" role="log" aria-live="off" aria-label="Events, newest first" tabindex="0" data-main-list
       onMouseEnter=${hold} onMouseLeave=${() => setHeld(null)} onFocus=${hold} onBlur=${() => setHeld(null)}>
       ${shown.length === 0 && html`<p class="empty">Nothing has happened since this page was opened.</p>`}
-      ${shown.map((event) => html`<${Line} key=${event.id ?? `${event.kind}${event.at}${event.text}`} event=${event} />`)}
+      ${shown.map((event) => html`<${Line} key=${event.id ?? nameOf(event)} event=${event} />`)}
     </div>
   </section>`;
 }
+
+/** The log of what was before the page and the stream of what came after may meet in an event. */
+const nameOf = (event) => `${event.kind} ${event.at} ${event.session ?? ""} ${event.text}`;
 
 const sum = (received) => Object.values(received).reduce((all, n) => all + n, 0);
 

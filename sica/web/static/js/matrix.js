@@ -44,7 +44,7 @@ export function Matrix({ route }) {
         <span><i class="swatch pass"></i>solved</span><span><i class="swatch part"></i>in part</span><span><i class="swatch some"></i>sometimes</span><span><i class="swatch fail"></i>not solved</span>
         <span><i class="swatch fault"></i>fault</span><span><i class="swatch unrun"></i>not run</span>
       </div>
-      ${error && html`<p class="problem">${error.message}</p>`}
+      ${error ? html`<p class="problem">${error.message}</p>` : !data && html`<p class="empty" aria-busy="true">…</p>`}
       ${ordered && (ordered.rows.length && ordered.columns.length
         ? html`<${Sight} ordered=${ordered} size=${size} best=${archive.best} onSize=${resize} />`
         : html`<p class="empty">${q ? "No task matches the filter." : "Nothing is measured yet."}</p>`)}
@@ -116,7 +116,7 @@ function Sight({ ordered, size, best, onSize }) {
   const [tip, setTip] = useState(/** @type {any} */ (null));
   const picture = useMemo(
     () => ({
-      rows: rows.map((at) => ({ label: `agent/${data.agents[at]}`, note: percent(data.scores[at]), best: data.agents[at] === best })),
+      rows: rows.map((at) => ({ label: `agent/${data.agents[at]}`, note: data.scores[at] == null ? "" : percent(data.scores[at]), best: data.agents[at] === best })),
       columns: columns.map((at) => ({ label: short(data.tasks[at].task) })),
       cell: (row, column) => cellAt(ordered, rows[row], columns[column]),
       width: size,

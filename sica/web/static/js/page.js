@@ -1,10 +1,10 @@
 /** What the page knows, and how it stays true: loaded once, then told by events what to ask again. */
 
-import { ask, get, offline, url, useAnswer, useCalm } from "./api.js";
+import { ask, forget, get, offline, url, useAnswer, useCalm } from "./api.js";
 import { listen } from "./live.js";
 import { createStore, useStore } from "./store.js";
 
-const KEPT = 500;
+export const KEPT = 500;
 /** Events in sight; the log has the rest. */
 const CALM = 1500;
 /** Milliseconds between two loads of the same thing, however much happens. */
@@ -55,9 +55,19 @@ export async function start(chosen) {
     after: archive.cursor,
     events: taken,
     status: (status) => page.set({ status }),
-    connection: (connection) => page.set({ connection, problem: null }),
+    connection: connected,
     reset: () => location.reload(),
   });
+}
+
+/** @param {"live" | "reconnecting"} connection */
+function connected(connection) {
+  const back = connection === "live" && page.get().connection === "reconnecting";
+  page.set({ connection, problem: null });
+  if (!back) return;
+  forget(); // a server that was started again takes another token
+  load("archive");
+  load("progress");
 }
 
 /** @param {"archive" | "status" | "progress"} what */
@@ -128,7 +138,7 @@ const ASKED = {
 /** Send a person's request; true when the server took it. */
 export async function request(what) {
   try {
-    await ask(page.get().archive.meta.token, what);
+    await asked(what);
   } catch (error) {
     tell(error.hint ? `${error.message}: ${error.hint}` : error.message, true);
     return false;
@@ -141,6 +151,20 @@ export async function request(what) {
 export function useRunning() {
   const moved = usePage((state) => (state.received.trace ?? 0) + state.outcomes);
   return useAnswer("/api/running", useCalm(moved, 1000));
+}
+
+/** A server that was started again a moment ago refuses the token of the last one: its own is fetched, once. */
+async function asked(what) {
+  const { token } = page.get().archive.meta;
+  try {
+    return await ask(token, what);
+  } catch (error) {
+    if (error.status !== 403) throw error;
+    forget();
+    await load("archive");
+    if (page.get().archive.meta.token === token) throw error;
+    return ask(page.get().archive.meta.token, what);
+  }
 }
 
 /** Whether people may change anything from here. */

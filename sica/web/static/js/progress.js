@@ -8,11 +8,13 @@ import { colour } from "./theme.js";
 /** @type {any} uPlot comes as a classic script: its module build is three times as large. */
 const Plot = /** @type {any} */ (globalThis).uPlot;
 
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+const CLOCK = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
 const AXES = {
-  agent: { label: "Agent", at: (point) => point.agent, words: (x) => `${x}`, whole: true },
-  generation: { label: "Generation", at: (point) => point.generation, words: (x) => `${x}`, whole: true },
-  dollars: { label: "Dollars", at: (point) => point.usd, words: money, whole: false },
-  time: { label: "Time", at: (point) => point.seconds, words: duration, whole: false },
+  agent: { label: "Agent", at: (point) => point.agent, words: (x) => `${x}`, incrs: WHOLE },
+  generation: { label: "Generation", at: (point) => point.generation, words: (x) => `${x}`, incrs: WHOLE },
+  dollars: { label: "Dollars", at: (point) => point.usd, words: money },
+  time: { label: "Time", at: (point) => point.seconds, words: duration, incrs: CLOCK },
 };
 
 /** Points with a score in order of the axis, and the running best among them. */
@@ -109,7 +111,7 @@ function options(stairs, kind, size, chosen, setTip) {
     cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 6 } },
     scales: { x: { time: false, range: wide(stairs.xs) }, y: { range: [low, high] } },
     axes: [
-      { ...axis, size: 26, values: (_, ticks) => ticks.map((x) => (kind.whole && !Number.isInteger(x) ? "" : kind.words(x))) },
+      { ...axis, size: 26, incrs: kind.incrs, values: (_, ticks) => ticks.map(kind.words) },
       { ...axis, size: 44, space: 26, values: (_, ticks) => ticks.map((y) => `${y}%`) },
     ],
     series: [
@@ -130,7 +132,8 @@ function options(stairs, kind, size, chosen, setTip) {
 /** A little air at both ends; a single agent stands in the middle. */
 function wide(xs) {
   const [low, high] = [xs[0], xs.at(-1)];
-  const air = (high - low) * 0.015 || 1;
+  if (low === high) return () => [low - 1, high + 1];
+  const air = (high - low) * 0.015;
   return (_, from, to) => (from === low && to === high ? [low - air, high + air] : [from, to]);
 }
 

@@ -58,8 +58,11 @@ export function Status() {
       <${PhaseFact} status=${status} />
       <${MoneyFact} status=${status} />
       <${BestFact} best=${status.best} />
+      ${status.waiting.length > 0 && html`<${Fact} label="Waits for you" testid="waiting">
+        ${status.waiting.map(({ agent, why }) => html`<a class="warn" key=${agent} title=${why} href=${link({ view: "lineage", agent })}>agent/${agent}</a>`)}
+      <//>`}
       <${Fact} label="Archive">
-        <span>${status.counts.agents} agents</span><span class="quiet spare">${status.counts.rejected} rejected · ${status.counts.trials.toLocaleString("en-US")} trials${status.counts.faults ? ` · ${plural(status.counts.faults, "fault")}` : ""}</span>
+        <span>${plural(status.counts.agents, "agent")}</span><span class="quiet spare">${status.counts.rejected} rejected · ${status.counts.trials.toLocaleString("en-US")} trials${status.counts.faults ? ` · ${plural(status.counts.faults, "fault")}` : ""}</span>
       <//>
     </dl>
     ${may && html`<${Controls} status=${status} />`}
@@ -93,8 +96,8 @@ function MoneyFact({ status }) {
   return html`<${Fact} label="Spent" testid="spent">
     <span>${money(spent)}</span>
     ${cap != null && html`<span class="quiet">of ${money(cap)}</span><${Meter} share=${share} label="of the cap spent" near=${share > 0.85} />`}
-    ${rate != null && html`<span class="quiet">${money(rate)}/h</span>`}
-    ${forecast != null && html`<span class=${cap != null && forecast > cap ? "warn" : "quiet"}>about ${money(forecast)} at the end</span>`}
+    ${rate > 0 && html`<span class="quiet">${money(rate)}/h</span>`}
+    ${forecast > 0 && html`<span class=${cap != null && forecast > cap ? "warn" : "quiet"}>about ${money(forecast)} at the end</span>`}
   <//>`;
 }
 

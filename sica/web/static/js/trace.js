@@ -2,7 +2,7 @@
 
 import { get, offline, useAnswer, useCalm } from "./api.js";
 import { cls, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./dom.js";
-import { brief, bytes, clean, count, money, plural } from "./format.js";
+import { brief, bytes, clean, count, duration, money, plural } from "./format.js";
 import { usePage } from "./page.js";
 import { LAST, nested, tracePage, traceUrl } from "./trace-data.js";
 
@@ -47,20 +47,20 @@ export function Trace({ name, filter, event, onChange, linkTo, compact = false, 
 
   useLayoutEffect(() => {
     if (event === undefined || !data) return;
-    const target = blocks.current.querySelector(`[data-e="${data.blocks.findLast((block) => block.e <= event)?.e}"]`);
+    const target = blocks.current.querySelector(`[data-e="${nearest(data.blocks, event)}"]`);
     const show = () => target?.scrollIntoView({ block: "start" });
     show();
     requestAnimationFrame(() => requestAnimationFrame(show)); // blocks that came into sight have got their true heights
     /** @type {HTMLElement | null} */ (target?.querySelector("summary"))?.focus({ preventScroll: true });
   }, [event, data !== null, name]);
 
-  const linked = event === undefined ? undefined : trace?.blocks.findLast((block) => block.e <= event)?.e;
+  const linked = trace && event !== undefined ? nearest(trace.blocks, event) : undefined;
   const keys = (press) => {
     if (press.ctrlKey || press.metaKey || press.altKey || press.target.matches("input, select, textarea")) return;
     const act = {
       j: () => step(blocks.current, 1),
       k: () => step(blocks.current, -1),
-      e: () => setEverything((all) => !all),
+      e: () => setEverything((all) => (all ? null : true)),
       "]": () => trace && trace.page + 1 < trace.pages && turn(trace.page + 1),
       "[": () => trace && trace.page > 0 && turn(trace.page - 1),
       f: () => trace?.open && setFollow((on) => !on),
@@ -91,6 +91,9 @@ export function Trace({ name, filter, event, onChange, linkTo, compact = false, 
     </section>`;
 }
 
+/** The block that an address means: blocks stand in the order in which they began, their numbers may not. */
+const nearest = (blocks, event) => (blocks.find((block) => block.e === event) ?? blocks.findLast((block) => block.e < event))?.e;
+
 function step(box, direction) {
   const heads = /** @type {HTMLElement[]} */ ([...box.querySelectorAll("summary")]).filter((head) => head.offsetParent);
   const at = heads.indexOf(/** @type {HTMLElement} */ (document.activeElement));
@@ -110,7 +113,7 @@ function Bar({ trace, name, filter, everything, setEverything, follow, setFollow
       <span class="number soft" data-testid="trace-totals">${plural(totals.turns, "turn")} · ${count(totals.prompt_tokens)} → ${count(totals.completion_tokens)} tokens${totals.cached_tokens ? ` (${Math.round((100 * totals.cached_tokens) / totals.prompt_tokens)}% cached)` : ""} · ${money(totals.usd)} · ${brief(totals.seconds)}</span>
       <span class="grow"></span>
       <${Search} q=${filter.q ?? ""} onSearch=${(q) => onChange({ q: q || undefined })} />
-      <button onClick=${() => setEverything(!everything)} title="e" data-testid="expand">${everything ? "Fold" : "Expand"} all</button>
+      <button onClick=${() => setEverything(everything ? null : true)} title="e" data-testid="expand">${everything ? "Fold" : "Expand"} all</button>
       ${trace.open && html`<button aria-pressed=${follow} class=${follow ? "primary" : ""} onClick=${() => setFollow(!follow)} title="f" data-testid="follow">Follow</button>`}
       ${!offline && html`<a class="button wide" href="/raw/trace/${name}" download title=${bytes(totals.bytes)}>Raw</a>`}
     </div>
@@ -202,7 +205,7 @@ function Span({ span, items, context }) {
 
 function Block({ block, context }) {
   const here = block.e === context.event;
-  const wanted = here || (context.everything ?? (tells(block) || (block.kind === "tool" && context.filtered)));
+  const wanted = here || (context.everything ?? (context.q !== "" || tells(block) || (block.kind === "tool" && context.filtered)));
   const [open, setOpen] = useState(wanted);
   const [whole, setWhole] = useState(/** @type {any} */ (null));
   const [raw, setRaw] = useState(false);
@@ -213,7 +216,7 @@ function Block({ block, context }) {
   const shown = whole?.block ?? block;
   return html`<details class=${cls("block", here && "is-linked")} open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)} data-testid="block" data-e=${block.e} data-kind=${block.kind}>
     <summary>
-      <span class=${cls("kind", look(block.kind))}>${title(block)}</span>
+      <span class=${cls("kind", block.by ? "overseer" : look(block.kind))}>${title(block)}</span>
       <span class=${cls("cut grow", block.kind !== "call" && "soft")}>${open ? "" : preview(block)}</span>
       <${Meta} block=${block} linkTo=${context.linkTo} />
     </summary>
@@ -257,8 +260,8 @@ function Meta({ block, linkTo }) {
     ${block.kind === "call" && block.state !== "done" && html`<span class=${block.state === "open" ? "warn" : "bad"}>${block.state === "open" ? "waiting for the model" : block.state}</span>`}
     ${block.kind === "call" && html`<span title="prompt → answer tokens">${count(block.prompt_tokens)} → ${count(block.completion_tokens)}</span>${block.usd > 0 && html`<span>${money(block.usd)}</span>`}`}
     ${block.kind === "grade" && block.score != null && html`<b>${block.score.toFixed(2)}</b>`}
-    ${block.seconds != null && html`<span>${brief(block.seconds)}</span>`}
-    <span class="wide" title="seconds since the trace began">${brief(block.at)}</span>
+    ${block.seconds >= 0.005 && html`<span title="it took">${brief(block.seconds)}</span>`}
+    <span class="wide" title="since the trace began">+${duration(block.at)}</span>
     <a class="anchor" href=${linkTo(block.e)} aria-label="Link to event ${block.e}" onClick=${(event) => event.stopPropagation()}>#${block.e}</a>
   </span>`;
 }
