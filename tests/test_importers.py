@@ -28,6 +28,7 @@ from sica.model import File, Grade
 from sica.ports import Sandbox
 from sica.sandboxes import open_sandbox
 
+ROOT = Path(__file__).parents[1]
 Rows = list[dict[str, Any]]
 
 
@@ -587,3 +588,23 @@ def test_laying_the_tasks_out_again_gives_the_same_tasks(opened: Any) -> None:
     assert first == again
     place = Path(first[0].folder)
     assert place.parents[1].stat().st_mode & 0o077 == 0, "hidden tests are nobody else's to read"
+
+
+def test_the_recipe_in_the_docs_holds(
+    tmp_path: Path, runtime: Path, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file, no registration: what docs/extending.md shows is an importer."""
+    import sica.benchmarks
+
+    told = (ROOT / "docs" / "extending.md").read_text()
+    code = next(block for block in told.split("```") if "sica/benchmarks/riddles.py" in block)
+    (tmp_path / "riddles.py").write_text(code.removeprefix("python\n"))
+    monkeypatch.setattr(sica.benchmarks, "__path__", [*sica.benchmarks.__path__, str(tmp_path)])
+    assert "riddles" in importers()
+    (tmp_path / "mine.jsonl").write_text('{"riddle": "One and one?", "answer": "2"}\n')
+    assert not proved(open_benchmark(str(tmp_path / "mine.jsonl"), runtime=runtime), box)
+
+
+def test_docs_name_every_importer_and_every_refusal_has_a_place_there() -> None:
+    told = (ROOT / "docs" / "importers.md").read_text()
+    assert all(f"| `{name}` |" in told for name in importers())

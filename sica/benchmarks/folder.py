@@ -260,6 +260,7 @@ def _limits(folder: Folder) -> Limits:
         memory_mb=harbor.memory_mb(toml, table) or limits.memory_mb,
         disk_mb=harbor.storage_mb(toml, table) or limits.disk_mb,
         cpus=table.environment.cpus or limits.cpus,
+        processes=folder.sica.processes or limits.processes,
     )
 
 
