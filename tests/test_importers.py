@@ -471,6 +471,11 @@ def test_every_importer_says_what_it_reads_and_what_nobody_reads_is_answered_wit
     assert "humaneval: HumanEval.jsonl" in error.value.hint
     with pytest.raises(UsageError, match="no such file"):
         open_benchmark("humaneval:./nowhere.jsonl")
+    with pytest.raises(UsageError, match="no importer called 'humanevl'") as slip:
+        open_benchmark("humanevl:./nowhere.jsonl")
+    assert slip.value.hint == "did you mean 'humaneval'?"
+    with pytest.raises(UsageError, match="no option called 'sede'"):
+        open_benchmark("core:max=2:sede=1")
 
 
 # ── bad data ──────────────────────────────────────────────────────────────────────────────────────

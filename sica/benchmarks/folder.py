@@ -76,7 +76,8 @@ class FolderBenchmark:
         paths = self.paths()
         if not paths:
             raise UsageError(
-                f"{self.root}: holds no task", "a task is a folder with task.toml and instruction.md"
+                f"{self.root}: holds no task",
+                "a task is a folder with task.toml and instruction.md; docs/importers.md has the other forms",
             )
         return self.subset.of(_chosen(list(paths), self.names, self.name))
 
