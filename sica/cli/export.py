@@ -14,68 +14,92 @@ import typer
 
 from sica import report
 from sica.cli import completion
-from sica.cli.invocation import Invocation
+from sica.cli.invocation import Invocation, examples
 from sica.cli.reading import UNDER, Reading
 from sica.errors import UsageError, no_such
 
 if TYPE_CHECKING:
     from sica.exports import Exported
 
-FORMS = ("harbor", "inspect", "csv", "parquet", "swebench")
-
-EXAMPLES = (
-    "sica export harbor jobs/mine best      then: harbor view jobs",
-    "sica export inspect logs               then: inspect view --log-dir logs",
-    "sica export csv trials.csv --run r3",
-    "sica export swebench preds.jsonl best --bench verified",
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="What happened, for other people's tools.",
 )
 
 
-def command(
-    ctx: typer.Context,
-    form: str = typer.Argument(
-        ..., metavar="FORMAT", help=f"{', '.join(FORMS)}.", autocompletion=completion.one_of(*FORMS)
-    ),
-    to: Path = typer.Argument(..., metavar="TO", help="The directory or file to make."),
-    agents: list[str] = typer.Argument(
-        None,
-        metavar="[AGENT]...",
-        help="Whose trials; default: everybody's.",
-        autocompletion=completion.agents,
-    ),
-    bench: str = typer.Option(
-        "", "--bench", help="Only of this benchmark.", autocompletion=completion.benchmarks
-    ),
-    run: str = typer.Option("", "--run", help="Only of this run, such as r3."),
-    task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-    under: str = typer.Option("", "--under", help=UNDER),
-    force: bool = typer.Option(False, "--force", help="Put it in the place of what is there."),
-    as_json: bool = typer.Option(False, "--json", help="One object."),
-) -> None:
-    """Write trials in the formats of others; they appear at once or not at all.
+@app.callback()
+def root() -> None:
+    """What happened, for other people's tools."""
 
-    harbor and inspect make a directory that those programs view, csv and parquet one row a trial, swebench the diffs
-    that its own harness takes.
-    """
+
+def _writes(form: str) -> Callable[..., None]:
+    """The command of a format; all of them choose their trials alike."""
+
+    def command(
+        ctx: typer.Context,
+        to: Path = typer.Argument(..., metavar="TO", help="The directory or file to make."),
+        agents: list[str] = typer.Argument(
+            None,
+            metavar="[AGENT]...",
+            help="Whose trials; default: everybody's.",
+            autocompletion=completion.agents,
+        ),
+        bench: str = typer.Option(
+            "", "--bench", help="Only of this benchmark.", autocompletion=completion.benchmarks
+        ),
+        run: str = typer.Option("", "--run", help="Only of this run, such as r3."),
+        task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+        under: str = typer.Option("", "--under", help=UNDER),
+        force: bool = typer.Option(False, "--force", help="Put it in the place of what is there."),
+        as_json: bool = typer.Option(False, "--json", help="One object."),
+    ) -> None:
+        call: Invocation = ctx.obj
+        place = _vacant(call.folder / to, force)
+        every = _Selection(agents, bench, run, task, under).of(call)
+        _tell(call, to, every, _written(call, form, place, every), as_json)
+
+    return command
+
+
+FORMS = {
+    "harbor": (
+        "Write a Harbor job with ATIF v1.7 trajectories.",
+        ("sica export harbor jobs/mine best", "harbor view jobs"),
+    ),
+    "inspect": (
+        "Write Inspect logs, one an agent and benchmark.",
+        ("sica export inspect logs best", "inspect view --log-dir logs"),
+    ),
+    "csv": ("Write one row a trial as CSV.", ("sica export csv trials.csv --bench core",)),
+    "parquet": (
+        "Write one row a trial as Parquet (sica[parquet]).",
+        ("sica export parquet trials.parquet --run r3",),
+    ),
+    "swebench": (
+        "Write predictions for the harness of SWE-bench.",
+        ("sica export swebench preds.jsonl best --bench verified",),
+    ),
+}
+for _form, (_help, _examples) in FORMS.items():
+    app.command(_form, help=_help, epilog=examples(*_examples))(_writes(_form))
+
+
+def _written(call: Invocation, form: str, place: Path, every: Sequence[Exported]) -> int:
     from sica.exports import harbor_job, inspect_log, predictions, tables
 
-    call: Invocation = ctx.obj
-    if form not in FORMS:
-        raise no_such("format", report.clean(form), [*FORMS])
-    place = _vacant(call.folder / to, force)
-    every = _Selection(agents, bench, run, task, under).of(call)
     match form:
         case "harbor":
-            written = _folder(call, place, every, harbor_job.write)
+            return _folder(call, place, every, harbor_job.write)
         case "inspect":
-            written = _folder(call, place, every, inspect_log.write)
+            return _folder(call, place, every, inspect_log.write)
         case "csv":
-            written = _file(place, every, tables.write_csv)
+            return _file(place, every, tables.write_csv)
         case "parquet":
-            written = _file(place, every, tables.write_parquet)
+            return _file(place, every, tables.write_parquet)
         case _:
-            written = _file(place, every, predictions.write)
-    _tell(call, to, every, written, as_json)
+            return _file(place, every, predictions.write)
 
 
 class _Selection:
