@@ -146,6 +146,23 @@ def test_humaneval_plus_asks_the_reference_about_every_further_input(opened: Any
     assert graded(benchmark, box, "Mine-1", {"solution.py": nearly}).score == 1, "within atol"
 
 
+def test_mbpp_plus_compares_as_evalplus_does(opened: Any, box: Sandbox) -> None:
+    row = {
+        "task_id": "Mine/9",
+        "prompt": '"""\nFind what two lists share.\nassert similar_elements([1, 2], [2]) == (2,)\n"""\n',
+        "entry_point": "similar_elements",
+        "canonical_solution": "def similar_elements(a, b):\n    return tuple(set(a) & set(b))\n",
+        "base_input": [[[1, 2, 3], [3, 2]]],
+        "plus_input": [[[[1]], [2]], [[5, 6, 7], [7, 5]]],
+        "atol": 0,
+    }
+    benchmark = opened([row])
+    other_order = "def similar_elements(a, b):\n    return [x for x in reversed(a) if x in b]\n"
+    assert graded(benchmark, box, "Mine-9", {"solution.py": other_order}).score == 1
+    wrong = "def similar_elements(a, b):\n    return [x for x in a if x in b][:1]\n"
+    assert graded(benchmark, box, "Mine-9", {"solution.py": wrong}).score == 0
+
+
 MBPP: Rows = [
     {
         "task_id": 7001,
