@@ -32,6 +32,8 @@ INSIDE = Path(__file__).parent / "inside"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOG_CHARS = 20_000
 SETTINGS_BYTES = 100_000
+CHANGED_BYTES = 4_000_000
+"""Of changed files that are compared line by line: who left more could keep this machine busy."""
 PATCH_CHARS = 200_000
 """Of a diff that is kept with its trial; a longer one is no fix of an issue."""
 LOG_BYTES = 20_000_000
@@ -94,6 +96,9 @@ def _patch(case: Case, files: Files) -> str:
         {_name(path, case.task.workdir): file.data for path, file in each.items() if "/.git/" not in path}
         for each in (case.pristine, files)
     )
+    changed = (after.get(path, b"") for path in {*before, *after} if before.get(path) != after.get(path))
+    if sum(map(len, changed)) > CHANGED_BYTES:
+        return ""
     made = patches.made(before, after)
     return made if len(made) <= PATCH_CHARS else ""
 

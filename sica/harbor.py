@@ -78,6 +78,8 @@ class Sica(Table):
     calls: int | None = Field(None, gt=0)
     tokens: int | None = Field(None, gt=0)
     usd: float | None = Field(None, gt=0, allow_inf_nan=False)
+    processes: int | None = Field(None, gt=0, le=10_000)
+    """Processes and threads at once, where the sandbox's usual limit is too small."""
     protect: tuple[str, ...] = ()
     """Globs that a solution may not touch, below the workdir; `!glob` frees what is protected otherwise."""
     guards: tuple[str, ...] = ()

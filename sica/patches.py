@@ -77,7 +77,8 @@ def _lines(text: str) -> list[str]:
 
 
 def _hunks(ours: list[str], theirs: list[str]) -> Iterator[str]:
-    for group in SequenceMatcher(None, ours, theirs, autojunk=False).get_grouped_opcodes(CONTEXT):
+    # Frequent lines are no anchors: without that, a file of one line ten thousand times takes minutes.
+    for group in SequenceMatcher(None, ours, theirs).get_grouped_opcodes(CONTEXT):
         a, b = group[0][1], group[-1][2]
         c, d = group[0][3], group[-1][4]
         yield f"@@ -{_range(a, b)} +{_range(c, d)} @@\n"

@@ -28,6 +28,7 @@ from sica.model import File, Grade
 from sica.ports import Sandbox
 from sica.sandboxes import open_sandbox
 
+ROOT = Path(__file__).parents[1]
 Rows = list[dict[str, Any]]
 
 
@@ -143,6 +144,23 @@ def test_humaneval_plus_asks_the_reference_about_every_further_input(opened: Any
     assert graded(benchmark, box, "Mine-1", {"solution.py": only_base}).score == 0
     nearly = "def halves(numbers):\n    return [n * 0.5 + 1e-9 for n in numbers]\n"
     assert graded(benchmark, box, "Mine-1", {"solution.py": nearly}).score == 1, "within atol"
+
+
+def test_mbpp_plus_compares_as_evalplus_does(opened: Any, box: Sandbox) -> None:
+    row = {
+        "task_id": "Mine/9",
+        "prompt": '"""\nFind what two lists share.\nassert similar_elements([1, 2], [2]) == (2,)\n"""\n',
+        "entry_point": "similar_elements",
+        "canonical_solution": "def similar_elements(a, b):\n    return tuple(set(a) & set(b))\n",
+        "base_input": [[[1, 2, 3], [3, 2]]],
+        "plus_input": [[[[1]], [2]], [[5, 6, 7], [7, 5]]],
+        "atol": 0,
+    }
+    benchmark = opened([row])
+    other_order = "def similar_elements(a, b):\n    return [x for x in reversed(a) if x in b]\n"
+    assert graded(benchmark, box, "Mine-9", {"solution.py": other_order}).score == 1
+    wrong = "def similar_elements(a, b):\n    return [x for x in a if x in b][:1]\n"
+    assert graded(benchmark, box, "Mine-9", {"solution.py": wrong}).score == 0
 
 
 MBPP: Rows = [
@@ -470,6 +488,11 @@ def test_every_importer_says_what_it_reads_and_what_nobody_reads_is_answered_wit
     assert "humaneval: HumanEval.jsonl" in error.value.hint
     with pytest.raises(UsageError, match="no such file"):
         open_benchmark("humaneval:./nowhere.jsonl")
+    with pytest.raises(UsageError, match="no importer called 'humanevl'") as slip:
+        open_benchmark("humanevl:./nowhere.jsonl")
+    assert slip.value.hint == "did you mean 'humaneval'?"
+    with pytest.raises(UsageError, match="no option called 'sede'"):
+        open_benchmark("core:max=2:sede=1")
 
 
 # ── bad data ──────────────────────────────────────────────────────────────────────────────────────
@@ -587,3 +610,23 @@ def test_laying_the_tasks_out_again_gives_the_same_tasks(opened: Any) -> None:
     assert first == again
     place = Path(first[0].folder)
     assert place.parents[1].stat().st_mode & 0o077 == 0, "hidden tests are nobody else's to read"
+
+
+def test_the_recipe_in_the_docs_holds(
+    tmp_path: Path, runtime: Path, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file, no registration: what docs/extending.md shows is an importer."""
+    import sica.benchmarks
+
+    told = (ROOT / "docs" / "extending.md").read_text()
+    code = next(block for block in told.split("```") if "sica/benchmarks/riddles.py" in block)
+    (tmp_path / "riddles.py").write_text(code.removeprefix("python\n"))
+    monkeypatch.setattr(sica.benchmarks, "__path__", [*sica.benchmarks.__path__, str(tmp_path)])
+    assert "riddles" in importers()
+    (tmp_path / "mine.jsonl").write_text('{"riddle": "One and one?", "answer": "2"}\n')
+    assert not proved(open_benchmark(str(tmp_path / "mine.jsonl"), runtime=runtime), box)
+
+
+def test_docs_name_every_importer_and_every_refusal_has_a_place_there() -> None:
+    told = (ROOT / "docs" / "importers.md").read_text()
+    assert all(f"| `{name}` |" in told for name in importers())

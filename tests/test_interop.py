@@ -130,7 +130,7 @@ def test_harbor_runs_one_of_our_commits(python: str, tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps(job))
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OPENAI_API_KEY": "k"}
     environ |= {"BWRAP": str(find_bwrap()[0]), "HARBOR_TELEMETRY": "0", "HOME": str(tmp_path)}
-    command = [str(Path(python).parent / "harbor"), "run", "-c", str(tmp_path / "job.json"), "-q", "-y"]
+    command = [f"{Path(python).parent}/harbor", "run", "-c", f"{tmp_path}/job.json", "-q", "-y"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     results = [json.loads(path.read_text()) for path in (tmp_path / "jobs/both").glob("*/result.json")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,14 @@ def test_a_hunk_that_does_not_fit_is_refused() -> None:
         applied(diff, {"x": b"other\n"})
     with pytest.raises(PatchError, match="no such file"):
         applied(diff, {})
+
+
+def test_a_file_made_to_be_slow_is_not(tmp_path: Path) -> None:
+    before, after = b"x\n" * 20_000, b"y\nx\nx\n" * 10_000
+    began = time.process_time()
+    diff = made({"a": before}, {"a": after})
+    assert time.process_time() - began < 5
+    assert applied(diff, {"a": before}) == {"a": after}
 
 
 def test_it_runs_alone_in_a_folder(tmp_path: Path) -> None:

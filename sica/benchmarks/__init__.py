@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -116,6 +117,7 @@ def open_benchmark(words: str, names: Sequence[str] = (), *, runtime: Path | Non
     if path.name in ("dataset.toml", "registry.json") and path.is_file():
         path = path.parent
     if not path.exists():
+        _slips(asked)
         if asked.form or "." in path.name or "/" in asked.place:
             raise UsageError(f"{path}: there is no such file or directory", _forms(asked.form))
         raise no_such("benchmark", asked.place, [*known])
@@ -129,6 +131,17 @@ def open_benchmark(words: str, names: Sequence[str] = (), *, runtime: Path | Non
         raise UsageError(f"{path}: no importer knows this form", _forms())
     own = real.parent.name if (real / "task.toml").is_file() else real.name
     return FolderBenchmark(real, own or "tasks", names=names, subset=subset, runtime=runtime)
+
+
+def _slips(asked: Named) -> None:
+    """Raises UsageError for what was meant as a form or an option and is none."""
+    head, colon, rest = asked.place.partition(":")
+    if not colon or asked.form:
+        return
+    if option := re.search(r":(\w+)=[^:/]*\Z", asked.place):
+        raise no_such("option", option[1], ["max", "seed"])
+    if re.fullmatch(r"[a-z][a-z0-9_-]*", head) and rest:
+        raise no_such("importer", head, [*importers()])
 
 
 def _form(path: Path) -> str:

@@ -238,7 +238,13 @@ def _must_share_a_process(source: bytes) -> bool:
 def _compiled(made: Made, folder: Path, language: str, tools: Mapping[str, Any]) -> Made:
     known = LANGUAGES.get(language)
     command = tools.get("command") or (known.command if known else "")
-    ours: dict[str, Any] = {"grading": "log", "kind": language, "credit": "all", "tries": 2}
+    ours: dict[str, Any] = {
+        "grading": "log",
+        "kind": language,
+        "credit": "all",
+        "tries": 2,
+        "processes": 2048,
+    }
     if not command:
         ours["refused"] = [
             f"no command is known for {language}: [{language}] command in {TOOLCHAINS} would be one"

@@ -76,7 +76,8 @@ class FolderBenchmark:
         paths = self.paths()
         if not paths:
             raise UsageError(
-                f"{self.root}: holds no task", "a task is a folder with task.toml and instruction.md"
+                f"{self.root}: holds no task",
+                "a task is a folder with task.toml and instruction.md; docs/importers.md has the other forms",
             )
         return self.subset.of(_chosen(list(paths), self.names, self.name))
 
@@ -260,6 +261,7 @@ def _limits(folder: Folder) -> Limits:
         memory_mb=harbor.memory_mb(toml, table) or limits.memory_mb,
         disk_mb=harbor.storage_mb(toml, table) or limits.disk_mb,
         cpus=table.environment.cpus or limits.cpus,
+        processes=folder.sica.processes or limits.processes,
     )
 
 

@@ -1,4 +1,4 @@
-"""HumanEval, and HumanEval+ of EvalPlus: one function to write, judged from a box that it never sees."""
+"""HumanEval, and HumanEval+ and MBPP+ of EvalPlus: one function to write, judged from a box that it never sees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sica.benchmarks._rows import Row, first, rows
 
 FORM = (
     "HumanEval.jsonl(.gz) of github.com/openai/human-eval, folder data/; "
-    "HumanEvalPlus.jsonl(.gz) of github.com/evalplus/humanevalplus_release"
+    "HumanEvalPlus.jsonl(.gz) and MbppPlus.jsonl(.gz) of the releases of github.com/evalplus"
 )
 FIELDS = {"task_id", "prompt", "entry_point", "canonical_solution"}
 
@@ -48,7 +48,17 @@ import solution
 DATA = json.loads((pathlib.Path(__file__).parent / "problem.json").read_text())
 
 
+# What EvalPlus compares in another way, by the name of the function.
+SETS = {"similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum"}
+SETS |= {"intersection_array", "find_dissimilar", "Diff"}
+FOUND = {"check_str", "text_match_three", "text_starta_endb"}
+
+
 def same(expected, got, atol):
+    if DATA["entry_point"] in SETS:
+        return set(expected) == set(got)
+    if DATA["entry_point"] in FOUND and not isinstance(got, bool):
+        return bool(expected) == (got is not None)
     if isinstance(expected, float) and not atol:
         atol = 1e-6
     if isinstance(expected, (list, tuple)) and isinstance(got, (list, tuple)):
@@ -69,12 +79,19 @@ def test_inputs():
     space = {"__name__": "reference"}
     exec(DATA["prompt"] + DATA["canonical_solution"], space)
     reference, candidate = space[DATA["entry_point"]], getattr(solution, DATA["entry_point"])
+    compared = 0
     for given in DATA["inputs"]:
+        try:
+            expected = reference(*copy.deepcopy(given))
+        except Exception:
+            continue  # JSON has no tuples and sets: what the reference itself cannot take is no input
         got = candidate(*copy.deepcopy(given))
+        compared += 1
         if DATA["entry_point"] == "find_zero":  # any root will do
             assert abs(space["poly"](*copy.deepcopy(given), got)) <= DATA["atol"], given
         else:
-            assert same(reference(*copy.deepcopy(given)), got, DATA["atol"]), given
+            assert same(expected, got, DATA["atol"]), given
+    assert compared
 '''
 
 
@@ -107,7 +124,7 @@ def _made(row: Row) -> Made:
     if not tests:
         raise row.wrong("test", "there is neither a test nor plus_input", "take the file that has the tests")
     return Made(
-        instruction=f"Complete the function `{entry}` in `solution.py`. Its signature and what it must do stand there.",
+        instruction=f"Write the function `{entry}` in `solution.py`. What it must do stands there.",
         workspace={"solution.py": text(prompt.rstrip() + "\n")},
         tests={**tests, "problem.json": text(json.dumps(facts))},
         answer={"solution.py": text(prompt + reference)},

@@ -1,4 +1,4 @@
-"""MBPP, its sanitized part, and MBPP+ of EvalPlus: a function from one sentence and its first assertion."""
+"""MBPP and its sanitized part: a function from one sentence and its first assertion. humaneval.py reads MBPP+."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from pathlib import Path
 from sica.benchmarks._imported import Made, Problem, plain_name, text
 from sica.benchmarks._rows import Row, first, rows
 
-FORM = (
-    "mbpp.jsonl or sanitized-mbpp.json of github.com/google-research/google-research, folder mbpp/; "
-    "the mbppplus data set of evalplus, as JSON lines or Parquet"
-)
+FORM = "mbpp.jsonl or sanitized-mbpp.json of github.com/google-research/google-research, folder mbpp/"
 
 TEST = '''"""The data set's assertions, against the code in the other box."""
 

@@ -70,6 +70,7 @@ def _made(row: Row, clones: Path) -> Made:
         "grading": "log",
         "kind": "issue",
         "credit": "all",
+        "processes": 1024,
         "protect": [*map(_exactly, tests), *(f"!{_exactly(path)}" for path in fix if path not in tests)],
         "origin": f"{row.text('repo')} {row.text('base_commit')}",
         "refused": []

@@ -25,115 +25,81 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="What happened, in the formats of other people's tools.",
+    help="What happened, for other people's tools.",
 )
-
-AGENTS = typer.Argument(
-    None, metavar="[AGENT]...", help="Whose trials; default: everybody's.", autocompletion=completion.agents
-)
-BENCH = typer.Option("", "--bench", help="Only of this benchmark.", autocompletion=completion.benchmarks)
-RUN = typer.Option("", "--run", help="Only of this run, such as r3.")
-TASK = typer.Option("", "--task", help="Only tasks that match this glob.")
-FORCE = typer.Option(False, "--force", help="Put it in the place of what is there.")
-JSON = typer.Option(False, "--json", help="One object.")
-TO_FOLDER = typer.Argument(..., metavar="DIR", help="The directory to make.")
-TO_FILE = typer.Argument(..., metavar="FILE", help="The file to make.")
-UNDER_ = typer.Option("", "--under", help=UNDER)
 
 
 @app.callback()
 def root() -> None:
-    """What happened, in the formats of other people's tools."""
+    """What happened, for other people's tools."""
 
 
-@app.command(epilog=examples("sica export harbor jobs/mine best", "harbor view jobs"))
-def harbor(
-    ctx: typer.Context,
-    to: Path = TO_FOLDER,
-    agents: list[str] = AGENTS,
-    bench: str = BENCH,
-    run: str = RUN,
-    task: str = TASK,
-    under: str = UNDER_,
-    force: bool = FORCE,
-    as_json: bool = JSON,
-) -> None:
-    """Write a Harbor job directory: a folder for each trial, with an ATIF v1.7 trajectory and the result."""
-    from sica.exports import harbor_job
+def _writes(form: str) -> Callable[..., None]:
+    """The command of a format; all of them choose their trials alike."""
 
-    _folder(ctx.obj, to, _Selection(agents, bench, run, task, under), harbor_job.write, force, as_json)
+    def command(
+        ctx: typer.Context,
+        to: Path = typer.Argument(..., metavar="TO", help="The directory or file to make."),
+        agents: list[str] = typer.Argument(
+            None,
+            metavar="[AGENT]...",
+            help="Whose trials; default: everybody's.",
+            autocompletion=completion.agents,
+        ),
+        bench: str = typer.Option(
+            "", "--bench", help="Only of this benchmark.", autocompletion=completion.benchmarks
+        ),
+        run: str = typer.Option("", "--run", help="Only of this run, such as r3."),
+        task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+        under: str = typer.Option("", "--under", help=UNDER),
+        force: bool = typer.Option(False, "--force", help="Put it in the place of what is there."),
+        as_json: bool = typer.Option(False, "--json", help="One object."),
+    ) -> None:
+        call: Invocation = ctx.obj
+        place = _vacant(call.folder / to, force)
+        every = _Selection(agents, bench, run, task, under).of(call)
+        _tell(call, to, every, _written(call, form, place, every), as_json)
 
-
-@app.command(epilog=examples("sica export inspect logs best", "inspect view --log-dir logs"))
-def inspect(
-    ctx: typer.Context,
-    to: Path = TO_FOLDER,
-    agents: list[str] = AGENTS,
-    bench: str = BENCH,
-    run: str = RUN,
-    task: str = TASK,
-    under: str = UNDER_,
-    force: bool = FORCE,
-    as_json: bool = JSON,
-) -> None:
-    """Write a directory of Inspect logs, one for each agent on each benchmark."""
-    from sica.exports import inspect_log
-
-    _folder(ctx.obj, to, _Selection(agents, bench, run, task, under), inspect_log.write, force, as_json)
+    return command
 
 
-@app.command("csv", epilog=examples("sica export csv trials.csv --bench core"))
-def to_csv(
-    ctx: typer.Context,
-    to: Path = TO_FILE,
-    agents: list[str] = AGENTS,
-    bench: str = BENCH,
-    run: str = RUN,
-    task: str = TASK,
-    under: str = UNDER_,
-    force: bool = FORCE,
-    as_json: bool = JSON,
-) -> None:
-    """Write one row a trial as CSV."""
-    from sica.exports import tables
-
-    _file(ctx.obj, to, _Selection(agents, bench, run, task, under), tables.write_csv, force, as_json)
-
-
-@app.command(epilog=examples("sica export parquet trials.parquet"))
-def parquet(
-    ctx: typer.Context,
-    to: Path = TO_FILE,
-    agents: list[str] = AGENTS,
-    bench: str = BENCH,
-    run: str = RUN,
-    task: str = TASK,
-    under: str = UNDER_,
-    force: bool = FORCE,
-    as_json: bool = JSON,
-) -> None:
-    """Write one row a trial as Parquet (needs sica[parquet])."""
-    from sica.exports import tables
-
-    _file(ctx.obj, to, _Selection(agents, bench, run, task, under), tables.write_parquet, force, as_json)
+FORMS = {
+    "harbor": (
+        "Write a Harbor job with ATIF v1.7 trajectories.",
+        ("sica export harbor jobs/mine best", "harbor view jobs"),
+    ),
+    "inspect": (
+        "Write Inspect logs, one an agent and benchmark.",
+        ("sica export inspect logs best", "inspect view --log-dir logs"),
+    ),
+    "csv": ("Write one row a trial as CSV.", ("sica export csv trials.csv --bench core",)),
+    "parquet": (
+        "Write one row a trial as Parquet (sica[parquet]).",
+        ("sica export parquet trials.parquet --run r3",),
+    ),
+    "swebench": (
+        "Write predictions for the harness of SWE-bench.",
+        ("sica export swebench preds.jsonl best --bench verified",),
+    ),
+}
+for _form, (_help, _examples) in FORMS.items():
+    app.command(_form, help=_help, epilog=examples(*_examples))(_writes(_form))
 
 
-@app.command(epilog=examples("sica export swebench preds.jsonl best --bench verified"))
-def swebench(
-    ctx: typer.Context,
-    to: Path = TO_FILE,
-    agents: list[str] = AGENTS,
-    bench: str = BENCH,
-    run: str = RUN,
-    task: str = TASK,
-    under: str = UNDER_,
-    force: bool = FORCE,
-    as_json: bool = JSON,
-) -> None:
-    """Write the patches that agents made at SWE-bench tasks, for the benchmark's own harness."""
-    from sica.exports import predictions
+def _written(call: Invocation, form: str, place: Path, every: Sequence[Exported]) -> int:
+    from sica.exports import harbor_job, inspect_log, predictions, tables
 
-    _file(ctx.obj, to, _Selection(agents, bench, run, task, under), predictions.write, force, as_json)
+    match form:
+        case "harbor":
+            return _folder(call, place, every, harbor_job.write)
+        case "inspect":
+            return _folder(call, place, every, inspect_log.write)
+        case "csv":
+            return _file(place, every, tables.write_csv)
+        case "parquet":
+            return _file(place, every, tables.write_parquet)
+        case _:
+            return _file(place, every, predictions.write)
 
 
 @app.command(epilog=examples("sica export otel", "sica export otel http://collector:4318 --run r3"))
@@ -208,14 +174,11 @@ class _Selection:
 
 def _folder(
     call: Invocation,
-    to: Path,
-    which: _Selection,
+    place: Path,
+    every: Sequence[Exported],
     write: Callable[[Sequence[Exported], Path, Callable[[int], None]], None],
-    force: bool,
-    as_json: bool,
-) -> None:
+) -> int:
     """All of it or nothing: it is made beside its place, under the name that it will have."""
-    every, place = which.of(call), _vacant(call.folder / to, force)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as beside:
         made = Path(beside) / place.name
@@ -229,26 +192,20 @@ def _folder(
         else:
             place.unlink(missing_ok=True)
         made.rename(place)
-    _tell(call, to, every, len(every), as_json)
+    return len(every)
 
 
 def _file(
-    call: Invocation,
-    to: Path,
-    which: _Selection,
-    write: Callable[[Sequence[Exported], Path], int | None],
-    force: bool,
-    as_json: bool,
-) -> None:
-    every, place = which.of(call), _vacant(call.folder / to, force)
+    place: Path, every: Sequence[Exported], write: Callable[[Sequence[Exported], Path], int | None]
+) -> int:
     if place.is_dir():
-        raise UsageError(f"{to}: is a directory", "name a file")
+        raise UsageError(f"{place}: is a directory", "name a file")
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as beside:
         made = Path(beside) / place.name
         written = write(every, made)
         made.replace(place)
-    _tell(call, to, every, len(every) if written is None else written, as_json)
+    return len(every) if written is None else written
 
 
 def _vacant(place: Path, force: bool) -> Path:

@@ -16,7 +16,7 @@ Exit codes
     0    done; of evolve also: the score of --until is reached, or the patience is at its end
     1    failed; the message says what and what to do
     2    usage, settings or the machine's set-up are off
-    3    stopped by a cap of money, tokens, calls or time, or by a person (sica tell stop); everything is kept, and the command that it tells goes on
+    3    stopped by a cap of money, tokens, calls or time, or by a person; everything is kept, and what it tells goes on
     4    a model's credentials are missing or were refused
     5    a condition was not met: eval --fail-under, compare --exit-code
     125  eval --bisect cannot judge this agent: git bisect skips it

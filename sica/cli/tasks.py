@@ -29,7 +29,7 @@ def command(
     config = call.settings().config
     found = open_benchmark(call, bench or config.bench)
     left_out = found.unsupported_in("bubblewrap" if config.sandbox == "bubblewrap" else "docker")
-    tasks = [task for task in found.tasks() if task.name not in left_out]
+    tasks = [found.task(name) for name in found.folders if name not in left_out]
     if as_json:
         records = [
             {
@@ -71,4 +71,6 @@ def command(
     ]
     splits = {split: sum(t.split == split for t in tasks) for split in ("train", "dev", "heldout")}
     counted = ", ".join(f"{n} {split}" for split, n in splits.items() if n)
-    call.page([*text, "", f"{found.name}: {report.plural(len(tasks), 'task')} ({counted})"])
+    call.page(
+        [*text, "", f"{found.name}: {report.plural(len(tasks), 'task')}{f' ({counted})' if counted else ''}"]
+    )
