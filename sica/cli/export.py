@@ -29,6 +29,10 @@ app = typer.Typer(
 )
 
 
+RUN = typer.Option("", "--run", help="Only of this run, such as r3.")
+JSON = typer.Option(False, "--json", help="One object.")
+
+
 @app.callback()
 def root() -> None:
     """What happened, for other people's tools."""
@@ -49,11 +53,11 @@ def _writes(form: str) -> Callable[..., None]:
         bench: str = typer.Option(
             "", "--bench", help="Only of this benchmark.", autocompletion=completion.benchmarks
         ),
-        run: str = typer.Option("", "--run", help="Only of this run, such as r3."),
+        run: str = RUN,
         task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
         under: str = typer.Option("", "--under", help=UNDER),
         force: bool = typer.Option(False, "--force", help="Put it in the place of what is there."),
-        as_json: bool = typer.Option(False, "--json", help="One object."),
+        as_json: bool = JSON,
     ) -> None:
         call: Invocation = ctx.obj
         place = _vacant(call.folder / to, force)
