@@ -43,7 +43,10 @@ def test_an_unfit_task_is_named_and_ends_with_1(mine: Path) -> None:
     (mine / "mine" / "good" / "solution" / "solve.sh").write_text("echo no >&2; exit 3\n")
     done = sica(mine, "bench", "check", "mine", env=BOXES)
     assert done.code == 11
-    assert "good  oracle: failed  scores 0 instead of 1 (answer); solve.sh said: exit 3: no [ORACLE_FAILS]" in done.out
+    assert (
+        "good  oracle: failed  scores 0 instead of 1 (answer); solve.sh said: exit 3: no [ORACLE_FAILS]"
+        in done.out
+    )
     assert done.out.endswith("mine: 1 task, 7 of 8 checks ok\n")
 
 
