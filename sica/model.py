@@ -454,6 +454,8 @@ class Archive:
     run: str = ""
     """The run that is going; the faults of earlier runs do not count against a trial."""
     weights: Weights = Weights()
+    flagged: frozenset[str] = frozenset()
+    """Trees that a trial has flagged, on whatever benchmark and model."""
     settled: int = 0
     """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
     _known: dict[Any, tuple[object, object, Any]] = field(default_factory=dict, repr=False, compare=False)
@@ -541,7 +543,8 @@ class Archive:
         match outcome:
             case Trial():
                 trials = {**self.trials, outcome.tree: (*self.trials.get(outcome.tree, ()), outcome)}
-                return replace(grown, trials=trials)
+                flagged = {outcome.tree} if outcome.ending == "integrity" else set()
+                return replace(grown, trials=trials, flagged=self.flagged | flagged)
             case Improvement():
                 agents = (
                     {**self.agents, outcome.child.commit: outcome.child} if outcome.child else self.agents
