@@ -91,8 +91,6 @@ class Checkable(Protocol):
 
     def pristine(self, task: Task) -> Files: ...
 
-    def grade(self, task: Task, left: Files, sandbox: Sandbox) -> Grade: ...
-
 
 def check(
     benchmark: Checkable,
