@@ -16,6 +16,9 @@ test: .venv/.dev  ## every check that needs no network: lint, types, tests
 check: .venv/.dev
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
+suites: .venv/.base  ## prove every shipped task, in every sandbox that is there
+	bash bin/check-suites $(ARGS)
+
 image:  ## the image that docker boxes run; BASE_IMAGE= where python:3.12-slim cannot be pulled
 	docker build -t sica-sandbox $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) sandbox
 
@@ -42,4 +45,4 @@ lock:  ## resolve again, only releases older than 14 days
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: evolve test check image bench screenshots lock clean
+.PHONY: evolve test check suites image bench screenshots lock clean

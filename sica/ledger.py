@@ -326,11 +326,18 @@ class SqliteLedger:
                 champion=champion or next(iter(agents), ""),
                 crowned=crowned,
                 attempts=attempts,
+                flagged=frozenset(self._flagged()),
                 settled=self._settled(),
             )
 
         with _no_collector():
             return self._at_one_moment(read)
+
+    def _flagged(self) -> Iterator[str]:
+        sql = (
+            "SELECT DISTINCT w.hash FROM trials t JOIN trees w ON w.id = t.tree WHERE t.ending = 'integrity'"
+        )
+        yield from (tree for (tree,) in self._rows(sql))
 
     def agents(self) -> tuple[Agent, ...]:
         """Every agent, by number, with the gate's last word."""

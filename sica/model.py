@@ -522,6 +522,8 @@ class Archive:
     weights: Weights = PLAIN
     offers: Offers | None = None
     """What of an agent's open trials is wanted now (sica/economy.py: racing); None: all, in the tasks' order."""
+    flagged: frozenset[str] = frozenset()
+    """Trees that a trial has flagged, on whatever benchmark and model."""
     settled: int = 0
     """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
     _known: dict[object, tuple[tuple[object, ...], Any]] = field(
@@ -705,7 +707,10 @@ class Archive:
                 trials = (*self.trials.get(outcome.tree, ()), outcome)
                 tally = self._tally(outcome.tree).plus((outcome,), self.run)
                 self._known["tally", outcome.tree, self.run] = ((trials,), tally)
-                following = self._with(settled=settled, trials={**self.trials, outcome.tree: trials})
+                flagged = self.flagged | {outcome.tree} if outcome.ending == "integrity" else self.flagged
+                following = self._with(
+                    settled=settled, trials={**self.trials, outcome.tree: trials}, flagged=flagged
+                )
                 following._carry(self, outcome.tree)
                 return following
             case Improvement():

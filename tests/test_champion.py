@@ -47,6 +47,12 @@ def test_a_flagged_agent_is_never_promoted() -> None:
     assert promotion(replace(known, trials={**known.trials, b.tree: (marked,)}), 0, "mean") is None
 
 
+def test_a_flag_of_another_benchmark_counts_though_its_scores_do_not() -> None:
+    known = archive({"a": [0], "b": [1]})
+    assert promotion(known, 0, "mean") is not None
+    assert promotion(replace(known, flagged=frozenset({known.agents["b"].tree})), 0, "mean") is None
+
+
 def test_separable_asks_for_more_than_a_higher_mean() -> None:
     small = archive({"a": [0, 0], "b": [1, 0]})
     assert promotion(small, 0, "mean") is not None

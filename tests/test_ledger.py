@@ -91,6 +91,15 @@ def trial(
 # ── recording ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_flag_is_known_to_every_run_whatever_its_tasks(ledger: SqliteLedger) -> None:
+    flagged = trial(CHILD, task=1, ending="integrity")
+    grown = ledger.archive(TASKS, UNDER, 1).plus(flagged)
+    ledger.record(flagged)
+    elsewhere = ledger.archive(TASKS[:1], {}, 1)
+    assert elsewhere.trials == {}
+    assert elsewhere.flagged == grown.flagged == {CHILD.tree}
+
+
 def test_an_archive_grown_in_memory_equals_the_one_read_back(ledger: SqliteLedger) -> None:
     told: list[Outcome] = [
         trial(why="2 of 2 checks passed", trace="sha256:00", session="s1", run="r1", started=5.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT, environment, sica
+from loopback import workspace_of
 
 from sica import suites
 from sica.benchmarks import open_benchmark
@@ -107,6 +109,29 @@ def test_a_suite_lies_in_its_folder_as_it_was_made(made: dict[str, dict[str, Fil
         assert {path: p.read_bytes() for path, p in task_files(place / name)} == {
             p: f.data for p, f in files.items()
         }
+
+
+@pytest.mark.parametrize("suite", [*suites.COUNTS])
+def test_the_judge_that_harbor_runs_says_the_same_of_nothing_and_of_the_reference(
+    suite: str, tmp_path: Path
+) -> None:
+    root = open_benchmark(suite).root
+    task = min(path for path in root.iterdir() if path.is_dir())
+    app = workspace_of(task, tmp_path)
+    judge = next(
+        task / "tests" / name for name in ("judge.py", "run.py") if (task / "tests" / name).is_file()
+    )
+    solution = shutil.copytree(task / "solution", tmp_path / "solution")
+
+    def reward() -> float:
+        out = tmp_path / "reward.json"
+        environ = environment(tmp_path, REWARD_FILE=str(out), PYTHONDONTWRITEBYTECODE="1")
+        subprocess.run([sys.executable, str(judge)], cwd=app, env=environ, check=True, timeout=120)
+        return float(json.loads(out.read_text())["reward"])
+
+    assert reward() == 0.0
+    subprocess.run(["bash", str(solution / "solve.sh")], cwd=app, check=True, timeout=60)
+    assert reward() == 1.0
 
 
 def test_bench_make_writes_a_suite_once_and_says_how(tmp_path: Path) -> None:

@@ -91,8 +91,6 @@ class Checkable(Protocol):
 
     def pristine(self, task: Task) -> Files: ...
 
-    def grade(self, task: Task, left: Files, sandbox: Sandbox) -> Grade: ...
-
 
 def check(
     benchmark: Checkable,
@@ -121,9 +119,10 @@ def _check_task(
         yield CheckResult(name, "form", "failed", f"{e} ({e.hint})" if e.hint else str(e), code="BROKEN")
         return
     formal = [CheckResult(name, "form", slip.verdict, slip.why, code=slip.code) for slip in slips]
-    if "form" in wanted:
+    broken = any(result.verdict == "failed" for result in formal)
+    if "form" in wanted or broken:
         yield from formal or [CheckResult(name, "form", "ok")]
-    if any(result.verdict == "failed" for result in formal):
+    if broken:
         return
     try:
         task = benchmark.prepare(benchmark.task(name), sandbox)

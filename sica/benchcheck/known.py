@@ -153,7 +153,10 @@ def _points(count: int) -> list[int]:
 
 
 def together(case: grading.Case) -> Sequence[grading.Case]:
-    """The same judgement in surroundings where everything is different that may not matter, twice."""
+    """The same judgement in surroundings where everything is different that may not matter, twice.
+
+    Python draws its own hash seed for the judges' workers, which heed no variable: each judgement has another one.
+    """
     first = replace(_reordered(_with(case, PYTHONHASHSEED="1", TZ="FAR-14"), None), ahead=YEAR)
     second = _reordered(_with(case, PYTHONHASHSEED="4711", TZ="NEAR+12"), 7)
     return first, second
@@ -169,7 +172,7 @@ def apart(case: grading.Case) -> dict[str, grading.Case]:
         "the clock": replace(case, ahead=YEAR),
         "the time zone": _with(case, TZ="FAR-14"),
         "the time zone ": _with(case, TZ="NEAR+12"),
-        "chance: it differs from one time to the next": case,
+        "chance, or Python's own hash seed": case,
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sica import suites
-from sica.errors import StoreError, UsageError
+from sica.errors import StoreError
 from sica.harbor import toml
 from sica.model import Files
 
@@ -38,7 +38,11 @@ def folder(name: str, data: Path) -> Path:
             f"the suite {name} of seed {seed} is not what {data / PINS} pins",
             "its generators were changed: python3 bin/pin_suites.py pins what they give now",
         )
-    write(tasks, place)
+    try:
+        write(tasks, place)
+    except OSError:
+        if not place.is_dir():  # else another sica was faster; what it made is the same
+            raise
     return place
 
 
@@ -56,7 +60,7 @@ def _own_place() -> Path:
 
 
 def write(tasks: Mapping[str, Files], out: Path, manifest: Mapping[str, Any] | None = None) -> None:
-    """All of them or nothing. Who is second finds the place taken, and leaves it as it is."""
+    """All of them or nothing. OSError when somebody else was faster."""
     out.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -69,20 +73,7 @@ def write(tasks: Mapping[str, Files], out: Path, manifest: Mapping[str, Any] | N
                 target.chmod(0o755 if file.executable else 0o644)
         if manifest is not None:
             (made / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        try:
-            made.rename(out)
-        except OSError:
-            if not out.is_dir():
-                raise
-            shutil.rmtree(made)
+        made.rename(out)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-
-
-def vacant(out: Path) -> None:
-    """Raises UsageError when something is there already; an empty folder is nothing, and goes."""
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()
-    if out.exists() or out.is_symlink():
-        raise UsageError(f"{out}: there is something already", "name another folder, or remove it first")

@@ -57,7 +57,8 @@ def run(command):
         text = printed.read().decode("utf-8", "replace")
     if len(text) > KEPT:
         text = f"{text[: KEPT // 2]}\n[{len(text) - KEPT} characters are not shown]\n{text[-KEPT // 2 :]}"
-    return f"{text.rstrip()}\n{ending}"
+    text = text.removesuffix("\n")
+    return f"{text}\n{ending}"
 
 
 def obey(call):

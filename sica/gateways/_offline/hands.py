@@ -8,6 +8,7 @@ for them.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import shlex
 from collections.abc import Generator, Mapping, Sequence
@@ -52,6 +53,15 @@ _ROLES = {
 _PATH = ("path", "file", "file_path", "filename")
 _NEW = ("new", "new_str", "new_string", "replacement", "after")
 _START = ("start", "start_line", "from", "line", "offset", "first")
+_REPLACE = """import json, sys
+with open(sys.argv[1], newline="") as file:
+    text = file.read()
+for old, new in json.loads(sys.argv[2]):
+    assert text.count(old) == 1, "it does not stand there once"
+    text = text.replace(old, new)
+with open(sys.argv[1], "w", newline="") as file:
+    file.write(text)
+"""
 _NUMBERED = re.compile(r"^\s*(\d+)(?:\t|[|:] ?)(.*)$", re.DOTALL)
 _MARK = re.compile(r"\b(cut|truncated|omitted|not shown|clipped|elided)\b", re.IGNORECASE)
 _REFUSED = re.compile(r"^\s*(error|no |not |cannot|could not|failed)", re.IGNORECASE)
@@ -213,9 +223,16 @@ class Hands:
             small = self._replacements(path, old, new)
             if small:
                 return small
+        if old and self.can("shell") and not self.can("write"):
+            return [self._by_shell(path, _pieces(old, new))]
         if len(new) >= self.too_long or (not self.can("write") and not self.can("shell")):
             return None
         return [self._whole(path, new)]
+
+    def _by_shell(self, path: str, pieces: Sequence[tuple[str, str]]) -> Act:
+        """The same small replacements where there is nothing but a shell."""
+        words = " ".join(map(shlex.quote, (_REPLACE, path, json.dumps(pieces, ensure_ascii=False))))
+        return self.command(f"python3 -c {words}", f"Change places in {path}.")
 
     def _whole(self, path: str, text: str) -> Act:
         why = f"Write {path}."
