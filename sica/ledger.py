@@ -39,7 +39,7 @@ from sica.model import (
 )
 from sica.stats import wilson
 
-SCHEMA = 1
+SCHEMA = 2
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
 
 APPLICATION = 0x73696361
@@ -138,15 +138,16 @@ class SqliteLedger:
     def reconcile(self, agents: Iterable[Agent]) -> Sequence[Agent]:
         """Add rows for agents that git has and the ledger has not; returns those added.
 
-        A self-edit whose outcome was never written (a kill between the commit and the row) gets it from what its
-        commit says, so that nothing is made twice and what it cost is known. Not beside a run that is going: it
-        may be about to write that very row.
+        A self-edit or a merge whose outcome was never written (a kill between the commit and the row) gets it from
+        what its commit says, so that nothing is made twice and what it cost is known. Not beside a run that is
+        going: it may be about to write that very row.
         """
         known: dict[str, int] = dict(self._rows("SELECT hash, number FROM agents"))
         told = {c for (c,) in self._rows("SELECT a.hash FROM improvements i JOIN agents a ON a.id = i.child")}
         every = list(agents)
         fresh = [a for a in every if a.commit not in known]
-        untold = [a for a in every if a.operator == "self-edit" and a.parents and a.commit not in told]
+        made = ("self-edit", "merge")
+        untold = [a for a in every if a.operator in made and a.parents and a.commit not in told]
         for agent in every:
             if known.get(agent.commit, agent.number) != agent.number:
                 raise _moved(agent, {number: commit for commit, number in known.items()}[agent.number])
@@ -600,7 +601,8 @@ class SqliteLedger:
     def _improvements(self, agents: Mapping[str, Agent]) -> Iterator[Improvement]:
         rows = self._rows(
             f"SELECT p.hash, c.hash, i.ending, i.{_USAGE.replace(', ', ', i.')}, i.trace, i.session,"
-            " coalesce(r.name, ''), i.started, i.why FROM improvements i JOIN agents p ON p.id = i.parent"
+            " coalesce(r.name, ''), i.started, i.why, coalesce(o.hash, '')"
+            " FROM improvements i JOIN agents p ON p.id = i.parent LEFT JOIN agents o ON o.id = i.other"
             " LEFT JOIN agents c ON c.id = i.child LEFT JOIN runs r ON r.id = i.run ORDER BY i.id"
         )
         for parent, child, ending, *rest in rows:
@@ -747,10 +749,11 @@ def _insert_improvement(run: sqlite3.Connection, made: Improvement) -> bool:
         _insert_agent(run, made.child)
         child = _agent_id(run, made.child.commit)
     done = run.execute(
-        f"INSERT INTO improvements (parent, child, ending, run, trace, session, started, why, {_USAGE})"
-        " VALUES (?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        f"INSERT INTO improvements (parent, other, child, ending, run, trace, session, started, why, {_USAGE})"
+        " VALUES (?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         (
             _agent_id(run, made.parent),
+            _agent_id(run, made.other) if made.other else None,
             child,
             made.ending,
             _run_id(run, made.run),
@@ -774,6 +777,7 @@ def _from_commit(agent: Agent) -> Improvement:
         run=agent.run,
         started=agent.created,
         why="taken from its commit: the row was not written",
+        other=agent.parents[1] if agent.operator == "merge" else "",
     )
 
 
@@ -932,7 +936,7 @@ _KINDS = ("improvement", "verdict", "trial", "promotion")
 
 _COMMON = ("run", "trace", "session", "started", *_USAGE.split(", "))
 _NOTED = {
-    "improvement": ("parent", "child", "ending", "why", *_COMMON),
+    "improvement": ("parent", "other", "child", "ending", "why", *_COMMON),
     "verdict": ("passed", "reason", "fault", *_COMMON),
     "trial": (
         "task",
@@ -954,8 +958,9 @@ _NOTED = {
 _TRIAL_FACTS = tuple(n for n in _NOTED["trial"] if n not in ("split", "model", "image", *_USAGE.split(", ")))
 _COMMON_SQL = f"coalesce(r.name, ''), x.trace, x.session, x.started, x.{_USAGE.replace(', ', ', x.')}"
 _NOTES = {
-    "improvement": f"""SELECT x.id, coalesce(c.hash, p.hash), p.hash, c.hash, x.ending, x.why, {_COMMON_SQL}
-        FROM improvements x JOIN agents p ON p.id = x.parent LEFT JOIN agents c ON c.id = x.child
+    "improvement": f"""SELECT x.id, coalesce(c.hash, p.hash), p.hash, coalesce(o.hash, ''), c.hash, x.ending, x.why,
+        {_COMMON_SQL} FROM improvements x JOIN agents p ON p.id = x.parent
+        LEFT JOIN agents o ON o.id = x.other LEFT JOIN agents c ON c.id = x.child
         LEFT JOIN runs r ON r.id = x.run WHERE x.id > ? ORDER BY x.id""",
     "verdict": f"""SELECT x.id, a.hash, x.passed, x.reason, x.fault, {_COMMON_SQL}
         FROM verdicts x JOIN agents a ON a.id = x.agent LEFT JOIN runs r ON r.id = x.run
@@ -996,7 +1001,8 @@ def _outcome(line: Mapping[str, Any], agents: Mapping[str, Agent]) -> Outcome:
             return Verdict(commit, bool(line["passed"]), line["reason"], line["fault"], *tail)
         if line["kind"] == "improvement":
             child = agents[line["child"]] if line["child"] else None
-            return Improvement(line["parent"], child, line["ending"], *tail, line["why"])
+            other = line.get("other") or ""  # notes of before there were merges have none
+            return Improvement(line["parent"], child, line["ending"], *tail, line["why"], other)
         return Trial(
             agent=commit,
             tree=agents[commit].tree,

@@ -277,3 +277,11 @@ def _views(db: Database) -> None:
         " sum(c.prompt_tokens) AS prompt_tokens, sum(c.completion_tokens) AS completion_tokens"
         " FROM calls c LEFT JOIN runs r ON r.id = c.run GROUP BY c.run, c.role, c.model, c.state",
     )
+
+
+def merges(db: Database) -> None:
+    """The second parent of an attempt to merge two agents."""
+    db.execute("ALTER TABLE improvements ADD COLUMN other INTEGER REFERENCES agents (id)")
+
+
+steps(name="0002_merges")(merges)

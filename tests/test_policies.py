@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sica.errors import UsageError
-from sica.model import Archive, Check, Evaluate, Improve, Improvement, Step, Usage
+from sica.model import Archive, Check, Evaluate, Improve, Improvement, Merge, Step, Usage
 from sica.policies import open_policy, policy_names
 from sica.policies._beta import below, quantile
 from sica.policies._shared import Chances
@@ -38,6 +38,7 @@ NAMES = [
     "hyperagents:stage=1",
     "hyperagents:paper=true",
 ]
+NAMES += ["greedy:merge=0.5", "pareto:merge=0.5", "islands:merge=0.5", "hgm:merge=0.5"]
 NAMES += ["hgm:evaluations=40:cooling=true", "islands:count=2", "pareto:prior=0"]
 
 
@@ -52,7 +53,8 @@ def chances(name: str, known: Archive) -> Chances:
     module = importlib.import_module(f"sica.policies.{words}")
     if hasattr(module, "chances"):
         options = open_policy(name).keywords if rest else {}  # type: ignore[attr-defined]
-        found: Chances = module.chances(known, **options)
+        its = signature(module.chances).parameters  # a share of merges is no chance of a parent
+        found: Chances = module.chances(known, **{k: v for k, v in options.items() if k in its})
         return found
     return {step.parent: 1.0 for step in open_policy(name)(known, Random(0)) if isinstance(step, Improve)}
 
@@ -111,6 +113,11 @@ def possible(known: Archive, step: Step) -> bool:
     match step:
         case Improve():
             return known.agents[step.parent].standing == "ready" and step == known.improve(step.parent)
+        case Merge():
+            pair = {step.parent, step.other}
+            ready = all(known.agents[c].standing == "ready" for c in pair)
+            related = any(known.agents[c].tree in known.line(d) for c in pair for d in pair - {c})
+            return ready and len(pair) == 2 and not related and frozenset(pair) not in known.merged()
         case Evaluate():
             return known.agents[step.agent].standing == "ready" and step in known.missing(step.agent)
         case Check():

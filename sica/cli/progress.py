@@ -20,6 +20,7 @@ from sica.model import (
     Finished,
     Improve,
     Improvement,
+    Merge,
     Outcome,
     Promoted,
     Started,
@@ -30,7 +31,7 @@ from sica.model import (
 )
 from sica.stats import wilson
 
-PHASES = {Improve: "improve", Check: "check", Evaluate: "evaluate"}
+PHASES = {Improve: "improve", Merge: "merge", Check: "check", Evaluate: "evaluate"}
 
 
 class Progress(Protocol):
@@ -75,10 +76,17 @@ class State:
         """What is worth a line when it has happened; single trials are not."""
         match outcome:
             case Improvement(child=Agent() as child):
-                return f"{child.name}  made by {self.name(outcome.parent)}: {report.clean(child.subject)}"
+                way = "merged from" if outcome.other else "made by"
+                who = self.name(outcome.parent) + (
+                    f" and {self.name(outcome.other)}" if outcome.other else ""
+                )
+                return f"{child.name}  {way} {who}: {report.clean(child.subject)}"
             case Improvement():
                 why = report.clean(outcome.why) or outcome.ending
-                return f"{self.name(outcome.parent)}  made no child: {why}"
+                who = self.name(outcome.parent) + (
+                    f" and {self.name(outcome.other)}" if outcome.other else ""
+                )
+                return f"{who}  made no child: {why}"
             case Verdict(passed=False):
                 return f"{self.name(outcome.agent)}  rejected: {report.clean(outcome.reason)}"
         return ""
@@ -91,6 +99,8 @@ class State:
         match step:
             case Improve():
                 return self.name(step.parent)
+            case Merge():
+                return f"{self.name(step.parent)} and {self.name(step.other)}"
             case Check():
                 return self.name(step.agent)
             case Evaluate():
@@ -160,10 +170,12 @@ class Lines:
         )
 
     def _subject(self, step: Step) -> str:
-        commit = step.parent if isinstance(step, Improve) else step.agent
+        commit = step.parent if isinstance(step, Improve | Merge) else step.agent
         subject = f"agent={self.state.name(commit).removeprefix('agent/')}"
         if isinstance(step, Evaluate):
             subject += f" task={self.state.task(step.task)} attempt={step.attempt}"
+        if isinstance(step, Merge):
+            subject += f" with={self.state.name(step.other).removeprefix('agent/')}"
         return subject
 
     def _came(self, outcome: Outcome) -> str:
