@@ -59,7 +59,10 @@ def command(
     ),
     confirm: int = typer.Option(None, "--confirm", help="Fresh attempts that decide on a champion."),
     promote: str = typer.Option(
-        None, "--promote", help="mean or separable.", autocompletion=completion.one_of("mean", "separable")
+        None, "--promote", help="separable or mean.", autocompletion=completion.one_of("separable", "mean")
+    ),
+    veto: float = typer.Option(
+        None, "--veto", help="How much worse a champion may be in any kind of task: 0.1 is 10 points."
     ),
     max_cost: float = typer.Option(
         None, "--max-cost", help="Dollars for the whole run, all continuations; nothing is spent above it."
@@ -94,6 +97,7 @@ def command(
         race=race,
         confirm=confirm,
         promote=promote,
+        veto=veto,
         max_cost=max_cost,
         max_tokens=max_tokens,
         max_calls=max_calls,
@@ -123,6 +127,7 @@ def command(
             children=config.children,
             confirm=config.confirm,
             promote=config.promote,
+            veto=config.veto,
             seed=config.seed,
             race=config.race,
             improve_limits=config.improve.limits(),
