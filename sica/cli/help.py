@@ -46,6 +46,7 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.compare/1        benchmark setting n_tasks agents better
     sica.diff/1           benchmark setting old new n_tasks difference gained lost p test separable diff
     sica.eval/1           benchmark spent_usd agents
+    sica.merge/1          parents conflicts child commit status ending why score low high n spent_usd
     sica.replay/1         benchmark trials
     sica.run/1            agent ending why cost_usd tokens seconds trace changed removed folder applied diff
     sica.tasks/1          benchmark tasks unsupported
@@ -54,7 +55,8 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.config/1         settings
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents
-    sica.simulate/1       world seeds budget policies runs
+    sica.simulate/1       world seeds budget workers race policies runs
+    sica.race-table/1     kinds rules
     sica.evolve/1         run at event, and what happened
 
 A setting is a model and an image: scores of two of them are never averaged (--under chooses).
@@ -65,7 +67,8 @@ An agent in log, show and best:
     commit tree           hashes of git
     parents               numbers, the first parent first
     status                evaluated: has a score; ready: passed the gate, has no score yet;
-                          unchecked: not been through the gate; rejected: the gate turned it down, see reason
+                          unchecked: not been through the gate; rejected: the gate turned it down, see reason;
+                          stopped: fell behind its parent and was measured no further, see reason
     best                  whether it is the champion
     score low high        the mean of its n scored trials, 0 to 1, and the ends of its 95% interval; or null
     n faults              trials with a score; trials that the harness failed, which never count
