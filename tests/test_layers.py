@@ -16,6 +16,7 @@ PURE = {
     "policies",
     "utility",
     "economy",
+    "racing",
     "stats",
     "report",
     "brief",
