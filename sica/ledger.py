@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +73,23 @@ class Unnoted:
 
     def __bool__(self) -> bool:
         return bool(self.evaluations)
+
+
+IMPORTED = "import:"
+"""How the run of a trial begins that was measured in another archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of taking another archive's trials."""
+
+    fresh: int
+    known: int
+    """Trials that were here already."""
+    elsewhere: int
+    """Trials of code that is not here."""
+    trees: int
+    """Of ours, that have new trials."""
 
 
 class SqliteLedger:
@@ -462,6 +479,42 @@ class SqliteLedger:
             for kind, table in zip(_KINDS, ("improvements", "verdicts", "trials", "promotions"), strict=True):
                 (upto,) = run.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
                 run.execute("INSERT INTO noted (kind, upto) VALUES (?, ?)", (kind, upto))
+
+    def take(self, other: SqliteLedger, origin: str, dry: bool = False) -> Taken:
+        """Record the scored trials that another archive has of code that is here, too.
+
+        A trial is its tree, task digest, attempt and conditions: one that is known stays as it is, and one under
+        other conditions is never mixed with ours. Its run becomes `import:ORIGIN:RUN`; its trace is not here.
+        """
+        ours = {tree: commit for commit, tree in reversed([(a.commit, a.tree) for a in self.agents()])}
+        known = {
+            tuple(row)
+            for row in self._rows(
+                "SELECT w.hash, k.digest, t.attempt, c.hash FROM trials t JOIN trees w ON w.id = t.tree"
+                " JOIN tasks k ON k.id = t.task JOIN conditions c ON c.id = t.conditions WHERE t.score IS NOT NULL"
+            )
+        }
+        theirs = {a.tree: a.commit for a in other.agents()}
+        found = [t for commit in theirs.values() for t in other.trials_of(commit) if t.score is not None]
+        shared = [t for t in found if t.tree in ours]
+        fresh = [t for t in shared if (t.tree, t.digest, t.attempt, t.conditions) not in known]
+        if fresh and not dry:
+            with self._transaction() as run:
+                for t in fresh:
+                    name = f"{IMPORTED}{origin}:{t.run}"
+                    _insert_trial(run, replace(t, agent=ours[t.tree], run=name, trace="", session=""))
+        return Taken(
+            len(fresh), len(shared) - len(fresh), len(found) - len(shared), len({t.tree for t in fresh})
+        )
+
+    def imported(self, benchmark: str | None = None) -> int:
+        """Trials that were measured in another archive."""
+        rows = self._rows(
+            "SELECT count(*) FROM trials t JOIN runs r ON r.id = t.run JOIN tasks k ON k.id = t.task"
+            " WHERE r.name LIKE ?1 || '%' AND (?2 IS NULL OR k.benchmark = ?2 AND k.current)",
+            (IMPORTED, benchmark),
+        )
+        return int(rows[0][0])
 
     def check(self) -> list[str]:
         """What is wrong with the ledger, a line each; empty when it is healthy."""

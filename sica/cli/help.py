@@ -55,6 +55,7 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.config/1         settings
     sica.doctor/1         ok findings
     sica.db.check/1       ok wrong n_agents
+    sica.db.import/1      origin dry_run fresh known elsewhere trees
     sica.simulate/1       world seeds budget workers race policies runs
     sica.race-table/1     kinds rules
     sica.evolve/1         run at event, and what happened

@@ -156,4 +156,6 @@ def _footer(reading: Reading, name: str, rows: Sequence[Row]) -> Iterator[str]:
         return
     n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     yield "± is half the 95% interval; change is against the first parent"
-    yield f"{name}, n={n}, {reading.footer(name)}".removesuffix(", ")
+    elsewhere = reading.ledger.imported(name)
+    taken = f"; {report.plural(elsewhere, 'trial')} measured in another archive" if elsewhere else ""
+    yield f"{name}, n={n}, {reading.footer(name)}".removesuffix(", ") + taken
