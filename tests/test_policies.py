@@ -24,6 +24,7 @@ from archives import agent, archive, task, trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sica.economy import offers
 from sica.errors import UsageError
 from sica.model import Archive, Check, Evaluate, Improve, Improvement, Merge, Step, Usage
 from sica.policies import open_policy, policy_names
@@ -93,7 +94,10 @@ def archives(draw: st.DrawFn, scores: st.SearchStrategy[tuple[float | None, ...]
         for who in agents
         if who.standing == "ready"
     }
-    known = Archive({a.commit: a for a in agents}, tasks, trials, attempts=attempts, champion="a")
+    race = draw(st.sampled_from([None, offers]))  # of two attempts the first is a look
+    known = Archive(
+        {a.commit: a for a in agents}, tasks, trials, attempts=attempts, champion="a", offers=race
+    )
     for who in known.ready():
         for step in (*draw(st.lists(st.sampled_from(known.missing(who.commit) or (None,)), max_size=2)),):
             if step and step in known.missing(who.commit):
@@ -119,7 +123,9 @@ def possible(known: Archive, step: Step) -> bool:
             related = any(known.agents[c].tree in known.line(d) for c in pair for d in pair - {c})
             return ready and len(pair) == 2 and not related and frozenset(pair) not in known.merged()
         case Evaluate():
-            return known.agents[step.agent].standing == "ready" and step in known.missing(step.agent)
+            return known.agents[step.agent].standing == "ready" and step in known.missing(
+                step.agent, range(known.attempts)
+            )
         case Check():
             return False  # the gate is the loop's affair
 
