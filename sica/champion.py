@@ -44,11 +44,12 @@ def confirmations(archive: Archive, fresh: int) -> Sequence[Evaluate]:
 def promotion(archive: Archive, fresh: int, rule: Rule, veto: float | None = None) -> Promotion | None:
     """The promotion that the archive's facts ask for, if any."""
     challengers, attempts = _challengers(archive), _deciding(archive, fresh)
-    tried = sum(_decided(archive, c, fresh) for c in challengers)
-    for challenger in challengers:
-        if not _decided(archive, challenger, fresh):
+    found = [_candidacy(archive, challenger, fresh) for challenger in challengers]
+    tried = sum(candidacy != "open" for candidacy in found)
+    for challenger, candidacy in zip(challengers, found, strict=True):
+        if candidacy == "open":
             return None  # a better challenger is still being measured: wait for it
-        if not _won(archive, challenger, fresh):
+        if candidacy == "lost":
             continue
         p = _luck(archive, challenger, attempts)
         if rule == "separable" and not p < ALPHA / (tried * (tried + 1)):
@@ -131,18 +132,21 @@ def _ahead(archive: Archive, challenger: Agent, attempts: range) -> bool:
     return new > old
 
 
-def _decided(archive: Archive, challenger: Agent, fresh: int) -> bool:
-    """Let go, or measured on all fresh attempts."""
-    for attempts in _rounds(archive, fresh):
-        if _unsettled(archive, challenger, attempts):
-            return False
-        if not _ahead(archive, challenger, attempts):
-            return True
-    return True
+def _candidacy(archive: Archive, challenger: Agent, fresh: int) -> Literal["open", "lost", "ahead"]:
+    """Ahead: measured on all fresh attempts, and ahead after each of them."""
 
+    def find() -> Literal["open", "lost", "ahead"]:
+        for attempts in _rounds(archive, fresh):
+            if _unsettled(archive, challenger, attempts):
+                return "open"
+            if not _ahead(archive, challenger, attempts):
+                return "lost"
+        return "ahead"
 
-def _won(archive: Archive, challenger: Agent, fresh: int) -> bool:
-    return all(_ahead(archive, challenger, attempts) for attempts in _rounds(archive, fresh))
+    pair = archive.champion, challenger.commit
+    trials = (archive.trials.get(archive.agents[a].tree) for a in pair)
+    facts = (archive.tasks, archive.weights, *trials)
+    return archive.found(("candidacy", *pair, archive.attempts, fresh, archive.run), facts, find)
 
 
 def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:
