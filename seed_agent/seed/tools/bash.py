@@ -16,10 +16,11 @@ TOOL = {
         "properties": {"command": {"type": "string"}},
         "required": ["command"],
     },
+    "example": {"command": "python3 -m unittest 2>&1 | tail -n 20"},
 }
 
 
-def run(arguments, facts):
+def run(arguments, agent):
     with tempfile.TemporaryFile() as printed:
         process = subprocess.Popen(
             ["bash", "-c", arguments["command"]],
@@ -31,13 +32,13 @@ def run(arguments, facts):
         try:
             ending = f"[exit code {process.wait(settings.BASH_SECONDS)}]"
         except subprocess.TimeoutExpired:
-            facts["commands timed out"] += 1
+            agent.facts["commands timed out"] += 1
             ending = f"[timed out after {settings.BASH_SECONDS} seconds]"
         finally:
             end_group(process)
         printed.seek(0)
         text = printed.read().decode("utf-8", "replace")
-    return f"{clip(text, facts).rstrip()}\n{ending}"
+    return f"{clip(text, agent.facts).rstrip()}\n{ending}"
 
 
 def end_group(process):

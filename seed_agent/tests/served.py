@@ -1,0 +1,82 @@
+"""A real HTTP server that answers from a list, and a folder to work in; what every test of the dialogue stands on."""
+
+import json
+import os
+import tempfile
+import threading
+import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from seed import loop, model, settings
+
+SET = {name: value for name, value in vars(settings).items() if name.isupper()}
+
+
+def call(name, arguments, number=0):
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {"id": f"c{number}", "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def answer(*calls, content=None, finish="tool_calls", tokens=0):
+    message = {"role": "assistant", "content": content}
+    if calls:
+        message["tool_calls"] = list(calls)
+    return 200, {
+        "choices": [{"message": message, "finish_reason": finish}],
+        "usage": {"total_tokens": tokens},
+    }
+
+
+def said(text, finish="stop"):
+    return answer(content=text, finish=finish)
+
+
+SUBMIT = answer(call("submit", {"summary": "done"}))
+
+
+class Served(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(folder.name)
+        self.addCleanup(lambda: [setattr(settings, name, value) for name, value in SET.items()])
+
+    def work(self, *answers, environ=None, instruction="Do it."):
+        """How it ended; `asked` and `bodies` hold the requests, `agent` the agent. The last answer is repeated."""
+        left, self.asked, self.bodies, self.spans = list(answers), [], [], []
+        test, lock = self, threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with lock:
+                    test.bodies.append(body)
+                    test.asked.append(json.loads(body))
+                    test.spans.append(self.headers["X-Agent-Span"])
+                    status, given = left.pop(0) if len(left) > 1 else left[0]
+                data = json.dumps(given).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
+        thread.start()
+        try:
+            door = model.Model(f"http://127.0.0.1:{server.server_port}/v1", "m", environ or {})
+            ending, self.facts, self.agent = loop.work(instruction, door)
+            return ending
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    def shown(self, request=-1, message=-1):
+        content = self.asked[request]["messages"][message]["content"]
+        return content if isinstance(content, str) else content[0]["text"]
