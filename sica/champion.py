@@ -34,8 +34,9 @@ def confirmations(archive: Archive, fresh: int) -> Sequence[Evaluate]:
     """Fresh trials still needed to decide on the best challenger that is not decided yet."""
     for challenger in _challengers(archive):
         for attempts in _rounds(archive, fresh):
-            if steps := _unsettled(archive, challenger, attempts):
-                return [s for s in steps if s not in archive.in_flight]
+            if _unsettled(archive, challenger, attempts):
+                pair = challenger.commit, archive.champion
+                return [step for agent in pair for step in archive.missing(agent, attempts)]
             if not _ahead(archive, challenger, attempts):
                 break
     return ()
