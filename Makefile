@@ -22,6 +22,9 @@ suites: .venv/.base  ## prove every shipped task, in every sandbox that is there
 image:  ## the image that docker boxes run; BASE_IMAGE= where python:3.12-slim cannot be pulled
 	docker build -t sica-sandbox $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) sandbox
 
+policies: .venv/.base  ## every policy on core with the offline model, in both sandboxes; SANDBOXES, CHILDREN, TASK
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" bash bin/policies
+
 bench: .venv/.dev  ## what the harness costs, as ratios against floors measured in the same run
 	.venv/bin/python benchmarks/bench.py $(ARGS)
 
@@ -45,4 +48,4 @@ lock:  ## resolve again, only releases older than 14 days
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: evolve test check suites image bench screenshots lock clean
+.PHONY: evolve test check suites image policies bench screenshots lock clean

@@ -12,6 +12,7 @@ DROPPED = (".git", "__pycache__", ".aider", ".pytest_cache", ".mypy_cache", ".ru
 NOTE = "CHANGE.md"
 ARCHIVE = "/archive"
 """Where the improver finds what is known, read-only."""
+MARKERS = (b"<<<<<<< ", b"||||||| ", b">>>>>>> ")
 
 
 def instruction(agent: Agent, archive: Archive, hints: Sequence[str] = ()) -> str:
@@ -37,6 +38,43 @@ tests passing (extend them where you add behaviour), and add no network access o
 When done, write {NOTE} in the working directory: the first line says in the imperative what the change does, then a
 blank line, then lines beginning with `Why:`, `What:` and `Expect:`.
 {"".join(f"{chr(10)}The person who runs you asks of this change:{chr(10)}{hint}{chr(10)}" for hint in hints)}"""
+
+
+def merging(ours: Agent, theirs: Agent, conflicts: Sequence[str]) -> str:
+    """What the resolver reads first."""
+    names = "\n".join(f"- {name}" for name in conflicts)
+    return f"""# Merge two agents
+
+The working directory holds the source code of a coding agent, {ours.name}: the very agent that is reading this. Another
+agent of the same family, {theirs.name}, was changed elsewhere, and git has put both changes together. What both
+changed in different ways is marked in these files, between `<<<<<<< {ours.name}` and `>>>>>>> {theirs.name}`, with what
+was there before either change after `|||||||`:
+
+{names}
+
+{ours.name}: {ours.subject}
+{theirs.name}: {theirs.subject}
+
+Resolve every conflict so that both changes keep their purpose, remove all markers, and change nothing else. A file that
+one changed and the other deleted is listed without markers: keep it or delete it. Keep agent.toml working and the
+agent's own tests passing.
+
+What is known, read-only ({ARCHIVE}/README.md says all of it):
+- {ARCHIVE}/trials.jsonl and {ARCHIVE}/traces/: the trials of {ours.name}, worst first.
+- {ARCHIVE}/changes.jsonl: what was changed before, with verdicts; the two changes are among them.
+
+When done, write {NOTE} in the working directory: the first line says in the imperative what the merged agent does
+differently, then a blank line, then lines beginning with `Why:`, `What:` and `Expect:`.
+"""
+
+
+def unresolved(files: Files, conflicts: Sequence[str]) -> Sequence[str]:
+    """The files that still hold a marker of a conflict."""
+    return [
+        name
+        for name in conflicts
+        if name in files and any(line.startswith(MARKERS) for line in files[name].data.splitlines())
+    ]
 
 
 def deliverable(left: Files) -> tuple[Files, str]:

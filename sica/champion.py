@@ -2,43 +2,84 @@
 
 Choosing the highest of many noisy means overstates it (the winner's curse: +13 to +26 points for the best of ten
 on 10 to 18 tasks), so a would-be champion and the reigning one are both measured again on fresh attempts, and
-only those decide.
+only those decide. They are made one whole attempt after the other, and a challenger that is not ahead is let go.
+
+    mean         ahead on all the fresh attempts: in half of the cases luck alone
+    separable    and more than noise: with p one-sided, under swaps of the two agents' trials within each task,
+                 the k-th challenger of one champion needs p < 5 % / (k (k + 1))
+
+Those shares add up to 5 %, however many children are tried: a run whose children are all as good as the champion
+promotes one of them in at most one of twenty runs. Nobody is promoted who is worse in one kind of task by more than
+`veto`, with a chance of 90 %, nor whom an integrity finding flags, nor who was not measured in full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from statistics import NormalDist
 from typing import Literal
 
 from sica.model import Agent, Archive, Evaluate, Promotion
-from sica.stats import compare
-from sica.utility import mean_utility
+from sica.stats import swapped
+from sica.utility import mean_utility, utility
 
 Rule = Literal["mean", "separable"]
+
+ALPHA = 0.05
+SURE = 0.9
 
 
 def confirmations(archive: Archive, fresh: int) -> Sequence[Evaluate]:
     """Fresh trials still needed to decide on the best challenger that is not decided yet."""
     for challenger in _challengers(archive):
-        if not _decidable(archive, challenger, fresh):
-            return [
-                step
-                for agent in (challenger.commit, archive.champion)
-                for step in archive.missing(agent, _deciding(archive, fresh))
-            ]
+        for attempts in _rounds(archive, fresh):
+            if _unsettled(archive, challenger, attempts):
+                pair = challenger.commit, archive.champion
+                return [step for agent in pair for step in archive.missing(agent, attempts)]
+            if not _ahead(archive, challenger, attempts):
+                break
     return ()
 
 
-def promotion(archive: Archive, fresh: int, rule: Rule) -> Promotion | None:
+def promotion(archive: Archive, fresh: int, rule: Rule, veto: float | None = None) -> Promotion | None:
     """The promotion that the archive's facts ask for, if any."""
-    for challenger in _challengers(archive):
-        if not _decidable(archive, challenger, fresh):
+    challengers, attempts = _challengers(archive), _deciding(archive, fresh)
+    found = [_candidacy(archive, challenger, fresh) for challenger in challengers]
+    tried = sum(candidacy != "open" for candidacy in found)
+    for challenger, candidacy in zip(challengers, found, strict=True):
+        if candidacy == "open":
             return None  # a better challenger is still being measured: wait for it
-        old, new = (_value(archive, a, fresh) for a in (archive.champion, challenger.commit))
-        if new > old and (rule == "mean" or _separable(archive, challenger, fresh)):
-            on = f"{fresh} fresh attempt{'s' * (fresh != 1)} per task" if fresh else "the same attempts"
-            return Promotion(challenger.commit, f"{new:.3f} against {old:.3f} on {on}", archive.run)
+        if candidacy == "lost":
+            continue
+        p = _luck(archive, challenger, attempts)
+        if rule == "separable" and not p < ALPHA / (tried * (tried + 1)):
+            continue
+        if veto is not None and worse_kinds(archive, challenger.commit, veto):
+            continue
+        old, new = (mean_utility(archive, a, attempts) for a in (archive.champion, challenger.commit))
+        on = f"{fresh} fresh attempt{'s' * (fresh != 1)} per task" if fresh else "the same attempts"
+        noise = f"p {p:.2g}" if p < 0.05 else f"p {p:.2g}: not separable from noise"
+        return Promotion(challenger.commit, f"{new:.3f} against {old:.3f} on {on} ({noise})", archive.run)
     return None
+
+
+def worse_kinds(archive: Archive, agent: str, margin: float) -> Sequence[str]:
+    """Kinds of task in which the agent is worse than the champion by more than the margin, with a chance of 90 %."""
+    kinds = sorted({task.kind or task.benchmark for task in archive.tasks})
+    return [kind for kind in kinds if _surely_worse(archive, agent, kind, margin)]
+
+
+def _surely_worse(archive: Archive, agent: str, kind: str, margin: float) -> bool:
+    """By two Beta posteriors on every attempt known; their difference taken for normal."""
+    digests = {t.digest for t in archive.tasks if (t.kind or t.benchmark) == kind}
+    means, variance = [], 0.0
+    for commit in (archive.champion, agent):
+        scores = [t.score for t in archive.scored(commit) if t.digest in digests and t.score is not None]
+        won, lost = 1 + sum(scores), 1 + len(scores) - sum(scores)
+        means.append(won / (won + lost))
+        variance += won * lost / ((won + lost) ** 2 * (won + lost + 1))
+    return NormalDist(means[1] - means[0], sqrt(variance)).cdf(-margin) >= SURE
 
 
 def _challengers(archive: Archive) -> Sequence[Agent]:
@@ -75,26 +116,55 @@ def _deciding(archive: Archive, fresh: int) -> range:
     return range(archive.attempts, archive.attempts + fresh) if fresh else range(archive.attempts)
 
 
-def _decidable(archive: Archive, challenger: Agent, fresh: int) -> bool:
-    attempts = _deciding(archive, fresh)
-    return all(archive.measured(a, attempts) for a in (archive.champion, challenger.commit))
+def _rounds(archive: Archive, fresh: int) -> Sequence[range]:
+    """The deciding attempts as they are made: the first, the first two, ..."""
+    every = _deciding(archive, fresh)
+    return [every[: n + 1] for n in range(fresh)] if fresh else [every]
 
 
-def _value(archive: Archive, agent: str, fresh: int) -> float:
-    return mean_utility(archive, agent, _deciding(archive, fresh))
+def _unsettled(archive: Archive, challenger: Agent, attempts: range) -> Sequence[Evaluate]:
+    """In flight or not; empty once both have all and a score."""
+    return [
+        step for agent in (challenger.commit, archive.champion) for step in archive.unsettled(agent, attempts)
+    ]
 
 
-def _separable(archive: Archive, challenger: Agent, fresh: int) -> bool:
-    attempts = _deciding(archive, fresh)
-    old, new = (
-        {
-            task.digest: [
-                t.score
-                for t in archive.scored(agent)
-                if t.digest == task.digest and t.attempt in attempts and t.score is not None
-            ]
-            for task in archive.tasks
-        }
-        for agent in (archive.champion, challenger.commit)
+def _ahead(archive: Archive, challenger: Agent, attempts: range) -> bool:
+    old, new = (mean_utility(archive, a, attempts) for a in (archive.champion, challenger.commit))
+    return new > old
+
+
+def _candidacy(archive: Archive, challenger: Agent, fresh: int) -> Literal["open", "lost", "ahead"]:
+    """Ahead: measured on all fresh attempts, and ahead after each of them."""
+
+    def find() -> Literal["open", "lost", "ahead"]:
+        for attempts in _rounds(archive, fresh):
+            if _unsettled(archive, challenger, attempts):
+                return "open"
+            if not _ahead(archive, challenger, attempts):
+                return "lost"
+        return "ahead"
+
+    pair = archive.champion, challenger.commit
+    trials = (archive.trials.get(archive.agents[a].tree) for a in pair)
+    facts = (archive.tasks, archive.weights, *trials)
+    return archive.found(("candidacy", *pair, archive.attempts, fresh, archive.run), facts, find)
+
+
+def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:
+    """How likely it is that the challenger is no better, and so far ahead by luck."""
+    pair = archive.champion, challenger.commit
+    trials = (archive.trials.get(archive.agents[a].tree) for a in pair)
+    return archive.found(
+        ("luck", *pair, attempts.start, attempts.stop),
+        (archive.weights, *trials),
+        lambda: swapped(*(_by_task(archive, a, attempts) for a in pair)),
     )
-    return compare(old, new).separable
+
+
+def _by_task(archive: Archive, agent: str, attempts: range) -> Mapping[str, Sequence[float]]:
+    found: dict[str, list[float]] = {}
+    for t in archive.scored(agent):
+        if t.attempt in attempts:
+            found.setdefault(t.digest, []).append(utility(t, archive.weights))
+    return found

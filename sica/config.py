@@ -165,9 +165,13 @@ class RunConfig(_Part):
     race: bool = Field(
         default=True, description="stop measuring a child that falls behind its parent; false measures all"
     )
-    confirm: int = Field(default=1, ge=0, description="fresh attempts that decide on a champion")
+    confirm: int = Field(default=2, ge=0, description="fresh attempts that decide on a champion")
     promote: Literal["mean", "separable"] = Field(
-        default="mean", description="a champion's mean is higher, or the difference is more than noise"
+        default="separable",
+        description="a champion's lead is more than noise, or (mean) its fresh mean is merely higher",
+    )
+    veto: float | None = Field(
+        default=0.1, ge=0, le=1, description="how much worse a champion may be in any kind of task"
     )
     approve: bool = Field(default=False, description="a person says yes before an agent becomes champion")
     max_cost: float | None = Field(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import fmean, pvariance
 
-from sica.model import Archive, Budget, Evaluate, Improve, Improvement, Task
+from sica.model import Archive, Budget, Evaluate, Improve, Improvement, Merge, Task
 from sica.ports import Price
 
 NOISE, NOISE_WEIGHT = 0.5, 4
@@ -115,7 +115,7 @@ def ahead(archive: Archive, children: int, confirm: int, attempts: range | None 
         halves[key] = halves.get(key, 0.0) + 0.5
     tried = [i for i in archive.improvements if not i.fault]
     made = sum(i.run == archive.run for i in tried)
-    going = sum(isinstance(s, Improve) for s in archive.in_flight)
+    going = sum(isinstance(s, Improve | Merge) for s in archive.in_flight)
     left = max(0, children - made - going) + 0.5 * going
     born = {i.child.commit for i in tried if i.child}
     lived = sum(archive.agents[c].standing != "rejected" for c in born if c in archive.agents)

@@ -44,7 +44,7 @@ from sica.scoring import Attempted as Attempted
 from sica.scoring import by_task
 from sica.stats import Estimate, estimate
 
-SCHEMA = 5
+SCHEMA = 6
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
 
 APPLICATION = 0x73696361
@@ -111,6 +111,23 @@ class Books:
             )
 
 
+IMPORTED = "import:"
+"""How the run of a trial begins that was measured in another archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of taking another archive's trials."""
+
+    fresh: int
+    known: int
+    """Trials that were here already."""
+    elsewhere: int
+    """Trials of code that is not here."""
+    trees: int
+    """Of ours, that have new trials."""
+
+
 class SqliteLedger:
     """The ledger in one SQLite file; implements ports.Ledger. Any thread may use it."""
 
@@ -174,15 +191,16 @@ class SqliteLedger:
     def reconcile(self, agents: Iterable[Agent]) -> Sequence[Agent]:
         """Add rows for agents that git has and the ledger has not; returns those added.
 
-        A self-edit whose outcome was never written (a kill between the commit and the row) gets it from what its
-        commit says, so that nothing is made twice and what it cost is known. Not beside a run that is going: it
-        may be about to write that very row.
+        A self-edit or a merge whose outcome was never written (a kill between the commit and the row) gets it from
+        what its commit says, so that nothing is made twice and what it cost is known. Not beside a run that is
+        going: it may be about to write that very row.
         """
         known: dict[str, int] = dict(self._rows("SELECT hash, number FROM agents"))
         told = {c for (c,) in self._rows("SELECT a.hash FROM improvements i JOIN agents a ON a.id = i.child")}
         every = list(agents)
         fresh = [a for a in every if a.commit not in known]
-        untold = [a for a in every if a.operator == "self-edit" and a.parents and a.commit not in told]
+        made = ("self-edit", "merge")
+        untold = [a for a in every if a.operator in made and a.parents and a.commit not in told]
         for agent in every:
             if known.get(agent.commit, agent.number) != agent.number:
                 raise _moved(agent, {number: commit for commit, number in known.items()}[agent.number])
@@ -739,6 +757,42 @@ class SqliteLedger:
                 (upto,) = run.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
                 run.execute("INSERT INTO noted (kind, upto) VALUES (?, ?)", (kind, upto))
 
+    def take(self, other: SqliteLedger, origin: str, dry: bool = False) -> Taken:
+        """Record the scored trials that another archive has of code that is here, too.
+
+        A trial is its tree, task digest, attempt and conditions: one that is known stays as it is, and one under
+        other conditions is never mixed with ours. Its run becomes `import:ORIGIN:RUN`; its trace is not here.
+        """
+        ours = {tree: commit for commit, tree in reversed([(a.commit, a.tree) for a in self.agents()])}
+        known = {
+            tuple(row)
+            for row in self._rows(
+                "SELECT w.hash, k.digest, t.attempt, c.hash FROM trials t JOIN trees w ON w.id = t.tree"
+                " JOIN tasks k ON k.id = t.task JOIN conditions c ON c.id = t.conditions WHERE t.score IS NOT NULL"
+            )
+        }
+        theirs = {a.tree: a.commit for a in other.agents()}
+        found = [t for commit in theirs.values() for t in other.trials_of(commit) if t.score is not None]
+        shared = [t for t in found if t.tree in ours]
+        fresh = [t for t in shared if (t.tree, t.digest, t.attempt, t.conditions) not in known]
+        if fresh and not dry:
+            with self._transaction() as run:
+                for t in fresh:
+                    name = f"{IMPORTED}{origin}:{t.run}"
+                    _insert_trial(run, replace(t, agent=ours[t.tree], run=name, trace="", session=""))
+        return Taken(
+            len(fresh), len(shared) - len(fresh), len(found) - len(shared), len({t.tree for t in fresh})
+        )
+
+    def imported(self, benchmark: str | None = None) -> int:
+        """Trials that were measured in another archive."""
+        rows = self._rows(
+            "SELECT count(*) FROM trials t JOIN runs r ON r.id = t.run JOIN tasks k ON k.id = t.task"
+            " WHERE r.name LIKE ?1 || '%' AND (?2 IS NULL OR k.benchmark = ?2 AND k.current)",
+            (IMPORTED, benchmark),
+        )
+        return int(rows[0][0])
+
     def check(self) -> list[str]:
         """What is wrong with the ledger, a line each; empty when it is healthy."""
         found = [f"integrity: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
@@ -877,7 +931,8 @@ class SqliteLedger:
     def _improvements(self, agents: Mapping[str, Agent]) -> Iterator[Improvement]:
         rows = self._rows(
             f"SELECT p.hash, c.hash, i.ending, i.{_USAGE.replace(', ', ', i.')}, i.trace, i.session,"
-            " coalesce(r.name, ''), i.started, i.why FROM improvements i JOIN agents p ON p.id = i.parent"
+            " coalesce(r.name, ''), i.started, i.why, coalesce(o.hash, '')"
+            " FROM improvements i JOIN agents p ON p.id = i.parent LEFT JOIN agents o ON o.id = i.other"
             " LEFT JOIN agents c ON c.id = i.child LEFT JOIN runs r ON r.id = i.run ORDER BY i.id"
         )
         for parent, child, ending, *rest in rows:
@@ -1032,10 +1087,11 @@ def _insert_improvement(run: sqlite3.Connection, made: Improvement) -> bool:
         _insert_agent(run, made.child)
         child = _agent_id(run, made.child.commit)
     done = run.execute(
-        f"INSERT INTO improvements (parent, child, ending, run, trace, session, started, why, {_USAGE})"
-        f" VALUES (?,?,?,?,?,?,?,?, {_MARKS}) ON CONFLICT DO NOTHING",
+        f"INSERT INTO improvements (parent, other, child, ending, run, trace, session, started, why, {_USAGE})"
+        f" VALUES (?,?,?,?,?,?,?,?,?, {_MARKS}) ON CONFLICT DO NOTHING",
         (
             _agent_id(run, made.parent),
+            _agent_id(run, made.other) if made.other else None,
             child,
             made.ending,
             _run_id(run, made.run),
@@ -1059,6 +1115,7 @@ def _from_commit(agent: Agent) -> Improvement:
         run=agent.run,
         started=agent.created,
         why="taken from its commit: the row was not written",
+        other=agent.parents[1] if agent.operator == "merge" else "",
     )
 
 
@@ -1235,7 +1292,7 @@ _KINDS = ("improvement", "verdict", "trial", "promotion")
 
 _COMMON = ("run", "trace", "session", "started", *_USAGE.split(", "))
 _NOTED = {
-    "improvement": ("parent", "child", "ending", "why", *_COMMON),
+    "improvement": ("parent", "other", "child", "ending", "why", *_COMMON),
     "verdict": ("passed", "reason", "fault", *_COMMON),
     "trial": (
         "task",
@@ -1257,8 +1314,9 @@ _NOTED = {
 _TRIAL_FACTS = tuple(n for n in _NOTED["trial"] if n not in ("split", "model", "image", *_USAGE.split(", ")))
 _COMMON_SQL = f"coalesce(r.name, ''), x.trace, x.session, x.started, x.{_USAGE.replace(', ', ', x.')}"
 _NOTES = {
-    "improvement": f"""SELECT x.id, coalesce(c.hash, p.hash), p.hash, c.hash, x.ending, x.why, {_COMMON_SQL}
-        FROM improvements x JOIN agents p ON p.id = x.parent LEFT JOIN agents c ON c.id = x.child
+    "improvement": f"""SELECT x.id, coalesce(c.hash, p.hash), p.hash, coalesce(o.hash, ''), c.hash, x.ending, x.why,
+        {_COMMON_SQL} FROM improvements x JOIN agents p ON p.id = x.parent
+        LEFT JOIN agents o ON o.id = x.other LEFT JOIN agents c ON c.id = x.child
         LEFT JOIN runs r ON r.id = x.run WHERE x.id > ? ORDER BY x.id""",
     "verdict": f"""SELECT x.id, a.hash, x.passed, x.reason, x.fault, {_COMMON_SQL}
         FROM verdicts x JOIN agents a ON a.id = x.agent LEFT JOIN runs r ON r.id = x.run
@@ -1300,7 +1358,8 @@ def _outcome(line: Mapping[str, Any], agents: Mapping[str, Agent]) -> Outcome:
             return Verdict(commit, bool(line["passed"]), line["reason"], line["fault"], *tail)
         if line["kind"] == "improvement":
             child = agents[line["child"]] if line["child"] else None
-            return Improvement(line["parent"], child, line["ending"], *tail, line["why"])
+            other = line.get("other") or ""  # notes of before there were merges have none
+            return Improvement(line["parent"], child, line["ending"], *tail, line["why"], other)
         return Trial(
             agent=commit,
             tree=agents[commit].tree,

@@ -30,6 +30,7 @@ from sica.model import (
     Finished,
     Improve,
     Limits,
+    Merge,
     Outcome,
     Promoted,
     Started,
@@ -62,7 +63,9 @@ class Plan:
     """Whether a child that falls behind its parent is measured no further (sica/economy.py)."""
     confirm: int = 1
     """Fresh attempts that decide on a champion."""
-    promote: champion.Rule = "mean"
+    promote: champion.Rule = "separable"
+    veto: float | None = None
+    """A champion is not worse than the last one by more than this in any kind of task."""
     seed: int = 0
     improve_limits: Limits = field(default_factory=lambda: Limits(seconds=600))
     improve_budget: Budget = field(default_factory=lambda: Budget(calls=100))
@@ -133,7 +136,7 @@ def evolve(
 
 def _crown(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Promoted | Waiting | None:
     """Promote the agent that the archive's facts ask for, unless a person is to say yes first."""
-    if not (won := champion.promotion(archive, plan.confirm, plan.promote)):
+    if not (won := champion.promotion(archive, plan.confirm, plan.promote, plan.veto)):
         return None
     won = replace(won, at=time.time())
     match plan.controls.allows(won, archive):
@@ -155,9 +158,9 @@ def wanted(plan: Plan, archive: Archive) -> Iterator[Step]:
             yield Check(agent.commit)
     yield from champion.confirmations(archive, plan.confirm)
     made = archive.made()
-    going = sum(isinstance(step, Improve) for step in archive.in_flight)
+    going = sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
     for step in plan.policy(archive, Random(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
-        if not isinstance(step, Improve) or made + going < plan.children:
+        if not isinstance(step, Improve | Merge) or made + going < plan.children:
             yield step
 
 
@@ -170,6 +173,8 @@ def perform(step: Step, archive: Archive, plan: Plan, place: Workplace) -> Outco
             return evaluate(step, plan, place, archive)
         case Improve():
             return making.improve(step, plan.making, place, archive)
+        case Merge():
+            return making.merge(step, plan.making, place, archive)
 
 
 def evaluate(step: Evaluate, plan: Plan, place: Workplace, archive: Archive) -> Trial:

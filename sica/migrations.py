@@ -440,3 +440,14 @@ def glimpses(db: Database) -> None:
 
 
 steps(name="0005_glimpses")(glimpses)
+
+
+# ── merges ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def merges(db: Database) -> None:
+    """The second parent of an attempt to merge two agents."""
+    db.execute("ALTER TABLE improvements ADD COLUMN other INTEGER REFERENCES agents (id)")
+
+
+steps(name="0006_merges")(merges)

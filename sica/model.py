@@ -261,6 +261,13 @@ class Improve:
 
 
 @dataclass(frozen=True, slots=True)
+class Merge:
+    parent: str
+    """Commit of the agent whose name comes first, and which resolves conflicts."""
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     agent: str
     """Commit of the agent that the gate is to judge before any evaluation."""
@@ -274,7 +281,7 @@ class Evaluate:
     attempt: int
 
 
-Step = Improve | Check | Evaluate
+Step = Improve | Merge | Check | Evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +329,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """One attempt of one agent to write its child: a child, or the reason why there is none."""
+    """One attempt of one agent to write its child, or to merge two: a child, or the reason why there is none."""
 
     parent: str
     child: Agent | None
@@ -334,6 +341,8 @@ class Improvement:
     run: str = ""
     started: float = 0.0
     why: str = ""
+    other: str = ""
+    """Commit of the second parent of a merge."""
 
     @property
     def fault(self) -> Fault | None:
@@ -375,6 +384,15 @@ class Promotion:
 
 
 Outcome = Trial | Improvement | Verdict | Promotion
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Two agents' changes since their common ancestor, put together."""
+
+    files: Files
+    conflicts: tuple[str, ...] = ()
+    """Paths that both changed in a way that is for somebody to decide; those of text hold conflict markers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -597,6 +615,10 @@ class Archive:
         free = tuple(s for s in wanted if (s.task, s.attempt) not in busy)
         return free[: max(0, len(wanted) - len(busy))] if attempts is None and self.offers else free
 
+    def unsettled(self, agent: str, attempts: range) -> tuple[Evaluate, ...]:
+        """Trials of these attempts that are neither scored nor given up, whether in flight or not."""
+        return self._open(agent, attempts)
+
     def _busy(self) -> Mapping[str, set[tuple[str, int]]]:
         """The trials in flight, by tree."""
 
@@ -685,10 +707,28 @@ class Archive:
     def improve(self, parent: str) -> Improve:
         """The parent's next improvement."""
         made = self.found(
-            "by parent", (self.improvements,), lambda: Counter(i.parent for i in self.improvements)
+            "by parent",
+            (self.improvements,),
+            lambda: Counter(i.parent for i in self.improvements if not i.other),
         )
         going = sum(isinstance(s, Improve) and s.parent == parent for s in self.in_flight)
         return Improve(parent, made[parent] + going)
+
+    def merged(self) -> frozenset[frozenset[str]]:
+        """The pairs of agents that were merged or are being merged, whatever came of it."""
+        tried = self.found(
+            "merged",
+            (self.improvements, self.agents),
+            lambda: frozenset(
+                frozenset(pair)
+                for pair in (
+                    *((i.parent, i.other) for i in self.improvements if i.other and not i.fault),
+                    *(a.parents for a in self.agents.values() if len(a.parents) == 2),
+                )
+            ),
+        )
+        going = [frozenset((s.parent, s.other)) for s in self.in_flight if isinstance(s, Merge)]
+        return tried.union(going) if going else tried
 
     def children(self, agent: str) -> int:
         return sum(agent in a.parents for a in self.agents.values())

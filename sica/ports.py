@@ -20,6 +20,7 @@ from sica.model import (
     Files,
     Grade,
     Job,
+    Merged,
     Message,
     Outcome,
     Run,
@@ -38,6 +39,9 @@ class Repo(Protocol):
 
     def add(self, files: Files, parents: Sequence[Agent], message: Message) -> Agent:
         """Commit a tree as the next agent/<n>; durable when it returns; safe beside other writers."""
+
+    def merge(self, ours: Agent, theirs: Agent) -> Merged:
+        """Both agents' changes since their common ancestor; nothing is committed. Raises UsageError without one."""
 
     def agents(self) -> Iterator[Agent]:
         """Every agent branch, by number, standing "unchecked"."""

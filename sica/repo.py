@@ -33,7 +33,7 @@ from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 from dulwich.refs import DiskRefsContainer, Ref
 
 from sica.errors import StoreError, UsageError
-from sica.model import Agent, File, Files, Message
+from sica.model import Agent, File, Files, Merged, Message
 
 MAX_FILES = 5_000
 MAX_BYTES = 20_000_000
@@ -161,6 +161,34 @@ class GitRepo:
                 merge = self._commit(agent.tree, (main, agent.commit), text, self._committer)
                 if turn.swap(_MAIN, main, merge):
                     return merge
+
+    def merge(self, ours: Agent, theirs: Agent) -> Merged:
+        """Both agents' changes since their common ancestor; nothing is committed. Raises UsageError without one.
+
+        Conflict markers name the two agents. The objects that git writes for it have no ref, and are harmless.
+        """
+        with _plainly(self.path):
+            if not self._git("merge-base", ours.commit, theirs.commit, ok=(0, 1)):
+                raise UsageError(
+                    f"{ours.name} and {theirs.name} have no common ancestor", "sica log shows the lineage"
+                )
+            out = self._git(
+                "-c",
+                "merge.conflictStyle=diff3",
+                *("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"),
+                *(ours.commit, theirs.commit),
+                ok=(0, 1),
+            )
+            tree, *rest = out.split(b"\0")
+        conflicts = tuple(sorted({name.decode(errors="surrogateescape") for name in rest if name}))
+        files = dict(self.files(tree.decode()))
+        for name in conflicts:
+            if name in files:
+                data = files[name].data
+                for agent in (ours, theirs):
+                    data = data.replace(agent.commit.encode(), agent.name.encode())
+                files[name] = File(data, files[name].executable)
+        return Merged(files, conflicts)
 
     def annotate(self, scores: Mapping[str, str], evaluations: Mapping[str, Sequence[str]]) -> None:
         """Write refs/notes/sica/score (one line) and refs/notes/sica/eval (JSON lines) in one batch each.

@@ -12,9 +12,10 @@ The world: tasks of different hardness h, and agents of latent skill and talent.
     skill'  = skill + drift + talent - slope * (skill - the seed's) + step * N(0, 1)
     talent' = talent + inherit * N(0, 1)
 
-or with nothing changed, or broken. Talent shows in no score of the agent's own: only its descendants tell. All dice
-depend on the seed of the world and on what is asked, never on when: the same agent meets the same luck under every
-policy, so that policies are compared in pairs.
+or with nothing changed, or broken. Two agents' merge has what the first one won since their common ancestor, `compose`
+of what the second one won, and the talent between theirs; it is broken as often as any child. Talent shows in no score
+of the agent's own: only its descendants tell. All dice depend on the seed of the world and on what is asked, never on
+when: the same agent meets the same luck under every policy, so that policies are compared in pairs.
 """
 
 # ruff: noqa: ARG002, ARG005 - a simulated part needs less than a port offers
@@ -40,6 +41,7 @@ from typing import Any
 
 from sica.attempt import Workplace, seeded
 from sica.brief import workspace
+from sica.champion import Rule
 from sica.contract import HOME, INSTRUCTION
 from sica.errors import SandboxError, UsageError
 from sica.loop import Plan, evolve
@@ -60,6 +62,8 @@ from sica.model import (
     Improve,
     Improvement,
     Job,
+    Merge,
+    Merged,
     Message,
     Outcome,
     Promotion,
@@ -102,6 +106,8 @@ class World:
     """Share of the children that work and can no longer change code: none of their own children works."""
     empty: float = 0.05
     """Share of the improvements that change nothing."""
+    compose: float = 0.5
+    """Share of the second parent's gain that a merge keeps: gains do not add up."""
     faults: float = 0.01
     """Share of the boxes that fail by themselves."""
     trial_usd: float = 0.10
@@ -181,6 +187,11 @@ class Truth:
         broken = parent.barren or fate < world.empty + world.broken
         return Genome(skill, talent, broken, barren=luck < world.barren)
 
+    def merged(self, ours: Genome, theirs: Genome, base: Genome, rng: Random) -> Genome:
+        skill = ours.skill + self.world.compose * (theirs.skill - base.skill) + 0.1 * rng.gauss(0, 1)
+        broken = rng.random() < self.world.broken
+        return Genome(skill, (ours.talent + theirs.talent) / 2, broken, ours.barren or theirs.barren)
+
     def _skill_for(self, score: float) -> float:
         low, high = -20.0, 20.0
         while high - low > 1e-9:
@@ -214,7 +225,8 @@ _NORMAL = NormalDist()
 class SimulatedRepo:
     """Agents as commits, in memory: trees by the hash of their files, safe for several writers."""
 
-    def __init__(self) -> None:
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
         self.trees: dict[str, Files] = {}
         self.known: dict[str, Agent] = {}
         self.main = ""
@@ -240,6 +252,19 @@ class SimulatedRepo:
 
     def agents(self) -> Iterator[Agent]:
         yield from self.known.values()
+
+    def merge(self, ours: Agent, theirs: Agent) -> Merged:
+        base = self._ancestor(ours, theirs)
+        mine, other, before = (self.genome(a.tree) for a in (ours, theirs, base))
+        made = self.truth.merged(mine, other, before, Random(f"{self.truth.seed}:{ours.tree}:{theirs.tree}"))
+        return Merged({**self.trees[ours.tree], GENOME: made.file()})
+
+    def _ancestor(self, ours: Agent, theirs: Agent) -> Agent:
+        """The newest agent that both descend from."""
+        return max((self._line(ours) & self._line(theirs)), key=lambda a: a.number)
+
+    def _line(self, agent: Agent) -> frozenset[Agent]:
+        return frozenset({agent}).union(*(self._line(self.known[p]) for p in agent.parents))
 
     def files(self, tree: str) -> Files:
         return self.trees[tree]
@@ -428,6 +453,8 @@ class Virtual:
                 outcome = self._evaluate(step, archive, usage, failed, luck)
             case Improve():
                 outcome = self._improve(agent, usage, failed, dice)
+            case Merge():
+                outcome = self._merge(agent, archive.agents[step.other])
         self._started += 1
         heappush(self._going, (self.minutes + self.truth.minutes(role, slow), self._started, step, outcome))
 
@@ -448,6 +475,9 @@ class Virtual:
             case Improve():
                 parent = archive.agents[step.parent]
                 return "improve", seeded(self.seed, parent.tree, step.nth), parent
+            case Merge():
+                parent = archive.agents[step.parent]
+                return "merge", seeded(self.seed, parent.tree, archive.agents[step.other].tree), parent
 
     def _dice(self, task: str, attempt: int) -> int:
         if (task, attempt) not in self._seeds:
@@ -489,6 +519,12 @@ class Virtual:
         files = {**self.repo.files(parent.tree), GENOME: made.file()}
         child = self.repo.add(files, [parent], Message(f"change {GENOME}"))
         return Improvement(parent.commit, child, "child", usage, run="simulated")
+
+    def _merge(self, ours: Agent, theirs: Agent) -> Improvement:
+        """Without a conflict, and so without a box."""
+        words = Message(f"merge {theirs.name} into {ours.name}", operator="merge")
+        child = self.repo.add(self.repo.merge(ours, theirs).files, [ours, theirs], words)
+        return Improvement(ours.commit, child, "child", Usage(), run="simulated", other=theirs.commit)
 
 
 class Recorder:
@@ -538,9 +574,11 @@ class Simulation:
         workers: int = 1,
         boxes: bool = False,
         race: bool = True,
+        confirm: int = 0,
+        promote: Rule = "separable",
     ) -> None:
         self.truth = Truth(world, seed)
-        self.repo, self.recorder = SimulatedRepo(), Recorder()
+        self.repo, self.recorder = SimulatedRepo(self.truth), Recorder()
         self.boxes = boxes
         """On threads, through the gate, the brief and the attempt, into simulated boxes."""
         self.sandbox: Sandbox = SimulatedSandbox(self.truth, self.repo)
@@ -555,7 +593,8 @@ class Simulation:
             workers=workers,
             children=children,
             race=race,
-            confirm=0,
+            confirm=confirm,
+            promote=promote,
             seed=seed,
         )
         self.virtual = Virtual(self.truth, self.repo, self.plan.tasks, seed)

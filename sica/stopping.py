@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sica import champion
-from sica.model import Archive, Budget, Check, Evaluate, Improve, Step, Usage
+from sica.model import Archive, Budget, Check, Evaluate, Improve, Merge, Step, Usage
 from sica.utility import mean_utility
 
 
@@ -96,7 +96,7 @@ def _fits(need: Usage, left: Budget) -> bool:
 def _most(step: Step, archive: Archive, improving: Budget) -> Usage:
     """The most that a step can use: its own caps; where there is none, the most that one of its kind used so far."""
     cap, used = Budget(), _used(step, archive)
-    if isinstance(step, Improve):
+    if isinstance(step, Improve | Merge):
         cap = improving
     elif isinstance(step, Evaluate):
         cap = next((t.budget for t in archive.tasks if t.digest == step.task), cap)
@@ -126,8 +126,10 @@ def _usual(step: Step, archive: Archive) -> Usage:
 
 def _used(step: Step, archive: Archive) -> Sequence[Usage]:
     """By such steps so far: trials of the same task, of any where it was never tried."""
-    if isinstance(step, Improve):
-        return [i.usage for i in archive.improvements if not i.fault]
+    if isinstance(step, Improve | Merge):
+        return [
+            i.usage for i in archive.improvements if not i.fault and bool(i.other) == isinstance(step, Merge)
+        ]
     if isinstance(step, Check):
         return ()
     trials = [t for of in archive.trials.values() for t in of if t.score is not None]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sica.model import Check, Evaluate, Improve, Step, Task
+from sica.model import Check, Evaluate, Improve, Merge, Step, Task
 from sica.ports import Trace
 
 
@@ -41,6 +41,8 @@ class Box:
             case Improve():
                 keys: tuple[str, ...] = ("for", "commit", "nth")
                 mine: tuple[object, ...] = ("improvement", step.parent, step.nth)
+            case Merge():
+                keys, mine = ("for", "commit", "other"), ("merge", step.parent, step.other)
             case Check():
                 keys, mine = ("for", "commit"), ("trial", step.agent)
             case Evaluate():

@@ -122,6 +122,7 @@ class World:
             "smoke": open_benchmark(str(self.root / "gate")),
             "known": making.known(self.repo, self.traces.read, self.ledger.critique),
             "children": 2,
+            "promote": "mean",  # three tasks are too few to be more than noise
             "improve_limits": Limits(seconds=20),
             "improve_budget": Budget(calls=5),
         }

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from archives import archive, trial
 
-from sica.champion import confirmations, promotion
-from sica.model import Archive, Evaluate
+from sica.champion import Rule, confirmations, promotion, worse_kinds
+from sica.model import Archive, Evaluate, Promoted
+from sica.policies import open_policy
+from sica.simulate import Simulation, World
 
 
 def fresh(known: Archive, **scores: float) -> Archive:
@@ -61,5 +63,93 @@ def test_separable_asks_for_more_than_a_higher_mean() -> None:
     assert promotion(large, 0, "separable") is not None
 
 
+def test_a_reason_says_whether_it_is_more_than_noise() -> None:
+    won = promotion(archive({"a": [0, 0], "b": [1, 0]}), 0, "mean")
+    assert won is not None
+    assert won.why == "0.500 against 0.000 on the same attempts (p 0.5: not separable from noise)"
+
+
 def test_nothing_is_decided_while_trials_are_missing() -> None:
     assert promotion(archive({"a": [0, 0], "b": [1]}), 0, "mean") is None
+
+
+def test_every_further_challenger_must_be_surer() -> None:
+    """Seven tasks gained and none lost is p 1/128: enough for a first one (2.5 %), not for a third (0.4 %)."""
+    lead = [1] * 7 + [0] * 5
+    alone = archive({"a": [0] * 12, "b": lead})
+    assert promotion(alone, 0, "separable") is not None
+    others = {"c": [*lead[:6], 0, 1, 0, 0, 0, 0], "d": [*lead[:6], 0, 0, 1, 0, 0, 0]}
+    assert promotion(archive({"a": [0] * 12, "b": lead, **others}), 0, "separable") is None
+
+
+def test_fresh_attempts_are_made_one_after_the_other_and_who_is_not_ahead_is_let_go() -> None:
+    known = archive({"a": [0, 0], "b": [1, 1]})
+    assert {s.attempt for s in confirmations(known, 2)} == {1}
+    ahead = fresh(known, a=0.0, b=1.0)
+    assert {s.attempt for s in confirmations(ahead, 2)} == {2}
+    assert promotion(ahead, 2, "mean") is None
+    behind = fresh(known, a=0.5, b=0.5)
+    assert confirmations(behind, 2) == ()
+
+
+def test_what_is_in_flight_is_not_asked_for_again_and_not_decided() -> None:
+    known = archive({"a": [0], "b": [1]})
+    for step in confirmations(known, 1):
+        known = known.starting(step)
+    assert list(confirmations(known, 1)) == []
+    assert promotion(known, 1, "mean") is None
+
+
+def test_an_agent_that_was_stopped_early_is_no_challenger() -> None:
+    """It would look the better one by far: on the ten telling tasks that it saw."""
+    known = archive({"a": [0] * 14, "b": [1] * 10}, parents={"b": "a"})
+    known = replace(known, offers=lambda archive, agent, open_: ())
+    assert known.measured("b")
+    assert confirmations(known, 1) == ()
+    assert promotion(known, 0, "mean") is None
+
+
+def test_who_is_surely_worse_at_one_kind_of_task_is_not_promoted() -> None:
+    known = archive({"a": [0] * 30 + [1] * 10, "b": [1] * 30 + [0] * 10})
+    kinds = tuple(replace(t, kind="edit" if n < 30 else "locate") for n, t in enumerate(known.tasks))
+    known = replace(known, tasks=kinds)
+    assert promotion(known, 0, "separable", None) is not None
+    assert promotion(known, 0, "separable", 0.1) is None
+    assert worse_kinds(known, "b", 0.1) == ["locate"]
+    assert promotion(known, 0, "separable", 1.0) is not None
+
+
+def test_an_integrity_finding_in_a_fresh_attempt_ends_the_candidacy() -> None:
+    known = fresh(archive({"a": [0, 0], "b": [1, 1]}), a=0.0, b=1.0)
+    b = known.agents["b"]
+    marked = (*known.trials[b.tree][:-1], replace(known.trials[b.tree][-1], ending="integrity"))
+    assert promotion(known, 1, "mean") is not None
+    assert promotion(replace(known, trials={**known.trials, b.tree: marked}), 1, "mean") is None
+
+
+def evolving(seed: int, rule: Rule) -> bool:
+    """Whether a run promoted somebody whose children are all exactly as good as the seed."""
+    world = World(tasks=14, drift=0, step=0, slope=0, inherit=1e-9, barren=0, empty=0)
+    simulation = Simulation(
+        world, seed, policy=open_policy("greedy"), children=8, confirm=2, promote=rule, workers=2
+    )
+    return any(isinstance(event, Promoted) for event in simulation.events())
+
+
+def test_an_improver_that_changes_nothing_real_promotes_nobody() -> None:
+    """A/A, over the whole pipeline: gate, race, policy, challengers, fresh attempts, promotion; 100 runs."""
+    assert sum(evolving(seed, "separable") for seed in range(100)) <= 5
+
+
+def test_a_higher_fresh_mean_alone_promotes_luck() -> None:
+    """Why `mean` is not the default, and what its help says of it."""
+    assert sum(evolving(seed, "mean") for seed in range(30)) > 6
+
+
+def test_a_real_improvement_is_promoted_most_of_the_time() -> None:
+    found = 0
+    for seed in range(20):
+        world = World(tasks=14, drift=1.0, step=0, slope=0, barren=0, empty=0, broken=0)
+        simulation = Simulation(world, seed, policy=open_policy("greedy"), children=4, confirm=2)
+        found += any(isinstance(event, Promoted) for event in simulation.events())
+    assert found >= 15

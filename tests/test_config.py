@@ -27,7 +27,13 @@ def test_a_flag_beats_the_environment_beats_the_project_beats_the_user_beats_the
     environ = {"XDG_CONFIG_HOME": str(tmp_path / "xdg"), "SICA_MODEL": "env", "SICA_POLICY": "env"}
     found = resolve({"model": "flag", "bench": None}, environ, project)
     c = found.config
-    assert (c.model, c.policy, c.bench, c.sandbox, c.promote) == ("flag", "env", "project", "user", "mean")
+    assert (c.model, c.policy, c.bench, c.sandbox, c.promote) == (
+        "flag",
+        "env",
+        "project",
+        "user",
+        "separable",
+    )
     origins = {key: origin for key, _, origin in found.rows()}
     assert origins["model"] == "flag"
     assert origins["policy"] == "SICA_POLICY"

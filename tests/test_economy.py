@@ -208,5 +208,6 @@ def test_log_show_and_best_say_what_was_stopped(tmp_path: Path) -> None:
     assert f"standing   {words} against agent/0; measured no further, cannot become champion" in shown
     assert sica(project.folder, "show", "1", "--json").json["status"] == "stopped"
     assert child.commit in sica(project.folder, "log", "--format", "{commit} {status}").out
-    project.ledger.start_run({"kind": "evolve", "race": False, "attempts": 1})
-    assert "stopped early" not in sica(project.folder, "log").out
+    for other in ({"race": False}, {"race": True, "policy": "hgm:evaluations=80"}):
+        project.ledger.start_run({"kind": "evolve", "attempts": 1, **other})
+        assert "stopped early" not in sica(project.folder, "log").out

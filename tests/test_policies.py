@@ -24,8 +24,9 @@ from archives import agent, archive, task, trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sica.economy import offers
 from sica.errors import UsageError
-from sica.model import Archive, Check, Evaluate, Improve, Improvement, Step, Usage
+from sica.model import Archive, Check, Evaluate, Improve, Improvement, Merge, Step, Usage
 from sica.policies import open_policy, policy_names
 from sica.policies._beta import below, quantile
 from sica.policies._shared import Chances
@@ -38,6 +39,7 @@ NAMES = [
     "hyperagents:stage=1",
     "hyperagents:paper=true",
 ]
+NAMES += ["greedy:merge=0.5", "pareto:merge=0.5", "islands:merge=0.5", "hgm:merge=0.5"]
 NAMES += ["hgm:evaluations=40:cooling=true", "islands:count=2", "pareto:prior=0"]
 
 
@@ -52,7 +54,8 @@ def chances(name: str, known: Archive) -> Chances:
     module = importlib.import_module(f"sica.policies.{words}")
     if hasattr(module, "chances"):
         options = open_policy(name).keywords if rest else {}  # type: ignore[attr-defined]
-        found: Chances = module.chances(known, **options)
+        its = signature(module.chances).parameters  # a share of merges is no chance of a parent
+        found: Chances = module.chances(known, **{k: v for k, v in options.items() if k in its})
         return found
     return {step.parent: 1.0 for step in open_policy(name)(known, Random(0)) if isinstance(step, Improve)}
 
@@ -91,7 +94,10 @@ def archives(draw: st.DrawFn, scores: st.SearchStrategy[tuple[float | None, ...]
         for who in agents
         if who.standing == "ready"
     }
-    known = Archive({a.commit: a for a in agents}, tasks, trials, attempts=attempts, champion="a")
+    race = draw(st.sampled_from([None, offers]))  # of two attempts the first is a look
+    known = Archive(
+        {a.commit: a for a in agents}, tasks, trials, attempts=attempts, champion="a", offers=race
+    )
     for who in known.ready():
         for step in (*draw(st.lists(st.sampled_from(known.missing(who.commit) or (None,)), max_size=2)),):
             if step and step in known.missing(who.commit):
@@ -111,8 +117,15 @@ def possible(known: Archive, step: Step) -> bool:
     match step:
         case Improve():
             return known.agents[step.parent].standing == "ready" and step == known.improve(step.parent)
+        case Merge():
+            pair = {step.parent, step.other}
+            ready = all(known.agents[c].standing == "ready" for c in pair)
+            related = any(known.agents[c].tree in known.line(d) for c in pair for d in pair - {c})
+            return ready and len(pair) == 2 and not related and frozenset(pair) not in known.merged()
         case Evaluate():
-            return known.agents[step.agent].standing == "ready" and step in known.missing(step.agent)
+            return known.agents[step.agent].standing == "ready" and step in known.missing(
+                step.agent, range(known.attempts)
+            )
         case Check():
             return False  # the gate is the loop's affair
 

@@ -26,6 +26,7 @@ from sica.stats import (
     pass_hat_k,
     resampled_interval,
     sign_flip,
+    swapped,
     trials_needed,
     wilson,
 )
@@ -385,3 +386,43 @@ def test_tasks_are_resampled_within_their_suites() -> None:
     kinds = {f"t{i}": "easy" if i < 20 else "hard" for i in range(40)}
     assert difference_interval(old, new, kinds) is None
     assert difference_interval(old, new) is not None
+
+
+def test_swaps_of_one_trial_each_are_mcnemars_one_sided() -> None:
+    old, new = {str(t): [0.0] for t in range(9)}, {str(t): [float(t < 6)] for t in range(9)}
+    assert swapped(old, new) == pytest.approx(mcnemar(6, 0) / 2)
+    assert swapped(new, old) == 1.0
+    assert swapped(old, old) == 1.0
+
+
+def test_a_task_that_always_turns_counts_for_more_than_one_of_luck() -> None:
+    """Of the 20 ways to deal six trials to two agents, one gives all three to the new one."""
+    assert swapped({"t": [0, 0, 0]}, {"t": [1, 1, 1]}) == pytest.approx(1 / 20)
+    assert swapped({"t": [0, 0], "u": [1, 0]}, {"t": [1, 1], "u": [1, 0]}) == pytest.approx(0.25, abs=0.1)
+    assert swapped({"t": [0.0]}, {"u": [1.0]}) == 1.0
+
+
+@pytest.mark.parametrize("reps", [1, 2, 3])
+def test_swaps_call_the_same_agent_better_as_often_as_they_say(reps: int) -> None:
+    rng = Random(reps)
+    chances = [rng.betavariate(0.5, 0.5) for _ in range(14)]
+    hits = 0
+    for _ in range(300):
+        old, new = (
+            {str(t): [float(rng.random() < p) for _ in range(reps)] for t, p in enumerate(chances)}
+            for _ in "ab"
+        )
+        hits += swapped(old, new) < 0.05
+    assert hits <= 24  # 15 are expected at most
+
+
+def test_swaps_of_many_graded_trials_are_drawn_and_agree_with_the_exact_ones() -> None:
+    rng = Random(1)
+    old, new = ({str(t): [rng.random() + 0.1 * b] for t in range(10)} for b in (0, 1))
+    few, many = (
+        swapped(old, new),
+        swapped(
+            {**old, **{f"x{t}": [t / 7] for t in range(9)}}, {**new, **{f"x{t}": [t / 7] for t in range(9)}}
+        ),
+    )
+    assert few == pytest.approx(many, abs=0.03)

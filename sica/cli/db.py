@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from sica import places as where
 from sica import report
 from sica.cli.invocation import Invocation, examples
+from sica.errors import UsageError
 
 if TYPE_CHECKING:
     from sica.repo import GitRepo
@@ -80,6 +83,54 @@ def check(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help
         print(f"healthy: {report.plural(len(rows), 'agent')}, database and git agree")
     if wrong:
         raise typer.Exit(1)
+
+
+@app.command(
+    "import", epilog=examples("sica db import ../other-project --dry-run", "sica db import backup/sica.db")
+)
+def take(
+    ctx: typer.Context,
+    source: Path = typer.Argument(..., metavar="OTHER", help="A project, its .sica folder, or a sica.db."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be taken."),
+    as_json: bool = typer.Option(False, "--json", help="One object."),
+) -> None:
+    """Take over what another archive measured of code that is here, too, so that it is not measured again.
+
+    A trial counts only under equal conditions: the same files, task, attempt, model, image, limits and harness.
+    Nothing that is known here changes. Whoever made the other archive is trusted with its scores.
+    """
+    from sica.ledger import SqliteLedger
+    from sica.runlock import run_lock
+
+    call: Invocation = ctx.obj
+    places = call.places()
+    other = _database(call.folder / source)
+    if other.resolve() == places.db.resolve():
+        raise UsageError(f"{source} is this project's own archive", "sica db import ANOTHER")
+    origin = report.clean(
+        (other.parent.parent if other.parent.name == ".sica" else other.parent).resolve().name
+    )
+    with (
+        run_lock(places.lock),
+        SqliteLedger.open(other, readonly=True) as theirs,
+        SqliteLedger.open(places.db, readonly=dry_run) as ours,
+    ):
+        taken = ours.take(theirs, origin, dry_run)
+    if as_json:
+        call.json("sica.db.import/1", origin=origin, dry_run=dry_run, **asdict(taken))
+        return
+    verb = "would be taken" if dry_run else "taken"
+    print(
+        f"{report.plural(taken.fresh, 'trial')} {verb} from {origin}, for {report.plural(taken.trees, 'agent')};"
+        f" {taken.known} known here, {taken.elsewhere} of code that is not here"
+    )
+
+
+def _database(source: Path) -> Path:
+    for place in (source / ".sica" / "sica.db", source / "sica.db", source):
+        if place.is_file():
+            return place
+    raise UsageError(f"there is no archive at {source}", "a project's folder, its .sica, or a sica.db")
 
 
 @app.command(epilog=examples('sqlite3 -readonly "$(sica db path)" .schema'))

@@ -173,7 +173,9 @@ def _measure(
         only = replace(archive, agents={a.commit: archive.agents[a.commit] for a in chosen}, champion="")
         missing = sum(len(only.missing(a.commit, attempts)) for a in chosen)
         if not asked.quiet:
-            call.say(_plan_in_words(chosen, tasks, benchmark.name, attempts, missing))
+            call.say(
+                _plan_in_words(chosen, tasks, benchmark.name, attempts, missing, _foreign(only, attempts))
+            )
         if missing:
             found = estimating.of(shop, parts.open_smoke(call, config), only, 0, attempts)
             estimating.ask(call, config, found, asked.yes)
@@ -256,13 +258,29 @@ def _plan(call: Invocation, shop: Shop, benchmark: Benchmark, tasks: Sequence[Ta
     )
 
 
+def _foreign(archive: Archive, attempts: range) -> int:
+    """Known trials that were made for another agent or in another archive."""
+    from sica.ledger import IMPORTED
+
+    return sum(
+        t.agent != agent.commit or t.run.startswith(IMPORTED)
+        for agent in archive.agents.values()
+        for t in archive.scored(agent.commit)
+        if t.attempt in attempts
+    )
+
+
 def _plan_in_words(
-    chosen: Sequence[Agent], tasks: Sequence[Task], bench: str, attempts: range, missing: int
+    chosen: Sequence[Agent], tasks: Sequence[Task], bench: str, attempts: range, missing: int, foreign: int
 ) -> str:
     names = ", ".join(a.name for a in chosen)
     wanted = len(chosen) * len(tasks) * len(attempts)
     times = f" × {len(attempts)}" if len(attempts) > 1 else ""
-    return f"{names} on {bench}: {report.plural(len(tasks), 'task')}{times}. Known: {wanted - missing} of {wanted}."
+    reused = (
+        f", {foreign} reused of another agent with the same code or of another archive" if foreign else ""
+    )
+    done = f"Known: {wanted - missing} of {wanted}{reused}."
+    return f"{names} on {bench}: {report.plural(len(tasks), 'task')}{times}. {done}"
 
 
 def _result(shop: Shop, agent: Agent, tasks: Sequence[Task], attempts: range) -> list[Trial]:

@@ -59,7 +59,10 @@ def command(
     ),
     confirm: int = typer.Option(None, "--confirm", help="Fresh attempts that decide on a champion."),
     promote: str = typer.Option(
-        None, "--promote", help="mean or separable.", autocompletion=completion.one_of("mean", "separable")
+        None, "--promote", help="separable or mean.", autocompletion=completion.one_of("separable", "mean")
+    ),
+    veto: float = typer.Option(
+        None, "--veto", help="How much worse a champion may be in any kind of task: 0.1 is 10 points."
     ),
     approve: bool = typer.Option(
         None,
@@ -132,6 +135,7 @@ def command(
         "race": race,
         "confirm": confirm,
         "promote": promote,
+        "veto": veto,
         "approve": approve,
         "max_cost": max_cost,
         "max_tokens": max_tokens,
@@ -170,6 +174,7 @@ def command(
             children=config.children,
             confirm=config.confirm,
             promote=config.promote,
+            veto=config.veto,
             seed=config.seed,
             race=config.race,
             improve_limits=config.improve.limits(),

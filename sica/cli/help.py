@@ -47,6 +47,7 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.diff/1           benchmark setting old new diff, and a difference's own
     sica.report/1         benchmark digest counts spent_usd scores champion_against_seed integrity runs
     sica.eval/1           benchmark spent_usd agents
+    sica.merge/1          parents conflicts child commit status ending why score low high n spent_usd
     sica.replay/1         benchmark trials
     sica.run/1            agent ending why cost_usd tokens seconds trace changed removed folder applied diff
     sica.tasks/1          benchmark tasks unsupported
@@ -64,6 +65,9 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.review/1         agent reviews waiting
     sica.simulate/1       world seeds budget policies runs
     sica.spend/1          run by rows total unsettled_usd repriced_usd prices
+    sica.db.import/1      origin dry_run fresh known elsewhere trees
+    sica.simulate/1       world seeds budget workers race policies runs
+    sica.race-table/1     kinds rules
     sica.evolve/1         run at event, and what happened
     sica.estimate/1       model n_trials n_improvements cost_usd uncapped_usd seconds at_most_usd stops_at_cap basis
 
@@ -75,7 +79,8 @@ An agent in log, show and best:
     commit tree           hashes of git
     parents               numbers, the first parent first
     status                evaluated: has a score; ready: passed the gate, has no score yet;
-                          unchecked: not been through the gate; rejected: the gate turned it down, see reason
+                          unchecked: not been through the gate; rejected: the gate turned it down, see reason;
+                          stopped: fell behind its parent and was measured no further, see reason
     best                  whether it is the champion
     score low high        the mean of its n scored trials, 0 to 1, and the ends of its 95% interval; or null
     method                of that interval: Wilson, or cluster bootstrap where scores are graded or repeated

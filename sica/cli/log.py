@@ -158,7 +158,9 @@ def _footer(reading: Reading, name: str, rows: Sequence[Row]) -> Iterator[str]:
     methods = " or ".join(sorted({row.method for row in rows if row.method}, reverse=True))
     yield f"± half the 95% interval ({methods}); change against the first parent"
     yield from _unclear(rows)
-    yield f"{name}, n={n}, {reading.footer(name)}".removesuffix(", ")
+    elsewhere = reading.ledger.imported(name)
+    taken = f"; {report.plural(elsewhere, 'trial')} measured in another archive" if elsewhere else ""
+    yield f"{name}, n={n}, {reading.footer(name)}".removesuffix(", ") + taken
 
 
 def _cursed(sort: str, rows: Sequence[Row]) -> Iterator[str]:

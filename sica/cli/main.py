@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "Check that everything a run needs is there",
     "evolve": "Improve the agents: measure, choose, rewrite, measure again",
     "eval": "Measure agents on a benchmark",
+    "merge": "Put two agents' changes together in one child",
     "run": "Let one agent work on one prompt",
     "improve": "Let one agent write one child, at your request",
     "log": "The lineage with scores",

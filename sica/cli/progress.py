@@ -26,6 +26,7 @@ from sica.model import (
     Finished,
     Improve,
     Improvement,
+    Merge,
     Outcome,
     Promoted,
     Started,
@@ -38,7 +39,7 @@ from sica.model import (
 from sica.stats import estimate
 from sica.watch import Watch
 
-PHASES = {Improve: "improve", Check: "check", Evaluate: "evaluate"}
+PHASES = {Improve: "improve", Merge: "merge", Check: "check", Evaluate: "evaluate"}
 MANY = 3
 """Lines of one phase; a run with many workers may be at more agents at once."""
 
@@ -244,10 +245,17 @@ class State:
         """What is worth a line when it has happened; single trials are not, the last one of an agent is."""
         match outcome:
             case Improvement(child=Agent() as child):
-                return f"{child.name}  made by {self.name(outcome.parent)}: {report.clean(child.subject)}"
+                way = "merged from" if outcome.other else "made by"
+                who = self.name(outcome.parent) + (
+                    f" and {self.name(outcome.other)}" if outcome.other else ""
+                )
+                return f"{child.name}  {way} {who}: {report.clean(child.subject)}"
             case Improvement():
                 why = report.clean(outcome.why) or outcome.ending
-                return f"{self.name(outcome.parent)}  made no child: {why}"
+                who = self.name(outcome.parent) + (
+                    f" and {self.name(outcome.other)}" if outcome.other else ""
+                )
+                return f"{who}  made no child: {why}"
             case Verdict(passed=False):
                 return f"{self.name(outcome.agent)}  rejected: {report.clean(outcome.reason)}"
             case Trial() if outcome.agent not in self._told and self._is_measured(outcome.agent):
@@ -273,6 +281,8 @@ class State:
         match step:
             case Improve():
                 return f"{self.name(step.parent)} writes its child"
+            case Merge():
+                return f"{self.name(step.parent)} merges {self.name(step.other)}"
             case Check():
                 return f"{self.name(step.agent)} at the gate"
             case Evaluate():
@@ -378,7 +388,7 @@ class State:
         """The story of the newest child: what is running, and what was done for it before."""
         with self._lock:
             found = [self._last["select"]] if "select" in self._last else []
-            for kind in (Improve, Check):
+            for kind in (Improve, Merge, Check):
                 running = [s for s in self.at_work if isinstance(s, kind)]
                 found += [self._running(step, now) for step in running[:MANY]]
                 if not running and PHASES[kind] in self._last:
@@ -389,9 +399,9 @@ class State:
                 found.append(Phase("evaluate", f"{len(agents) - MANY} more agents", True))
             return found
 
-    def _running(self, step: Improve | Check, now: float) -> Phase:
+    def _running(self, step: Improve | Merge | Check, now: float) -> Phase:
         worker = self._worker(step, 0, now)
-        commit = step.parent if isinstance(step, Improve) else step.agent
+        commit = step.agent if isinstance(step, Check) else step.parent
         return Phase(PHASES[type(step)], self.name(commit), True, worker.seconds, worker.usd)
 
     def _evaluating(self, commit: str) -> Iterator[Phase]:
@@ -469,10 +479,12 @@ class Lines:
         )
 
     def _subject(self, step: Step) -> str:
-        commit = step.parent if isinstance(step, Improve) else step.agent
+        commit = step.parent if isinstance(step, Improve | Merge) else step.agent
         subject = f"agent={self.state.name(commit).removeprefix('agent/')}"
         if isinstance(step, Evaluate):
             subject += f" task={self.state.task(step.task)} attempt={step.attempt}"
+        if isinstance(step, Merge):
+            subject += f" with={self.state.name(step.other).removeprefix('agent/')}"
         return subject
 
     def _came(self, outcome: Outcome) -> str:

@@ -150,14 +150,15 @@ class Reading:
     def races(self, benchmark: str) -> Mapping[str, Race]:
         """By commit, the agents that the latest run measured no further (sica/economy.py).
 
-        Raced were scores; where the run weighed cost or time as well, nothing is said.
+        Raced were scores; where the run weighed cost or time as well, nothing is said. hgm races nobody.
         """
         run = next((r.config for r in reversed(self.ledger.runs()) if r.config.get("kind") == "evolve"), {})
         plain = {"score": 1.0, "cost": 0.0, "time": 0.0, "timeout_penalty": 0.0}
         weighed = {k: v for k, v in dict(run.get("utility") or {}).items() if k in plain and v != plain[k]}
         glob, attempts = str(run.get("task") or "*"), int(run.get("attempts", 1))
         tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
-        if not run.get("race") or weighed or not looks(len(tasks), attempts):
+        apart = str(run.get("policy", "")).partition(":")[0] == "hgm"
+        if apart or not run.get("race") or weighed or not looks(len(tasks), attempts):
             return {}
         scores = self.ledger.scores(benchmark, [a.commit for a in self.agents], self.setting(benchmark))
         outcomes = {

@@ -24,6 +24,7 @@ from sica.model import (
     Event,
     Finished,
     Improvement,
+    Merge,
     Promoted,
     Promotion,
     Started,
@@ -140,6 +141,8 @@ def record(event: Event, shop: Shop) -> Mapping[str, Any]:
                 "phase": progress.PHASES[type(step)],
                 "agent": number(getattr(step, "parent", "") or getattr(step, "agent", "")),
             }
+            if isinstance(step, Merge):
+                facts["with"] = number(step.other)
             if isinstance(event, Finished):
                 facts |= dict(_outcome(event.outcome))
         case Promoted():

@@ -117,6 +117,7 @@ def _facts(
     yield f"cost       making {report.money(agent.cost_usd)}   measuring {report.money(usage.usd)}{each}"
     if usage.calls:
         yield f"usage      {report.count(usage.tokens)} tokens, {usage.calls:,} calls, {report.duration(usage.seconds)}"
+    yield from _reused(reading, agent, trials)
     if agent.parents:
         stat = reading.repo.diff(agent.parents[0], agent.commit, "--shortstat").strip()
         yield f"change     {stat or 'none'}"
@@ -147,6 +148,23 @@ def _said(reading: Reading, agent: Agent) -> Iterator[str]:
         yield f"{line['kind']:<10} {report.clean(line['text'])}{who}"
     if said:
         yield ""
+
+
+def _reused(reading: Reading, agent: Agent, trials: Sequence[Trial]) -> Iterator[str]:
+    """Trials that were never made for this agent: of another one with the same code, or of another archive."""
+    from sica.ledger import IMPORTED
+
+    names = {a.commit: a.name for a in reading.agents}
+    origins = Counter(
+        f"in {report.clean(t.run.removeprefix(IMPORTED).rpartition(':')[0])}"
+        if t.run.startswith(IMPORTED)
+        else f"as {names.get(t.agent, t.agent[:10])}"
+        for t in trials
+        if t.run.startswith(IMPORTED) or t.agent != agent.commit
+    )
+    if origins:
+        where = ", ".join(f"{n} measured {words}" for words, n in origins.items())
+        yield f"reused     {origins.total()} of {len(trials)} trials: {where}"
 
 
 def _relatives(reading: Reading, agent: Agent, bench: str, trials: Sequence[Trial]) -> Iterator[str]:

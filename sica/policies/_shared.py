@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from math import exp, fsum
 from random import Random
 
 from sica.economy import estimate
-from sica.model import Agent, Archive, Improve, Step, Task
+from sica.model import Agent, Archive, Improve, Merge, Step, Task
 from sica.utility import utility
 
 Chances = Mapping[str, float]
@@ -98,8 +99,12 @@ def offspring(archive: Archive) -> Mapping[str, int]:
             if agent.standing != "rejected" and parent in found:
                 found[parent] += 1
     for step in archive.in_flight:
-        if isinstance(step, Improve) and step.parent in found:
-            found[step.parent] += 1
+        parents: Sequence[str] = (step.parent,) if isinstance(step, Improve) else ()
+        if isinstance(step, Merge):
+            parents = step.parent, step.other
+        for parent in parents:
+            if parent in found:
+                found[parent] += 1
     return found
 
 
@@ -113,6 +118,41 @@ def shares(weights: Mapping[str, float]) -> Chances:
     if not total > 0:
         return {name: 1 / len(weights) for name in weights}
     return {name: weight / total for name, weight in weights.items()}
+
+
+PAIRED = 8
+"""Of so many of the best agents, a pair is looked for that is to be merged."""
+
+
+def crossed(archive: Archive, means: Mapping[str, float], share: float, rng: Random) -> list[Step]:
+    """With this chance the merge of the two that solve most between them; nothing when no two can be merged.
+
+    Neither descends from the other, and no pair is tried twice. The better one comes first.
+    """
+    if share <= 0 or rng.random() >= share:
+        return []
+    best = sorted(means, key=lambda c: (-means[c], archive.agents[c].number))[:PAIRED]
+    merged = archive.merged()
+    pairs = [
+        (one, other)
+        for one, other in combinations(best, 2)
+        if frozenset((one, other)) not in merged
+        and archive.agents[one].tree not in archive.line(other)
+        and archive.agents[other].tree not in archive.line(one)
+    ]
+    if not pairs:
+        return []
+    known = {commit: _by_task(archive, commit) for commit in best}
+    one, other = max(pairs, key=lambda pair: fsum(map(max, *(known[c] for c in pair))))
+    return [Merge(one, other)]
+
+
+def _by_task(archive: Archive, agent: str) -> Sequence[float]:
+    """Mean score at each task; of a task that it was not tried at, nothing."""
+    scores: dict[str, list[float]] = {}
+    for t in archive.scored(agent):
+        scores.setdefault(t.digest, []).append(t.score or 0.0)
+    return [fsum(of) / len(of) if (of := scores.get(t.digest)) else 0.0 for t in archive.tasks]
 
 
 def drawn(archive: Archive, chances: Chances, rng: Random) -> list[Step]:

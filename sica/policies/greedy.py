@@ -10,18 +10,21 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
-from sica.economy import interval
+from sica.economy import estimate, interval
 from sica.model import Archive, Step
-from sica.policies._shared import missing, offspring
+from sica.policies._shared import crossed, missing, offspring
 
 
-def policy(archive: Archive, rng: Random, *, patience: int = 5) -> Sequence[Step]:
+def policy(archive: Archive, rng: Random, *, patience: int = 5, merge: float = 0.0) -> Sequence[Step]:
     if steps := missing(archive):
         return steps
     known = [a for a in archive.ready() if archive.measured(a.commit)]
     if not known:
         return []
-    tried = Counter(made.parent for made in archive.improvements if not made.fault)
+    means = {a.commit: estimate(archive, a.commit) for a in known}
+    if crossing := crossed(archive, means, merge, rng):
+        return crossing
+    tried = Counter(made.parent for made in archive.improvements if not (made.fault or made.other))
     children = offspring(archive)
     fertile = [a for a in known if children[a.commit] or tried[a.commit] < patience]
     best = max(fertile or known, key=lambda a: (interval(archive, a.commit)[0], a.number))

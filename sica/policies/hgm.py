@@ -10,7 +10,8 @@ so agents are made as fast as evidence grows, and evidence goes where it may sti
 `cooling` (evaluations / those left)^beta: draws come closer to the means as the budget ends. Improvements in flight and
 agents before the gate count in |T|, so that many workers do not overshoot. When this run has made its `evaluations`,
 the agent with the highest `quantile` of its own posterior is measured in full beside the champion, and that is all.
-With `clade=false` an agent is worth what it achieves itself: the control for the idea.
+With `merge` above zero, so many of the new agents are merges of two. With `clade=false` an agent is worth what it
+achieves itself: the control for the idea.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from functools import partial
 from random import Random
 
 from sica.errors import UsageError
-from sica.model import Agent, Archive, Evaluate, Improve, Step
+from sica.model import Agent, Archive, Evaluate, Improve, Merge, Step
 from sica.policies._beta import quantile as beta_quantile
+from sica.policies._shared import crossed
 from sica.utility import utility
 
 COLD = 10_000.0
@@ -40,6 +42,7 @@ def policy(
     beta: float = 1.0,
     quantile: float = 0.01,
     clade: bool = True,
+    merge: float = 0.0,
 ) -> Sequence[Step]:
     if cooling and not evaluations:
         raise UsageError("hgm cools towards the end of a budget", "hgm:evaluations=800:cooling=true")
@@ -51,7 +54,9 @@ def policy(
 
     def expand(*, desperate: bool) -> Sequence[Step]:
         worth = clades(archive, own) if clade else {c: own[a.tree] for c, a in archive.agents.items()}
-        return _expand(archive, own, worth, tau, rng, desperate=desperate)
+        means = {a.commit: own[a.tree].won / own[a.tree].n for a in archive.ready() if own[a.tree].n}
+        crossing = crossed(archive, means, merge, rng)
+        return crossing or _expand(archive, own, worth, tau, rng, desperate=desperate)
 
     if due(archive, own, alpha) and (steps := expand(desperate=False)):
         return [*steps, *_measure(archive, own, tau, rng)]
@@ -115,7 +120,7 @@ def _upwards(archive: Archive, commits: Iterable[str]) -> set[str]:
 def due(archive: Archive, own: Mapping[str, Counts], alpha: float) -> bool:
     """Whether the evidence is enough for one more agent."""
     agents = len(archive.ready()) + len(archive.unchecked())
-    pending = sum(isinstance(step, Improve) for step in archive.in_flight)
+    pending = sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
     trials = sum(counts.n for counts in own.values())
     return bool(round(trials) ** alpha >= agents - 1 + pending)
 

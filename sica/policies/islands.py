@@ -21,19 +21,27 @@ from random import Random
 
 from sica.errors import UsageError
 from sica.model import Archive, Improve, Step
-from sica.policies._shared import Chances, drawn, known, missing, shares
+from sica.policies._shared import Chances, crossed, drawn, known, missing, shares
 
 ELITE = 4
 """One agent in so many is among the best of its island."""
 
 
 def policy(
-    archive: Archive, rng: Random, *, count: int = 4, explore: float = 0.2, exploit: float = 0.7
+    archive: Archive,
+    rng: Random,
+    *,
+    count: int = 4,
+    explore: float = 0.2,
+    exploit: float = 0.7,
+    merge: float = 0.0,
 ) -> Sequence[Step]:
     if not (min(explore, exploit) >= 0 and explore + exploit <= 1):
         raise UsageError(f"explore = {explore} and exploit = {exploit} are no shares of one whole")
-    return missing(archive) or drawn(
-        archive, chances(archive, count=count, explore=explore, exploit=exploit), rng
+    return (
+        missing(archive)
+        or crossed(archive, known(archive).means, merge, rng)
+        or drawn(archive, chances(archive, count=count, explore=explore, exploit=exploit), rng)
     )
 
 

@@ -18,12 +18,16 @@ from math import fsum
 from random import Random
 
 from sica.model import Archive, Step
-from sica.policies._shared import Chances, drawn, known, missing, shares
+from sica.policies._shared import Chances, crossed, drawn, known, missing, shares
 from sica.utility import utility
 
 
-def policy(archive: Archive, rng: Random, *, prior: float = 1.0) -> Sequence[Step]:
-    return missing(archive) or drawn(archive, chances(archive, prior=prior), rng)
+def policy(archive: Archive, rng: Random, *, prior: float = 1.0, merge: float = 0.0) -> Sequence[Step]:
+    return (
+        missing(archive)
+        or crossed(archive, known(archive).means, merge, rng)
+        or drawn(archive, chances(archive, prior=prior), rng)
+    )
 
 
 def chances(archive: Archive, *, prior: float = 1.0) -> Chances:

@@ -14,6 +14,7 @@ from sica.stats.paired import (
     mcnemar,
     pairs_needed,
     sign_flip,
+    swapped,
     trials_needed,
 )
 from sica.stats.proportions import Z95, pass_at_k, pass_hat_k, wilson
@@ -37,6 +38,7 @@ __all__ = [
     "pass_hat_k",
     "resampled_interval",
     "sign_flip",
+    "swapped",
     "trials_needed",
     "wilson",
 ]

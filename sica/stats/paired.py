@@ -6,9 +6,11 @@ permutation test; Holm 1979 for many tests at once; Connor 1987 and Miller 2024 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, comb, sqrt
+from itertools import combinations
+from math import ceil, comb, fsum, sqrt
 from random import Random
 from statistics import fmean, pvariance
 
@@ -57,6 +59,61 @@ def _signed_sums(moved: Sequence[float], most: int = 5_000) -> Mapping[float, in
         for s, n in sums.items():
             for t in (round(s + d, 10), round(s - d, 10)):
                 grown[t] = grown.get(t, 0) + n
+        if len(grown) > most:
+            return None
+        sums = grown
+    return sums
+
+
+def swapped(
+    old: Mapping[str, Sequence[float]],
+    new: Mapping[str, Sequence[float]],
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> float:
+    """One-sided p that `new` is no better: how often it would come out as far ahead if, within each task, its trials
+    and those of `old` were the same agent's.
+
+    With one trial each this is the sign-flip test, and for 0 and 1 McNemar's. With several, a task that always turns
+    from failed to solved counts for more than one of luck: the tasks are the given ones, not a sample of others.
+    Exact as long as the sums are few, else by `draws` random swaps. A task that only one side has tells nothing.
+    """
+    pairs = [(old[t], new[t]) for t in sorted(old.keys() & new.keys()) if old[t] and new[t]]
+    observed = fsum(fmean(after) - fmean(before) for before, after in pairs) - 1e-9
+    chances = _swapped_sums(pairs)
+    if chances is not None:
+        return min(1.0, fsum(chance for total, chance in chances.items() if total >= observed))
+    rng, hits = Random(seed), 0
+    for _ in range(draws):
+        total = 0.0
+        for before, after in pairs:
+            mixed = [*before, *after]
+            rng.shuffle(mixed)
+            total += fmean(mixed[len(before) :]) - fmean(mixed[: len(before)])
+        hits += total >= observed
+    return (hits + 1) / (draws + 1)
+
+
+def _swapped_sums(
+    pairs: Sequence[tuple[Sequence[float], Sequence[float]]], most: int = 5_000
+) -> Mapping[float, float] | None:
+    """The chance of each sum over the tasks; None when there are too many sums to count."""
+    sums = {0.0: 1.0}
+    for before, after in pairs:
+        mixed, n = [*before, *after], len(after)
+        if comb(len(mixed), n) > 1000:
+            return None
+        splits = Counter(
+            round(fsum(part) / n - (fsum(mixed) - fsum(part)) / len(before), 10)
+            for part in combinations(mixed, n)
+        )
+        every = splits.total()
+        grown: dict[float, float] = {}
+        for total, chance in sums.items():
+            for difference, times in splits.items():
+                key = round(total + difference, 10)
+                grown[key] = grown.get(key, 0.0) + chance * times / every
         if len(grown) > most:
             return None
         sums = grown
