@@ -156,7 +156,7 @@ def test_a_server_without_tool_calls_gets_xml(work: Callable[..., Ended]) -> Non
 
 
 def test_an_xml_call_that_was_cut_off_is_continued(work: Callable[..., Ended]) -> None:
-    done = work(ended(said(XML[:70]), "length"), said(XML[70:]), said(XML_DONE), CALLS="xml")
+    done = work(ended(said(XML[:70]), "length"), said(XML[70:]), said(XML_DONE), PROTOCOL="xml")
     assert done.trial.score == 1.0
 
 

@@ -49,12 +49,12 @@ def document(tools):
 
 def native(tools):
     """The tools of a native request; None when they stand in the system prompt."""
-    return None if settings.CALLS == "xml" else schemas(tools)
+    return None if settings.PROTOCOL == "xml" else schemas(tools)
 
 
 def step(tool):
     """Asks for one tool that is there now and will be gone; in XML with how to call it."""
-    if settings.CALLS == "xml":
+    if settings.PROTOCOL == "xml":
         return f"{tool['description']}\n\n{document([tool])}"
     return f"{tool['description']} Call {tool['name']}."
 
@@ -78,7 +78,7 @@ def written(name, arguments):
 
 def asked_for(message, *, cut=False):
     """The calls of an answer: (id, tool's name, raw arguments). In XML the raw arguments are the text of the call."""
-    if settings.CALLS != "xml":
+    if settings.PROTOCOL != "xml":
         made = [(call.get("id", ""), call.get("function") or {}) for call in message.get("tool_calls") or ()]
         return [(id_, f.get("name", ""), f.get("arguments") or "{}") for id_, f in made]
     text = text_of(message)
@@ -91,7 +91,7 @@ def asked_for(message, *, cut=False):
 def arguments(raw, tool):
     """The arguments as the tool's schema has them. Raises Malformed for what cannot be read beyond doubt."""
     properties = tool["parameters"]["properties"]
-    given = _from_xml(raw, properties) if settings.CALLS == "xml" else _from_json(raw)
+    given = _from_xml(raw, properties) if settings.PROTOCOL == "xml" else _from_json(raw)
     unknown = [name for name in given if name not in properties]
     missing = [name for name in tool["parameters"].get("required", []) if name not in given]
     if unknown or missing:
@@ -161,6 +161,6 @@ def _typed(name, value, kind):
 
 def result(id_, name, text):
     """The message that shows what came of a call."""
-    if settings.CALLS == "xml":
+    if settings.PROTOCOL == "xml":
         return {"role": "user", "content": f'<result tool="{name}">\n{text}\n</result>'}
     return {"role": "tool", "tool_call_id": id_, "content": text}

@@ -38,7 +38,9 @@ class Agent:
     def begin(self, instruction):
         """Start the dialogue, or start it over."""
         told = (
-            f"{self.system}\n\n{calls.document(self.schemas())}" if settings.CALLS == "xml" else self.system
+            f"{self.system}\n\n{calls.document(self.schemas())}"
+            if settings.PROTOCOL == "xml"
+            else self.system
         )
         self.instruction, self.context = instruction, Context(told, instruction)
 
@@ -84,7 +86,7 @@ def run(agent):
 
 def turn(agent):
     """One answer of the model, and what it calls for."""
-    if agent.steps >= (settings.TEAM_STEPS if agent.parent else settings.MAX_STEPS):
+    if agent.steps >= (settings.TEAM_TURNS if agent.parent else settings.MAX_STEPS):
         agent.ending = STEP_LIMIT
         return
     message, cut = ask(agent)
@@ -138,9 +140,9 @@ def ask(agent):
         agent.facts["dialogues compacted"] += 1
         return ask(agent)
     except NoToolCalls:
-        if settings.CALLS == "xml":
+        if settings.PROTOCOL == "xml":
             raise
-        settings.CALLS = "xml"  # for the whole team, for good: the model is the same
+        settings.PROTOCOL = "xml"  # for the whole team, for good: the model is the same
         agent.begin(agent.instruction)
         return ask(agent)
     agent.steps += 1

@@ -3,21 +3,21 @@
 # Answers that the model may give in one task (steps); after the last one, the agent stops: the step limit.
 MAX_STEPS = 12
 
-# Answers of one sub-agent, and how deep sub-agents may ask further ones.
-TEAM_STEPS = 8
+# Turns that one sub-agent gets, and how deep a team may be nested.
+TEAM_TURNS = 8
 TEAM_DEPTH = 2
 
 # Tokens that one answer may have; a longer answer is cut off in the middle, tool call and all.
 MAX_TOKENS = 1500
 
-# Times that an answer in words is continued where its length ended it.
+# Times that the model is asked to go on where it ran out of room.
 CONTINUATIONS = 3
 
 # Tool calls obeyed in one answer; the model is asked for one at a time when this is 1.
 CALLS_PER_ANSWER = 1
 
-# How tools are called: native | xml
-CALLS = "native"
+# How the model asks for its tools: native | xml
+PROTOCOL = "native"
 
 # Characters kept of what a command printed; the rest of the output is dropped (output cut).
 OUTPUT_KEPT = 2000

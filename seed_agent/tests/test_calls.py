@@ -22,7 +22,7 @@ TOOL = {
 
 class Arguments(unittest.TestCase):
     def tearDown(self):
-        settings.CALLS = "native"
+        settings.PROTOCOL = "native"
 
     def refused(self, raw):
         with self.assertRaises(calls.Malformed) as caught:
@@ -47,7 +47,7 @@ class Arguments(unittest.TestCase):
         self.assertIn("type integer", self.refused('{"path": "a", "count": true}'))
 
     def test_xml_values_are_taken_as_they_are(self):
-        settings.CALLS = "xml"
+        settings.PROTOCOL = "xml"
         text = '<call tool="t">\n<path>\n<b> & "</path> </b>\n</path>\n<count>3</count>\n</call>'
         ((_, name, raw),) = calls.asked_for({"role": "assistant", "content": f"I will.\n{text}"})
         self.assertEqual(
@@ -55,13 +55,13 @@ class Arguments(unittest.TestCase):
         )
 
     def test_xml_that_is_not_clear_is_refused(self):
-        settings.CALLS = "xml"
+        settings.PROTOCOL = "xml"
         self.assertIn("not closed", self.refused("<path>a"))
         self.assertIn("parameter", self.refused("<path>a</path> and more"))
         self.assertEqual(calls.asked_for({"content": "<call tool=t><path>a"})[0][1], "")
 
     def test_a_call_written_out_is_read_back(self):
-        settings.CALLS = "xml"
+        settings.PROTOCOL = "xml"
         for tool in [TOOL, *(module.TOOL for module in modules().values())]:
             ((_, name, raw),) = calls.asked_for({"content": calls.written(tool["name"], tool["example"])})
             self.assertEqual((name, calls.arguments(raw, tool)), (tool["name"], tool["example"]))
@@ -81,7 +81,7 @@ class Documents(unittest.TestCase):
 
 class Xml(Served):
     def test_the_same_tools_work_by_text(self):
-        settings.CALLS = "xml"
+        settings.PROTOCOL = "xml"
         write = said(calls.written("overwrite", {"path": "a", "content": "x < y\n"}))
         self.assertEqual(self.work(write, said(calls.written("submit", {}))), loop.SUBMITTED)
         self.assertNotIn("tools", self.asked[0])
@@ -89,7 +89,7 @@ class Xml(Served):
         self.assertEqual(Path("a").read_text(), "x < y\n")
 
     def test_a_call_that_was_cut_off_is_continued(self):
-        settings.CALLS = "xml"
+        settings.PROTOCOL = "xml"
         whole = calls.written("overwrite", {"path": "a", "content": "one\ntwo\n"})
         self.work(said(whole[:50], "length"), said(whole[50:]), said(calls.written("submit", {})))
         self.assertEqual(Path("a").read_text(), "one\ntwo\n")

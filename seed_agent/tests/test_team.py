@@ -51,7 +51,7 @@ class Team(Served):
         self.assertIn("inherit is one of nothing, files, dialogue", self.shown())
 
     def test_its_step_limit_is_its_own(self):
-        settings.TEAM_STEPS = 2
+        settings.TEAM_TURNS = 2
         true = answer(call("bash", {"command": "true"}))
         self.assertEqual(self.work(CODE, true, true, SUBMIT), loop.SUBMITTED)
         self.assertIn("[main/coder-1: step limit reached after 2 steps]", self.shown())
@@ -79,7 +79,7 @@ class Reasoner(Served):
         self.assertIn("conclude: thought of conclude", self.shown())
 
     def test_words_are_a_thought_too_and_in_xml_the_steps_are_the_same(self):
-        settings.CALLS = "xml"
+        settings.PROTOCOL = "xml"
         ask = said(calls.written("reasoner", {"question": "Why?", "structure": "plan"}))
         steps = [said(calls.written("state_goal", {"thought": "a < b"})), *[said("just words")] * 3]
         self.work(ask, *steps, said(calls.written("submit", {})))

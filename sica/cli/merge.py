@@ -82,8 +82,19 @@ def command(
         tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         shop.store.ledger.see_tasks(every)
         archive = shop.archive(tasks if evaluate else (), config.attempts)
-        spent_on = replace(archive, agents={}, improvements=archive.improvements if conflicts else ())
-        found = estimating.of(shop, parts.open_smoke(call, config), spent_on, 1)
+        spent_on = replace(
+            archive, agents={}, champion="", improvements=archive.improvements if conflicts else ()
+        )
+        found = estimating.outlook(
+            spent_on,
+            config,
+            estimating.price_of(config, shop.gateway),
+            shop.store.ledger,
+            children=1,
+            confirm=0,
+            gate=parts.open_smoke(call, config).tasks(),
+            cap=shop.broker.left().usd,
+        )
         if not (quiet or as_json):
             call.say(_outlook(ours, theirs, conflicts))
         if estimate:
