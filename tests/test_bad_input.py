@@ -114,7 +114,11 @@ UNKNOWN = [
         "evolve --policy gready",
         "no policy called 'gready'; there are: dgm, greedy, hgm,",
     ),
-    ("evolve --bench cor", "no benchmark called 'cor'; there are: core, smoke\n      did you mean 'core'?"),
+    (
+        "evolve --bench cor",
+        "no benchmark called 'cor'; there are: core, edit, fix, history, integrity, locate, perf, quick, refactor, "
+        "self, shell, smoke, spec, suites\n      did you mean 'core'?",
+    ),
     ("log --bench cor", "nothing is measured on 'cor'; measured is: core"),
     (
         "show --bench smoke",
