@@ -15,7 +15,7 @@ from os import getuid
 from pathlib import Path
 from shutil import which
 
-from sica import dataset, grading, harbor, images
+from sica import dataset, environments, grading, harbor, images
 from sica.errors import SandboxError, SandboxUnavailable, UsageError, no_such
 from sica.harbor import Folder
 from sica.images import Image
@@ -62,6 +62,7 @@ class FolderBenchmark:
         self._turns: dict[str, threading.Lock] = {}
         self._images: dict[str, tuple[Image, Files]] = {}
         """By digest: the image, and the workspace that it brings."""
+        self._packages: dict[tuple[str, str], tuple[str, str]] = {}
         self.runtime = runtime or Path(tempfile.gettempdir()) / f"box-{getuid()}" / "judge"
 
     @cached_property
@@ -145,9 +146,9 @@ class FolderBenchmark:
 
         Nothing is built twice: the image's name is the task's digest. Raises SandboxError when it fails.
         """
-        if task.image is None:
-            return task
         folder = self._folder(task)
+        if task.image is None:
+            return self._with_packages(task, folder, sandbox)
         if sandbox.name != "docker":
             raise SandboxError(f"{folder.path}: {unsupported(folder, sandbox.name)[-1]}")
         with self._lock:
@@ -158,6 +159,23 @@ class FolderBenchmark:
                 ready = _in_image(task, folder, image)
                 self._images[folder.digest] = image, grading.pristine(ready, sandbox, cancel)
         return _in_image(task, folder, self._images[folder.digest][0])
+
+    def _with_packages(self, task: Task, folder: Folder, sandbox: Sandbox) -> Task:
+        if not folder.sica.environment:
+            return task
+        pins = environments.read(
+            harbor.tree(folder.path, "environment"), folder.sica.environment, str(folder.path)
+        )
+        key = environments.digest(pins), sandbox.image()
+        with self._lock:
+            turn = self._turns.setdefault("packages", threading.Lock())
+        with turn:
+            if key not in self._packages:
+                try:
+                    self._packages[key] = environments.mounted(pins, sandbox, self.runtime)
+                except UsageError as error:
+                    raise SandboxError(f"{folder.path}: {error}", error.hint) from error
+        return replace(task, mounts=(self._packages[key],))
 
     def pristine(self, task: Task) -> Files:
         """The workspace before the agent came. Of a task with an image, after `prepare`."""

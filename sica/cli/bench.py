@@ -178,6 +178,7 @@ def make(
 
 
 app.command("locate", epilog=examples(*mined.LOCATE_EXAMPLES))(mined.locate)
+app.command("inject", epilog=examples(*mined.INJECT_EXAMPLES))(mined.inject)
 app.command("edits", epilog=examples(*mined.EDITS_EXAMPLES))(mined.edits)
 
 

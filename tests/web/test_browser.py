@@ -216,7 +216,16 @@ def test_dark_is_the_systems_choice_until_somebody_presses_the_button(open_page:
     assert seen.page.evaluate(back) == light
 
 
-VIEWS = ("#/", "#/agent/3", "#/agent/3/diff", "#/agent/3/tasks", "#/matrix", "#/running", "#/compare/0/3", "#/agent/3/made")
+VIEWS = (
+    "#/",
+    "#/agent/3",
+    "#/agent/3/diff",
+    "#/agent/3/tasks",
+    "#/matrix",
+    "#/running",
+    "#/compare/0/3",
+    "#/agent/3/made",
+)
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
@@ -259,7 +268,9 @@ def test_the_data_of_the_page_is_not_in_the_page(open_page: Open) -> None:
 
 def module(seen: Seen, name: str, expression: str, given: Any = None) -> Any:
     """What an expression over a module `m` and a value `x` is."""
-    return seen.page.evaluate(f"async x => {{ const m = await import('/static/js/{name}.js'); return {expression}; }}", given)
+    return seen.page.evaluate(
+        f"async x => {{ const m = await import('/static/js/{name}.js'); return {expression}; }}", given
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,17 +304,31 @@ def test_a_filter_knows_words_numbers_and_states(open_page: Open) -> None:
         "agent": 7, "subject": "Run the tests", "reason": "", "operator": "self-edit", "status": "evaluated", "run": "r1",
         "model": "m", "commit": "abc", "score": 0.56, "cost_usd": 1.5, "generation": 3, "change": None, "n": 9, "best": True,
     }  # fmt: skip
-    asked = {"tests run": True, "score>55 gen=3": True, "score>57": False, "change>0": False, "is:best": True, "is:rejected": False}
+    asked = {
+        "tests run": True,
+        "score>55 gen=3": True,
+        "score>57": False,
+        "change>0": False,
+        "is:best": True,
+        "is:rejected": False,
+    }
     seen = open_page()
     for query, fits in asked.items():
-        assert module(seen, "lineage", "m.matcher(x.query)(x.row)", {"query": query, "row": row}) is fits, query
+        assert module(seen, "lineage", "m.matcher(x.query)(x.row)", {"query": query, "row": row}) is fits, (
+            query
+        )
 
 
 def test_the_staircase_only_climbs_whatever_the_axis(open_page: Open) -> None:
     seen = open_page()
     points = api(seen, "progress")["points"]
     for axis in ("agent", "generation", "dollars", "time"):
-        steps = module(seen, "progress", "m.staircase(x.points, x.axis).steps.map(s => s.best.score)", {"points": points, "axis": axis})
+        steps = module(
+            seen,
+            "progress",
+            "m.staircase(x.points, x.axis).steps.map(s => s.best.score)",
+            {"points": points, "axis": axis},
+        )
         assert steps == sorted(steps) and len(steps) == sum(p["score"] is not None for p in points)
 
 
