@@ -36,6 +36,7 @@ PURE = {
     "testlogs",
     "answers",
     "patches",
+    "heldout",
 }
 LOOP = {
     "loop",

@@ -26,10 +26,15 @@ REV = typer.Option("HEAD", "--rev", help="Its revision.")
 SEED = typer.Option(0, "--seed", help="Another seed draws other tasks.")
 MOST = typer.Option(40, "--max", min=1, help="Tasks at most; the levels are taken in turn.")
 ONLY = typer.Option([], "--only", help="Only paths that match this glob, such as 'src/*'; may be repeated.")
+HELDOUT = typer.Option(
+    0.0, "--heldout", min=0, max=1, help="Share of the tasks that is held out; each task's own hash decides."
+)
 JSON = typer.Option(False, "--json", help="One object.")
 
 LOCATE_EXAMPLES = ("sica bench locate . --to tasks/where", "sica bench check tasks/where")
-TESTS = typer.Option([], "--tests", help="Only test modules that match this glob; may be repeated.")
+TESTS = typer.Option(
+    [], "--tests", help="Only test modules that match this glob, or not those of '!GLOB'; may be repeated."
+)
 REQUIREMENTS = typer.Option(
     None, "--requirements", help="A file of what the tests need, instead of the repository's own settings."
 )
@@ -55,6 +60,7 @@ def locate(
     seed: int = SEED,
     most: int = MOST,
     only: list[str] = ONLY,
+    heldout: float = HELDOUT,
     as_json: bool = JSON,
 ) -> None:
     """Make tasks from a Python repository: where is the thing defined that this line uses?
@@ -63,7 +69,7 @@ def locate(
     """
     from sica.mining.locate import candidates
 
-    how = {"kind": "locate", "seed": seed, "max": most}
+    how = {"kind": "locate", "seed": seed, "max": most, "heldout": heldout}
     _make(ctx.obj, repo, rev, only, to, how, as_json, lambda source, told: candidates(source, seed, told))
 
 
@@ -75,6 +81,7 @@ def edits(
     seed: int = SEED,
     most: int = MOST,
     only: list[str] = ONLY,
+    heldout: float = HELDOUT,
     look: int = typer.Option(2000, "--look", min=1, help="Commits to look at, newest first."),
     as_json: bool = JSON,
 ) -> None:
@@ -84,7 +91,7 @@ def edits(
     """
     from sica.mining.edits import candidates
 
-    how = {"kind": "edit", "seed": seed, "max": most, "look": look}
+    how = {"kind": "edit", "seed": seed, "max": most, "look": look, "heldout": heldout}
     _make(ctx.obj, repo, rev, only, to, how, as_json, lambda source, told: candidates(source, told, look))
 
 
@@ -96,6 +103,7 @@ def inject(
     seed: int = SEED,
     most: int = MOST,
     only: list[str] = ONLY,
+    heldout: float = HELDOUT,
     tries: int = typer.Option(
         None, "--tries", min=1, help="Bugs to try at most.", show_default="four for each task"
     ),
@@ -146,8 +154,8 @@ def inject(
             candidates(source, seed, most, tries, bench, needs, modules, wanted, known, told, call.passing)
         )
     chosen.sort(key=lambda c: (c.level, c.name))
-    how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement, "tests": tests,
-           "environment": needs.pins.split()}  # fmt: skip
+    how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement, "heldout": heldout,
+           "tests": tests, "environment": needs.pins.split()}  # fmt: skip
     _put(call, source, to, how, told, chosen, len(chosen), as_json)
     known.forget()
 

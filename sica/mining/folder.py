@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sica.errors import UsageError
+from sica.heldout import drawn
 from sica.mining.candidates import Candidate, Yield
 from sica.mining.source import Source
 from sica.model import File, Files
@@ -47,7 +48,7 @@ def write(
         known: dict[tuple[bytes, bool], Path] = {}
         for n, candidate in enumerate(chosen):
             progress(n, candidate.name)
-            _task(candidate, source, made / candidate.name, how["kind"], known)
+            _task(candidate, source, made / candidate.name, how, known)
         (made / "manifest.json").write_text(_manifest(chosen, source, how, told), encoding="utf-8")
         if out.exists():
             out.rmdir()
@@ -58,10 +59,14 @@ def write(
 
 
 def _task(
-    candidate: Candidate, source: Source, folder: Path, kind: str, known: dict[tuple[bytes, bool], Path]
+    candidate: Candidate,
+    source: Source,
+    folder: Path,
+    how: Mapping[str, Any],
+    known: dict[tuple[bytes, bool], Path],
 ) -> None:
     """Equal files of a hundred tasks are one file on the disk."""
-    for path, file in _files(candidate, source, kind).items():
+    for path, file in _files(candidate, source, how).items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         there = known.get((file.data, file.executable))
@@ -76,11 +81,11 @@ def _task(
         known[file.data, file.executable] = target
 
 
-def _files(candidate: Candidate, source: Source, kind: str) -> Files:
+def _files(candidate: Candidate, source: Source, how: Mapping[str, Any]) -> Files:
     workspace = source.files_at(candidate.commit) if candidate.workspace is None else candidate.workspace
     gone = "".join(f"rm -- {shlex.quote(path)}\n" for path in candidate.gone)
     return {
-        "task.toml": _text(_table(candidate, source, kind)),
+        "task.toml": _text(_table(candidate, source, how["kind"], how.get("heldout", 0.0))),
         "instruction.md": _text(candidate.instruction),
         "environment/Dockerfile": _text(f"FROM {_IMAGE}\nWORKDIR /app\nCOPY workspace/ /app/\n"),
         **_pins(candidate),
@@ -116,7 +121,7 @@ def _text(text: str) -> File:
     return File(text.encode())
 
 
-def _table(candidate: Candidate, source: Source, kind: str) -> str:
+def _table(candidate: Candidate, source: Source, kind: str, heldout: float) -> str:
     return "\n".join(
         [
             f"schema_version = {_toml(_SCHEMA)}",
@@ -128,6 +133,7 @@ def _table(candidate: Candidate, source: Source, kind: str) -> str:
             "[metadata.sica]",
             f"kind = {_toml(kind)}",
             f"level = {candidate.level}",
+            *([f"split = {_toml(drawn(candidate.item, heldout))}"] if heldout else []),
             'workspace = ["/app"]',
             *_freed(candidate),
             *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in candidate.ours.items()),

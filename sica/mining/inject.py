@@ -117,9 +117,12 @@ def workspace(source: Source, packages: Packages, commit: str = "") -> dict[str,
 
 
 def test_modules(files: Files, globs: Sequence[str]) -> list[str]:
-    """The repository's test modules that match, else all. Raises UsageError when there is none."""
+    """The repository's test modules that match, else all, without those of a glob after "!". UsageError when none."""
+    wanted = [glob for glob in globs if not glob.startswith("!")] or ["*"]
+    unwanted = [glob[1:] for glob in globs if glob.startswith("!")]
     there = sorted(path for path in files if is_module(path))
-    found = [path for path in there if not globs or any(fnmatchcase(path, glob) for glob in globs)]
+    found = [path for path in there if any(fnmatchcase(path, glob) for glob in wanted)]
+    found = [path for path in found if not any(fnmatchcase(path, glob) for glob in unwanted)]
     if not found:
         what = (
             f"none of {len(there)} test modules matches {' '.join(map(repr, globs))}"
@@ -178,13 +181,13 @@ def _must_run(ran: Ran, modules: Sequence[str]) -> None:
     if ran.stopped:
         raise UsageError(
             f"the tests do not run in a box: {ran.stopped}",
-            "--requirements FILE names what they import, --tests GLOB leaves some out",
+            "--requirements FILE names what they import, --tests '!GLOB' leaves some out",
         )
     if ran.broken:
         raise UsageError(
             f"{len(ran.broken)} of {len(modules)} test modules cannot be collected: "
             f"{', '.join(sorted(ran.broken)[:5])}",
-            "--requirements FILE names what they import, --tests GLOB leaves them out",
+            "--requirements FILE names what they import, --tests '!GLOB' leaves them out",
         )
     if not ran.passed:
         raise UsageError(
