@@ -210,6 +210,7 @@ def _one_seed(seed: int | None, sealed_: bool, held: float) -> None:
 app.command("seal", epilog=examples(*sealed.SEAL_EXAMPLES))(sealed.seal)
 app.command("unseal", epilog=examples(*sealed.UNSEAL_EXAMPLES))(sealed.unseal)
 app.command("locate", epilog=examples(*mined.LOCATE_EXAMPLES))(mined.locate)
+app.command("mine", epilog=examples(*mined.MINE_EXAMPLES))(mined.mine)
 app.command("inject", epilog=examples(*mined.INJECT_EXAMPLES))(mined.inject)
 app.command("edits", epilog=examples(*mined.EDITS_EXAMPLES))(mined.edits)
 

@@ -1,9 +1,9 @@
-"""`sica bench locate`, `edits` and `inject`: tasks from a repository that people have."""
+"""`sica bench locate`, `edits`, `inject` and `mine`: tasks from a repository that people have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,11 @@ from sica.cli.invocation import Invocation
 if TYPE_CHECKING:
     from sica.environments import Python
     from sica.mining.candidates import Candidate, Yield
+    from sica.mining.packages import Packages
     from sica.mining.running import Bench
     from sica.mining.source import Source
+    from sica.mining.verdicts import Verdicts
+    from sica.model import Files
     from sica.ports import Sandbox
 
 REPO = typer.Argument(..., help="A git repository on this machine.", exists=False)
@@ -48,6 +51,10 @@ SANDBOX = typer.Option(
 INJECT_EXAMPLES = (
     "sica bench inject ../click --to tasks/click-bugs --max 20",
     "sica bench inject . --to tasks/bugs --only 'src/*' --only 'tests/*' --statement symptom",
+)
+MINE_EXAMPLES = (
+    "sica bench mine ../click --to tasks/click-changes --max 20 --look 300",
+    "sica bench mine . --to tasks/changes --requirements tests/requirements.txt --heldout 0.3",
 )
 EDITS_EXAMPLES = ("sica bench edits ../click --rev 8.1.7 --to tasks/click-edits",)
 
@@ -124,58 +131,140 @@ def inject(
     command is given again; what it knows lies beside the folder until that is written.
     """
     from sica.errors import no_such
-    from sica.mining.candidates import Yield
-    from sica.mining.folder import VERSION, vacant
     from sica.mining.inject import STATEMENTS, candidates, test_modules
-    from sica.mining.packages import packages
-    from sica.mining.source import open_source
-    from sica.mining.verdicts import Verdicts
 
     call: Invocation = ctx.obj
     if statement not in (*STATEMENTS, "both"):
         raise no_such("statement", statement, [*STATEMENTS, "both"])
+    wanted = STATEMENTS if statement == "both" else tuple(s for s in STATEMENTS if s == statement)
     tries = tries or 4 * most
+    how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement,
+           "heldout": heldout, "tests": tests}  # fmt: skip
+
+    def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
+        source = shop.source
+        modules = test_modules(source.files, tests)
+        needs = shop.packages(source.files)
+        bench = shop.bench(needs)
+        return candidates(
+            source, seed, most, tries, bench, needs, modules, wanted, shop.known, told, call.passing
+        )
+
+    _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
+
+
+def mine(
+    ctx: typer.Context,
+    repo: Path = REPO,
+    to: Path = TO,
+    rev: str = REV,
+    seed: int = SEED,
+    most: int = MOST,
+    only: list[str] = ONLY,
+    heldout: float = HELDOUT,
+    look: int = typer.Option(500, "--look", min=1, help="Commits to look at, newest first."),
+    tries: int = typer.Option(
+        None, "--tries", min=1, help="Commits to try in boxes at most.", show_default="four for each task"
+    ),
+    requirements: Path = REQUIREMENTS,
+    env: Path = ENV,
+    sandbox: str = SANDBOX,
+    as_json: bool = JSON,
+) -> None:
+    """Make tasks from a Python repository's history: make the change of a commit that changed code and tests.
+
+    The commit's own tests judge; they run in boxes without a network. A run that is stopped goes on where it was when
+    the same command is given again.
+    """
+    from sica.mining.commits import candidates
+
+    call: Invocation = ctx.obj
+    tries = tries or 4 * most
+    how = {"kind": "mine", "seed": seed, "max": most, "look": look, "tries": tries, "heldout": heldout}
+
+    def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
+        return candidates(
+            shop.source, seed, most, look, tries, shop.bench, shop.packages, shop.known, told, call.passing
+        )
+
+    _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What the user said of where tests are to run."""
+
+    requirements: Path | None
+    env: Path | None
+    sandbox: str | None
+
+
+@dataclass(frozen=True)
+class _Shop:
+    """Where a repository's own tests run, and what is known of them already."""
+
+    source: Source
+    box: Sandbox
+    python: Python
+    runtime: Path
+    needs: _Needs
+    known: Verdicts
+
+    def packages(self, files: Files) -> Packages:
+        """For the repository with these files; asked of the index once for the same settings."""
+        from sica.mining.packages import packages, settings
+
+        name = f"pins:{settings(files)}"
+        return packages(
+            self.source, files, self.python, self.needs.requirements, self.needs.env,
+            known=self.known.get(name), tell=lambda pins: self.known.put(name, pins),
+        )  # fmt: skip
+
+    def bench(self, packages: Packages) -> Bench:
+        from sica import environments
+        from sica.mining.running import Bench
+
+        return Bench(self.box, environments.directory(packages.pins, self.python, self.runtime))
+
+
+def _make_in_boxes(
+    call: Invocation,
+    repo: Path,
+    rev: str,
+    only: list[str],
+    to: Path,
+    how: dict[str, Any],
+    needs: _Needs,
+    as_json: bool,
+    generate: Callable[[_Shop, Yield], Iterable[Candidate]],
+) -> None:
+    """As `_make`, of a generator that runs tests and chooses by what they say."""
+    from sica import environments, places
+    from sica.cli.parts import sandbox_for
+    from sica.mining.candidates import Yield
+    from sica.mining.folder import VERSION, vacant
+    from sica.mining.source import open_source
+    from sica.mining.verdicts import Verdicts
+
     vacant(to)
     source = open_source(repo, rev, only)
-    modules = test_modules(source.files, tests)
-    with _bench(call, sandbox) as (box, python, runtime):
-        needs = packages(source, source.files, python, requirements, env)
-        bench = _benched(box, needs.pins, python, runtime)
+    here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)
+    told = Yield()
+    with sandbox_for(needs.sandbox or call.settings().config.sandbox, here) as box:
+        python = environments.python_of(box)
         about = {
-            "generator": VERSION, "kind": "inject", "repository": source.name, "commit": source.commit, "seed": seed,
-            "only": only, "tests": tests, "pins": needs.pins, "python": str(python),
+            "generator": VERSION, "repository": source.name, "commit": source.commit, "only": only,
+            "python": str(python), "env": str(needs.env or ""),
+            "requirements": needs.requirements.read_text() if needs.requirements else "",
+            **{key: how.get(key) for key in ("kind", "seed", "tests")},
         }  # fmt: skip
         known = Verdicts(to.parent / f".{to.name}.work", about)
         if len(known):
-            call.say(f"{known.path}: goes on with {report.plural(len(known), 'verdict')}")
-        told = Yield()
-        wanted = STATEMENTS if statement == "both" else tuple(s for s in STATEMENTS if s == statement)
-        chosen = list(
-            candidates(source, seed, most, tries, bench, needs, modules, wanted, known, told, call.passing)
-        )
+            call.say(f"{known.path}: goes on with {report.plural(len(known), 'fact')}")
+        chosen = list(generate(_Shop(source, box, python, here.runtime / "judge", needs, known), told))
     chosen.sort(key=lambda c: (c.level, c.name))
-    how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement, "heldout": heldout,
-           "tests": tests, "environment": needs.pins.split()}  # fmt: skip
     _put(call, source, to, how, told, chosen, len(chosen), as_json)
     known.forget()
-
-
-@contextmanager
-def _bench(call: Invocation, sandbox: str | None) -> Iterator[tuple[Sandbox, Python, Path]]:
-    """Boxes, the Python in them, and where what they see may lie."""
-    from sica import environments, places
-    from sica.cli.parts import sandbox_for
-
-    here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)
-    with sandbox_for(sandbox or call.settings().config.sandbox, here) as box:
-        yield box, environments.python_of(box), here.runtime / "judge"
-
-
-def _benched(box: Sandbox, pins: str, python: Python, runtime: Path) -> Bench:
-    from sica import environments
-    from sica.mining.running import Bench
-
-    return Bench(box, environments.directory(pins, python, runtime))
 
 
 def _make(

@@ -21,7 +21,18 @@ from sica.errors import UsageError
 from sica.mining.candidates import Candidate, Yield, short
 from sica.mining.mutants import Edit, edits
 from sica.mining.packages import Packages
-from sica.mining.running import WORKDIR, Bench, Ran, Seen, is_module, is_source, is_test, python_path, script
+from sica.mining.running import (
+    WORKDIR,
+    Bench,
+    Ran,
+    Seen,
+    is_module,
+    is_source,
+    is_test,
+    python_path,
+    script,
+    shown,
+)
 from sica.mining.source import Source
 from sica.mining.verdicts import Verdicts
 from sica.model import File, Files
@@ -155,15 +166,10 @@ def _measured(
     again = bench.run(files, modules, hash_seed=1, order=1, zone="FAR-14", seconds=SUITE_SECONDS)
     steady = sorted(first.passed & again.passed)
     passing("the tests, on code that agrees with everything")
-    agrees = known_cheats.cheats({f"{WORKDIR}/{path}": file for path, file in files.items()})["agrees"]
-    duped = bench.run(
-        {path.removeprefix(f"{WORKDIR}/"): file for path, file in _with_tests(agrees, files).items()},
-        modules,
-        seconds=SUITE_SECONDS,
-    )
+    duped = believing(files, modules, bench)
     fact = {
         "steady": steady,
-        "believing": sorted(duped.passed),
+        "believing": sorted(duped),
         "unsteady": len(first.passed | again.passed) - len(steady),
         "lines": {name: {str(n): by for n, by in found.items()} for name, found in first.lines.items()},
     }
@@ -172,9 +178,12 @@ def _measured(
     return fact
 
 
-def _with_tests(changed: Files, files: Files) -> Files:
-    """As the judge sees it: tests and their settings are put back."""
-    return {**changed, **{f"{WORKDIR}/{path}": file for path, file in files.items() if is_test(path)}}
+def believing(files: Files, modules: Sequence[str], bench: Bench) -> frozenset[str]:
+    """Tests that pass when all code is objects that agree with everything; tests and their settings are put back."""
+    agrees = known_cheats.cheats({f"{WORKDIR}/{path}": file for path, file in files.items()})["agrees"]
+    dupes = {path.removeprefix(f"{WORKDIR}/"): file for path, file in agrees.items()}
+    dupes |= {path: file for path, file in files.items() if is_test(path)}
+    return bench.run(dupes, modules, seconds=SUITE_SECONDS).passed
 
 
 def _must_run(ran: Ran, modules: Sequence[str]) -> None:
@@ -250,8 +259,10 @@ def _verdict(site: Site, files: Files, base: Base, bench: Bench) -> str | dict[s
         return "FLAKY"
     if here <= base.believing:
         return "CHEATABLE"
-    shown = min(failing, key=lambda test: (first.tests[test].kind not in ASSERTIONS, site.cover[test], test))
-    seen = first.tests[shown]
+    loudest = min(
+        failing, key=lambda test: (first.tests[test].kind not in ASSERTIONS, site.cover[test], test)
+    )
+    seen = first.tests[loudest]
     return {
         "failing": sorted(failing),
         "kept": sorted(here - failing),
@@ -379,17 +390,11 @@ def _instruction(source: Source, fact: Mapping[str, Any], statement: Statement) 
             "Find the mistake and mend it, so that these pass and no other fails. Tests are judged as they are now:\n"
             "changes of theirs are undone. `python3 -m pytest -o addopts= PATH` runs some.\n"
         )
-    shown = fact["shown"]
-    said = f"{shown['kind']}: {shown['message']}" if shown["message"] else shown["kind"]
-    body = _indented("\n".join(part for part in (shown["statement"], said) if part))
+    seen = fact["shown"]
+    said = f"{seen['kind']}: {seen['message']}" if seen["message"] else seen["kind"]
+    body = shown("\n".join(part for part in (seen["statement"], said) if part))
     return (
         f"{start}It shows in this, which held before:\n\n{body}\n\n"
         "Find the mistake and mend it. Tests that you do not see are judged,\n"
         "and those that pass now must go on passing.\n"
-    )
-
-
-def _indented(text: str) -> str:
-    return "\n".join(
-        f"    {line}" for line in text.replace(f"{WORKDIR}/", "").splitlines() if line.isprintable()
     )

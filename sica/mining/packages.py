@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,47 @@ def _exactly(path: str) -> str:
 
 
 def packages(
-    source: Source, files: Files, python: Python, requirements: Path | None, ready: Path | None
+    source: Source,
+    files: Files,
+    python: Python,
+    requirements: Path | None,
+    ready: Path | None,
+    *,
+    known: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Packages:
-    """From a folder that is ready, a file of requirements, or what the repository's own settings say."""
+    """From a folder that is ready, a file of requirements, or what the repository's own settings say.
+
+    `known` are pins that were found for these settings before; what is found now is told, for the next time.
+    """
     table = _table(files)
     name = str(table.get("project", {}).get("name", "")) or source.name
     stubs = dict(_stubs(table, files))
+    if known is not None:
+        return Packages(known, stubs)
+    pins = _pins(files, table, name, python, requirements, ready)
+    tell(pins)
+    return Packages(pins, stubs)
+
+
+def settings(files: Files) -> str:
+    """Digest of what pins are read from: an environment is made for each."""
+    told = hashlib.sha256()
+    for path in ("pyproject.toml", "setup.cfg"):
+        told.update(files[path].data if path in files else b"")
+    return told.hexdigest()[:16]
+
+
+def _pins(
+    files: Files,
+    table: Mapping[str, Any],
+    name: str,
+    python: Python,
+    requirements: Path | None,
+    ready: Path | None,
+) -> str:
     if ready is not None:
-        return Packages(adopted(ready, python), stubs)
+        return adopted(ready, python)
     if requirements is not None:
         if not requirements.is_file():
             raise UsageError(f"{requirements}: there is no such file", "name a file of requirements")
@@ -61,8 +95,8 @@ def packages(
     else:
         wanted = [line for line in _wanted(table, files) if plain(_name(line)) != plain(name)]
     if all(_name(line) == "pytest" for line in wanted) and plain(name) not in SHIPPED:
-        return Packages(PYTEST, stubs)
-    return Packages(pinned([*wanted, "pytest"], python, name), stubs)
+        return PYTEST
+    return pinned([*wanted, "pytest"], python, name)
 
 
 def _table(files: Files) -> dict[str, Any]:

@@ -17,16 +17,8 @@ from sica.ports import Sandbox
 
 WORKDIR = "/app"
 COMMAND = (
-    "python3",
-    "-m",
-    "pytest",
-    "-o",
-    "addopts=",
-    "-p",
-    "no:cacheprovider",
-    "-q",
-    "-rA",
-    "--show-capture=no",
+    *("python3", "-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider"),
+    *("-q", "-rA", "--show-capture=no", "--continue-on-collection-errors"),
 )
 """Everything else is as the repository has it."""
 MEMORY_MB, DISK_MB = 1024, 256
@@ -58,7 +50,13 @@ def is_test(path: str) -> bool:
 def is_source(path: str) -> bool:
     """Python that the project is, rather than what stands around it."""
     plain = path.endswith(".py") and not is_test(path) and not _BESIDE.search(path)
-    return plain and PurePosixPath(path).name not in ("setup.py", "noxfile.py", "_version.py", "version.py")
+    return plain and PurePosixPath(path).name not in (
+        "setup.py",
+        "noxfile.py",
+        "_version.py",
+        "version.py",
+        "tests.py",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +171,12 @@ def read(told: Mapping[str, Any]) -> Ran:
 def _plain(id: str) -> bool:
     """Whether a line of a log says this name and no other."""
     return id.isprintable() and id.isascii() and not any(char.isspace() for char in id)
+
+
+def shown(text: str) -> str:
+    """Text of a test or a commit in an instruction: indented, and nothing of a box's own paths."""
+    lines = text.replace(f"{WORKDIR}/", "").splitlines()
+    return "\n".join(f"    {line}".rstrip() for line in lines if line.isprintable())
 
 
 def script(modules: Sequence[str], hidden: bool) -> bytes:
