@@ -60,7 +60,7 @@ HISTORY: list[tuple[str, Tree]] = [
     ),
     ("comments", {"cal.py": MEAN.replace("def add", "# adds\n# a\ndef add"), "test_cal.py": MEAN_TEST + "\n"}),
     ("code alone", {"cal.py": MEAN + "\n\nTEN = 10\n"}),
-    ("nothing that fails", {"cal.py": MEAN + "\n\nTEN = 10\nONE = 1\nNINE = 9\n", "test_cal.py": MEAN_TEST + "\n# more\n"}),
+    ("no failure", {"cal.py": MEAN + "\n\nTEN = 10\nONE = 1\nNINE = 9\n", "test_cal.py": MEAN_TEST + "\n# a\n"}),
     ("chance", {"cal.py": MEAN + "\n\nTEN = 11\nONE = 2\n", "test_cal.py": ODD}),
     ("broken", {"cal.py": MEAN + "\n\nTEN = 11\nONE = 3\nTWO = 2\n", "test_cal.py": "import nowhere_at_all\n"}),
 ]  # fmt: skip

@@ -22,6 +22,8 @@ SETTINGS = json.loads(pathlib.Path(os.environ["TESTED"]).read_text(encoding="utf
 """{"root", "watched": [files below root], "seconds": for one test, "order": a seed or null, "report"}"""
 
 MESSAGE = 600
+MOST_TESTS = 300
+"""A line that more of them run is let be: asking them all is dear, and many would fail at once."""
 REPORT = pathlib.Path(SETTINGS["report"])
 """Made now: a test may replace what it would be made with."""
 
@@ -85,7 +87,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def pytest_sessionfinish() -> None:
     seen = {
-        name: {line: [[test, depth] for test, depth in by.items()] for line, by in found.items()}
+        name: {line: [*by.items()] for line, by in found.items() if len(by) <= MOST_TESTS}
         for name, found in lines.items()
     }
     told = json.dumps({"tests": tests, "broken": broken, "numbers": list(numbers), "lines": seen})
@@ -117,7 +119,7 @@ class Tracer:
         def step(frame: Any, event: str, _arg: object) -> Any:
             if event == "line":
                 by = found.setdefault(frame.f_lineno, {})
-                if number not in by or depth < by[number]:
+                if len(by) <= MOST_TESTS and depth < by.get(number, depth + 1):
                     by[number] = depth
             elif event == "return":
                 self.depth.value = depth - 1
