@@ -21,6 +21,7 @@ from sica.mining.packages import Packages
 from sica.mining.running import Bench
 from sica.mining.source import Source, open_source
 from sica.mining.verdicts import Verdicts
+from sica.model import File
 from sica.ports import Sandbox
 from sica.sandboxes import open_sandbox
 
@@ -145,6 +146,17 @@ def test_a_subject_alone_shows_its_tests_and_a_body_hides_them(
     assert "The mean of no numbers is the default." in mean.instruction
     assert "Signed-off-by" not in mean.instruction
     assert "test_mean" not in mean.instruction
+
+
+def test_a_changelog_is_quoted_by_whole_entries(source: Source) -> None:
+    log = "# News\n\n## 2.0\n\n- Old thing.\n\n- A thing of many words\n  that was\n\n  And more.\n- Last.\n"
+    after = {"CHANGELOG.md": File(log.replace("that was", "that was changed").encode())}
+    commit = next(iter(source.log(1)))
+    work = commits.Work(commit, {"CHANGELOG.md": File(log.encode())}, after, [], ["CHANGELOG.md"], 2)
+    assert commits.statement(work) == (
+        "C",
+        "broken\n\n- A thing of many words\n  that was changed\n\n  And more.",
+    )
 
 
 def test_names_that_nobody_could_know_are_told_without_their_bodies(

@@ -374,6 +374,19 @@ def test_an_unknown_statement_is_said(tmp_path: Path) -> None:
     bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--statement", "test")
     assert bad.code == 2
     assert "no statement called 'test'; there are: both, symptom, tests" in bad.err
+    bad = sica(
+        tmp_path,
+        "bench",
+        "inject",
+        "cal",
+        "--to",
+        "x",
+        "--requirements",
+        "none.txt",
+        "--sandbox",
+        "bubblewrap",
+    )
+    assert (bad.code, "none.txt: No such file or directory" in bad.err) == (2, True), bad.err
 
 
 # ── environments ──────────────────────────────────────────────────────────────────────────────────

@@ -227,6 +227,18 @@ class _Shop:
         return Bench(self.box, environments.directory(packages.pins, self.python, self.runtime))
 
 
+def _listed(requirements: Path | None) -> str:
+    from sica.errors import UsageError
+
+    if requirements is None:
+        return ""
+    try:
+        return requirements.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise UsageError(f"{requirements}: {why}", "name a file of requirements, one a line") from None
+
+
 def _make_in_boxes(
     call: Invocation,
     repo: Path,
@@ -255,7 +267,7 @@ def _make_in_boxes(
         about = {
             "generator": VERSION, "repository": source.name, "commit": source.commit, "only": only,
             "python": str(python), "env": str(needs.env or ""),
-            "requirements": needs.requirements.read_text() if needs.requirements else "",
+            "requirements": _listed(needs.requirements),
             **{key: how.get(key) for key in ("kind", "seed", "tests")},
         }  # fmt: skip
         known = Verdicts(to.parent / f".{to.name}.work", about)

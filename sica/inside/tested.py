@@ -80,9 +80,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         told.update(
             when=report.when,
             kind=call.excinfo.type.__name__,
-            message=str(call.excinfo.value)[:MESSAGE],
-            statement=str(entry.statement).strip()[:MESSAGE] if entry else "",
+            message=_short(str(call.excinfo.value)),
+            statement=_short(str(entry.statement).strip()) if entry else "",
         )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]} ..."
 
 
 def pytest_sessionfinish() -> None:

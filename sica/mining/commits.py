@@ -12,13 +12,25 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from sica.mining.candidates import Candidate, Yield, short
 from sica.mining.inject import MUTANT_SECONDS, believing, tests
 from sica.mining.packages import Packages
-from sica.mining.running import Bench, Ran, is_module, is_source, is_test, python_path, shown
+from sica.mining.running import (
+    OTHERS,
+    PLAIN,
+    Around,
+    Bench,
+    Ran,
+    is_module,
+    is_source,
+    is_test,
+    python_path,
+    shown,
+)
 from sica.mining.source import Source
 from sica.mining.verdicts import Verdicts
 from sica.model import Files
@@ -47,6 +59,8 @@ _REQUIREMENTS = re.compile(r"(^|/)(requirements[^/]*\.txt|requirements/[^/]+|poe
 _LOG = re.compile(
     r"(^|/)(changes|changelog|news|history|newsfragments|changelog\.d)(\.(md|rst|txt)$|/|$)", re.IGNORECASE
 )
+_ENTRY = re.compile(r"[-*#]|\.\. |\d+\. ")
+_HEADING = re.compile(r"#|[-=~]{3,}$")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+-by: |\(cherry picked |\* )", re.MULTILINE)
 Tier = Literal["B", "C", "D"]
@@ -211,12 +225,9 @@ def _verdict(work: Work, packages: Packages, benched: Callable[[Packages], Bench
     bench, modules = benched(packages), work.modules
     trees = {name: {**packages.stubs, **files} for name, files in _trees(work).items()}
 
-    def run(tree: str, *, again: bool = False) -> Ran:
+    def run(tree: str, around: Around = PLAIN) -> Ran:
         there = [module for module in modules if module in trees[tree]]
-        if not there:
-            return Ran({}, ())
-        other = {"hash_seed": 1, "order": 1, "zone": "FAR-14"} if again else {}
-        return bench.run(trees[tree], there, seconds=MUTANT_SECONDS, **other)  # type: ignore[arg-type]
+        return bench.run(trees[tree], there, around=around, seconds=MUTANT_SECONDS) if there else Ran({}, ())
 
     gold = run("B")
     if gold.late:
@@ -233,11 +244,11 @@ def _verdict(work: Work, packages: Packages, benched: Callable[[Packages], Bench
         return "TOO_BROAD"
     if (run("Z").passed & gold.tests.keys()) - gold.passed:
         return "GOLD_BREAKS"
-    again, still = run("B", again=True), run("A", again=True)
-    steady = (failing & again.passed) - still.passed
+    again, still = [run("B", each).passed for each in OTHERS], run("A", OTHERS[0])
+    steady = failing.intersection(*again) - still.passed
     if len(steady) < STEADY * len(failing):
         return "FLAKY"
-    kept = gold.passed & start.passed & again.passed & still.passed
+    kept = (gold.passed & start.passed & still.passed).intersection(*again)
     if steady | kept <= believing(trees["B"], modules, bench):
         return "CHEATABLE"
     said = [start.tests[id] for id in sorted(steady) if id in start.tests][:3]
@@ -302,28 +313,46 @@ def statement(work: Work) -> tuple[Tier, str]:
     body = _TRAILER.split(body)[0].strip()
     if len(re.findall(r"[.!?](?=\s|$)", body)) >= 2:
         return "B", f"{subject.strip()}\n\n{body}"
-    added = [line for path in work.others if _LOG.search(path) for line in _added(work, path) if line.strip()]
-    if len(" ".join(added).split()) >= 6:
-        return "C", "\n".join(added)
+    entries = "\n\n".join(
+        entry for path in work.others if _LOG.search(path) for entry in _entries(work, path)
+    )
+    if len(entries.split()) >= 6:
+        return "C", f"{subject.strip()}\n\n{entries}"
     return "D", subject.strip()
 
 
+def _lines(files: Files, path: str) -> list[str]:
+    return files[path].data.decode("utf-8", "replace").splitlines() if path in files else []
+
+
+def _new(work: Work, path: str) -> list[int]:
+    """Which lines of B's file are new."""
+    codes = SequenceMatcher(
+        None, _lines(work.before, path), _lines(work.after, path), autojunk=False
+    ).get_opcodes()
+    return [n for tag, _, _, c, d in codes if tag in ("insert", "replace") for n in range(c, d)]
+
+
 def _added(work: Work, path: str) -> list[str]:
-    """Lines that are new in B."""
-    old, new = (
-        files[path].data.decode("utf-8", "replace").splitlines() if path in files else []
-        for files in (work.before, work.after)
-    )
-    codes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return [line for tag, _, _, c, d in codes if tag in ("insert", "replace") for line in new[c:d]]
+    lines = _lines(work.after, path)
+    return [lines[n] for n in _new(work, path)]
+
+
+def _entries(work: Work, path: str) -> list[str]:
+    """Whole entries of a changelog that have a new line: one that was continued says nothing without its start."""
+    lines = _lines(work.after, path)
+    starts = [n for n, line in enumerate(lines) if n == 0 or _ENTRY.match(line)] + [len(lines)]
+    new = {n for n in _new(work, path) if lines[n].strip() and not _HEADING.match(lines[n])}
+    found = [lines[a:b] for a, b in pairwise(starts) if new & {*range(a, b)}]
+    return ["\n".join(entry).strip() for entry in found]
 
 
 def _told(source: Source, tier: Tier, words: str, fact: Mapping[str, Any]) -> str:
     start = f"The current directory holds the source of {source.name}. Make this change to it:\n\n{shown(words)}\n\n"
     if tier != "D":
         return (
-            f"{start}Tests that you do not see are judged, and those that pass now must go on passing, unless the\n"
-            "change itself is that they do not.\n"
+            f"{start}Tests that you do not see are judged. What works now, and is not what this changes,\n"
+            "must go on working.\n"
         )
     listed = "\n".join(f"    {test}" for test in fact["failing"])
     said = "\n\n".join(

@@ -88,8 +88,6 @@ def _pins(
     if ready is not None:
         return adopted(ready, python)
     if requirements is not None:
-        if not requirements.is_file():
-            raise UsageError(f"{requirements}: there is no such file", "name a file of requirements")
         wanted = [line.strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
         wanted = [line for line in wanted if line and not line.startswith("#")]
     else:

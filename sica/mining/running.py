@@ -60,6 +60,20 @@ def is_source(path: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """What is different around a run and may not matter to a test."""
+
+    hash_seed: int = 0
+    order: int | None = None
+    zone: str = "UTC"
+
+
+PLAIN = Around()
+OTHERS = (Around(1, 1, "FAR-14"), Around(4711, 7, "NEAR+12"))
+"""As `sica bench check` has them, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What one test did."""
 
@@ -107,9 +121,7 @@ class Bench:
         wanted: Sequence[str],
         *,
         watched: Sequence[str] = (),
-        hash_seed: int = 0,
-        order: int | None = None,
-        zone: str = "UTC",
+        around: Around = PLAIN,
         seconds: float = 60.0,
     ) -> Ran:
         """Run these modules or tests over these files. Raises SandboxError when no box can be had."""
@@ -117,7 +129,7 @@ class Bench:
             "root": WORKDIR,
             "watched": list(watched),
             "seconds": self.each,
-            "order": order,
+            "order": around.order,
             "report": "/judge/report.json",
         }
         ended = self.sandbox.run(
@@ -133,9 +145,9 @@ class Bench:
                     "PATH": _PATH,
                     "HOME": "/tmp",
                     "LANG": "C.UTF-8",
-                    "TZ": zone,
+                    "TZ": around.zone,
                     "PYTHONDONTWRITEBYTECODE": "1",
-                    "PYTHONHASHSEED": str(hash_seed),
+                    "PYTHONHASHSEED": str(around.hash_seed),
                     "PYTHONPATH": f"{python_path(files)}:/judge",
                     "PYTEST_ADDOPTS": "--no-header",
                     "TESTED": "/judge/tested.json",
