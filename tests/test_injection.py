@@ -457,3 +457,8 @@ def test_a_task_sees_the_packages_that_it_names(
     benchmark = open_benchmark(str(tmp_path / "out"), runtime=runtime)
     results = list(benchcheck.check(benchmark, box, ["x"], ["form", "oracle", "nothing"]))
     assert [(r.rule, r.why) for r in results if r.verdict not in ("ok", "advice")] == []
+    (tmp_path / "out" / "x" / "environment" / "requirements.txt").write_text(
+        "plank==2.1\n--index-url http://evil\n"
+    )
+    with pytest.raises(UsageError, match="'--index-url http://evil' is no pin"):
+        open_benchmark(str(tmp_path / "out"), runtime=runtime).tasks()

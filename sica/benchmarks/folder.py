@@ -161,11 +161,9 @@ class FolderBenchmark:
         return _in_image(task, folder, self._images[folder.digest][0])
 
     def _with_packages(self, task: Task, folder: Folder, sandbox: Sandbox) -> Task:
-        if not folder.sica.environment:
+        pins = _pins(folder)
+        if not pins:
             return task
-        pins = environments.read(
-            harbor.tree(folder.path, "environment"), folder.sica.environment, str(folder.path)
-        )
         key = environments.digest(pins), sandbox.image()
         with self._lock:
             turn = self._turns.setdefault("packages", threading.Lock())
@@ -225,6 +223,7 @@ class FolderBenchmark:
             folder = harbor.read(self._place(name))
             if not unsupported(folder) and folder.grading != "script":
                 grading.judgeable(folder.grading, str(folder.path), harbor.tree(folder.path, "tests"))
+            _pins(folder)
             self._read[name] = folder
         return self._read[name]
 
@@ -266,6 +265,14 @@ def unsupported(folder: Folder, sandbox: str = "docker") -> tuple[str, ...]:
         what = f"docker_image {image}" if image else f"{folder.needs_build} in the Dockerfile"
         reasons.append(f"unsupported: {what} without Docker")
     return tuple(reasons)
+
+
+def _pins(folder: Folder) -> str:
+    """What the task's boxes see at /packages, or "". Raises UsageError for a list that is none."""
+    named = folder.sica.environment
+    return (
+        environments.read(harbor.tree(folder.path, "environment"), named, str(folder.path)) if named else ""
+    )
 
 
 def _limits(folder: Folder) -> Limits:
