@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from browsing import CHROMIUM, Seen, Viewer, launch, made_up, opened
-from playwright.sync_api import Browser, expect, sync_playwright
+from conftest import World, skilled
+from playwright.sync_api import Browser, Position, ViewportSize, expect, sync_playwright
+
+from sica.model import Message, Request
+from sica.runlock import run_lock
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs a Chromium: apt-get install chromium")
 
 
-SIZE = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 
 
 class Open(Protocol):
     def __call__(self, fragment: str = "#/", **context: Any) -> Seen: ...
+
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +63,33 @@ def api(seen: Seen, address: str) -> Any:
 # ── one page, quiet and at home ───────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    "fragment",
-    ["#/", "#/agent/3/diff", "#/agent/3/tasks", "#/agent/3/cost", "#/matrix", "#/running", "#/compare/0/3"],
+VIEWS = (
+    *(
+        "#/",
+        "#/agent/3",
+        "#/agent/3/diff",
+        "#/agent/3/tasks",
+        "#/agent/3/cost",
+        "#/agent/3/review",
+        "#/agent/3/made",
+    ),
+    *("#/matrix", "#/running", "#/events?kind=trace,trial", "#/compare/0/3"),
 )
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_view_is_quiet_and_asks_nobody_else(open_page: Open, fragment: str, scheme: str) -> None:
-    seen = open_page(fragment, color_scheme=scheme)
+
+
+def shown(seen: Seen, fragment: str) -> None:
+    """The view is there with all that it asked for."""
+    seen.at(fragment)
     expect(seen["status"]).to_contain_text("agents")
     expect(seen.page.locator("[aria-busy]")).to_have_count(0)
-    seen.page.wait_for_load_state("load")
-    expect(seen.page.locator(".problem")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_is_quiet_and_asks_nobody_else(open_page: Open, scheme: str) -> None:
+    seen = open_page(color_scheme=scheme)
+    for fragment in VIEWS:
+        shown(seen, fragment)
+        expect(seen.page.locator(".problem")).to_have_count(0)
 
 
 def test_the_policy_forbids_what_the_page_does_not_need(open_page: Open) -> None:
@@ -180,10 +206,10 @@ def test_a_cell_of_the_matrix_opens_its_own_trace(open_page: Open) -> None:
     agent, task = matrix["agents"][matrix["lineage"][row]], matrix["tasks"][column]["task"]
     expect(seen["matrix"]).to_have_attribute("data-size", "24")
     left, top = (int(str(seen["matrix"].get_attribute(f"data-{side}"))) for side in ("left", "top"))
-    where = {"x": left + 24 * (column + 0.5), "y": top + 24 * (row + 0.5)}
-    seen["matrix"].hover(position=where)  # type: ignore[arg-type]
+    where: Position = {"x": left + 24 * (column + 0.5), "y": top + 24 * (row + 0.5)}
+    seen["matrix"].hover(position=where)
     expect(seen["matrix-tip"]).to_contain_text(f"agent/{agent} {task}")
-    seen["matrix"].click(position=where)  # type: ignore[arg-type]
+    seen["matrix"].click(position=where)
     expect(seen["trial-head"]).to_contain_text(task)
     assert seen.fragment() == f"/agent/{agent}/task/{task.replace('/', '%2F')}"
 
@@ -216,25 +242,11 @@ def test_dark_is_the_systems_choice_until_somebody_presses_the_button(open_page:
     assert seen.page.evaluate(back) == light
 
 
-VIEWS = (
-    "#/",
-    "#/agent/3",
-    "#/agent/3/diff",
-    "#/agent/3/tasks",
-    "#/matrix",
-    "#/running",
-    "#/compare/0/3",
-    "#/agent/3/made",
-)
-
-
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_no_width_needs_sideways_scrolling(open_page: Open, width: int) -> None:
     seen = open_page(viewport={"width": width, "height": 844})
     for fragment in VIEWS:
-        seen.at(fragment)
-        expect(seen["status"]).to_contain_text("agents")
-        expect(seen.page.locator("[aria-busy]")).to_have_count(0)
+        shown(seen, fragment)
         over = seen.page.evaluate(
             """() => [...document.querySelectorAll('body *')]
                  .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && e.checkVisibility())
@@ -263,6 +275,266 @@ def test_the_data_of_the_page_is_not_in_the_page(open_page: Open) -> None:
     assert json.dumps(api(seen, "archive")["agents"][0]["subject"]) not in page
 
 
+# ── a run that is going ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def project(world: World) -> Path:
+    """The world's store where `sica web` looks for it."""
+    folder = world.root / "a project"
+    folder.mkdir()
+    (folder / ".sica").symlink_to(world.traces.root.parent)
+    (folder / "sica.toml").write_text('bench = "toy"\n')
+    world.seed(skilled(SKILL=1))
+    return folder
+
+
+@pytest.fixture
+def own_page(browser: Browser, project: Path) -> Iterator[tuple[Viewer, Seen]]:
+    """A viewer of this test's own, which may go away: that the browser then complains is no fault of the page."""
+
+    def gone(words: str) -> bool:
+        return "net::ERR_" in words
+
+    with (
+        Viewer(project) as viewer,
+        browser.new_context(viewport=SIZE) as context,
+        opened(context, viewer.url, excused=gone) as seen,
+    ):
+        yield viewer, seen.at("#/")
+
+
+def test_what_a_run_does_shows_by_itself_also_after_the_server_was_away(
+    own_page: tuple[Viewer, Seen], world: World
+) -> None:
+    viewer, seen = own_page
+    expect(seen["agent-row"]).to_have_count(1)
+    expect(seen["connection"]).to_have_attribute("data-state", "live")
+    world.evolve(children=1)
+    expect(seen["agent-row"]).to_have_count(2)
+    expect(seen.agent(1)).to_contain_text("raise the skill by 1")
+
+    viewer.stop()
+    expect(seen["connection"]).to_have_attribute("data-state", "reconnecting")
+    world.evolve(children=2)
+    viewer.start()
+    expect(seen["connection"]).to_have_attribute("data-state", "live")
+    expect(seen["agent-row"]).to_have_count(3)
+    expect(seen["best"]).to_contain_text("agent/2")
+
+    seen["view-live"].click()
+    trials = sum(map(len, world.archive(world.plan()).trials.values()))
+    expect(seen["events"]).to_have_attribute("data-trials", str(trials))
+    seen["events-improvement"].click()
+    seen["events-verdict"].click()
+    seen["events-promotion"].click()
+    expect(seen.page.locator('[data-testid="event"][data-kind="trial"]')).to_have_count(trials)
+
+
+def test_pause_reaches_the_run_and_its_answer_reaches_the_page(
+    own_page: tuple[Viewer, Seen], world: World
+) -> None:
+    _, seen = own_page
+    with run_lock(world.traces.root.parent / "run.lock", ["sica", "evolve"]):
+        run = world.ledger.start_run({"kind": "evolve", "policy": "greedy", "model": "offline"})
+        seen["pause"].click()
+        expect(seen["toasts"]).to_contain_text("asked to pause")
+        (asked,) = world.ledger.requests()
+        assert (asked.kind, asked.state) == ("pause", "pending")
+        world.ledger.answer(asked.id, "done", "paused; 2 boxes go on to their end")
+        expect(seen["toasts"]).to_contain_text("paused; 2 boxes go on")
+        expect(seen["resume"]).to_be_visible()
+        seen["stop"].click()
+        seen["dialog-yes"].click()
+        expect(seen["toasts"]).to_contain_text("asked to stop")
+        assert [request.kind for request in world.ledger.requests()] == ["pause", "stop"]
+        world.ledger.end_run(run.id, "done")
+
+
+def test_an_agent_that_waits_for_a_yes_is_said_to_and_gets_it(
+    own_page: tuple[Viewer, Seen], world: World
+) -> None:
+    _, seen = own_page
+    seed = world.ledger.agents()[0]
+    child = world.repo.add(skilled(SKILL=2), [seed], Message("better"))
+    world.ledger.reconcile([seed, child])
+    world.ledger.ask(Request("waiting", by="sica", agent=child.commit, text="0.9 against 0.5"))
+    seen.page.reload()
+    seen["waiting"].get_by_role("link", name="agent/1").click()
+    expect(seen["approval"]).to_contain_text("waits for a person")
+    seen["approve"].click()
+    expect(seen["toasts"]).to_contain_text("approval sent")
+    asked = [request for request in world.ledger.requests() if request.kind == "approve"]
+    assert [request.agent for request in asked] == [child.commit]
+
+
+def test_a_comment_is_kept_and_shown_also_by_a_server_that_was_started_again(
+    own_page: tuple[Viewer, Seen],
+) -> None:
+    viewer, seen = own_page
+    seen.at("#/agent/0/review")
+    seen["say-text"].fill("look at <b>this</b>")
+    seen["say-send"].click()
+    expect(seen["reviews"]).to_contain_text("look at <b>this</b>")
+    viewer.stop()
+    expect(seen["connection"]).to_have_attribute("data-state", "reconnecting")
+    viewer.start()
+    expect(seen["connection"]).to_have_attribute("data-state", "live")
+    seen["say-text"].fill("and at that")
+    seen["say-send"].click()
+    expect(seen["reviews"]).to_contain_text("and at that")
+    seen.page.reload()
+    expect(seen["reviews"]).to_contain_text("look at <b>this</b>")
+
+
+def test_an_open_trace_grows_on_the_page_and_stays_when_it_is_closed(
+    own_page: tuple[Viewer, Seen], world: World
+) -> None:
+    _, seen = own_page
+    trace = world.traces.open("0123456789abcdef")
+    trace.event("start", agent="agent/0", task="toy/level1", attempt=0, **{"for": "trial"})
+    seen["view-live"].click()
+    expect(seen["connection"]).to_have_attribute("data-state", "live")
+    seen.at("#/box/0123456789abcdef")
+    expect(seen["trace"]).to_have_attribute("data-open", "yes")
+    trace.event("stdout", text="first words")
+    expect(seen["blocks"]).to_contain_text("first words")
+    trace.event("ended", how="done", why="it came to its own end", exit_code=0, seconds=1.0)
+    expect(seen["blocks"]).to_contain_text("it came to its own end")
+    trace.close()
+
+
+# ── what an agent says is text ────────────────────────────────────────────────────────────────────
+
+HOSTILE = (
+    "<script>window.hacked = 1</script><img src=x onerror='window.hacked=1'><style>*{display:none}</style>"
+    " \x1b[31mred\x1b[0m \x1b]0;title\x07 nul\x00 bell\x07 \u202egnp.exe\u202c \ud800 javascript:alert(1)"
+)
+
+
+def test_hostile_words_of_an_agent_stay_words(own_page: tuple[Viewer, Seen], world: World) -> None:
+    _, seen = own_page
+    seed = world.ledger.agents()[0]
+    child = world.repo.add(skilled(SKILL=2), [seed], Message(f"{HOSTILE[:60]}</title>", f"Why: {HOSTILE}"))
+    world.ledger.reconcile([seed, child])
+    trace = world.traces.open("feedfacefeedface")
+    said = {"role": "assistant", "content": HOSTILE, "tool_calls": [TOOL]}
+    names = [trace.message({"role": "user", "content": HOSTILE})]
+    trace.event("request", call=1, model=HOSTILE, messages=names, rest={})
+    trace.event("response", call=1, body={"choices": [{"message": said}]}, usage={}, seconds=1.0)
+    trace.event("stdout", text=HOSTILE + "x" * 5_000_000)
+    trace.event(HOSTILE, text=HOSTILE)
+    name = trace.close()
+
+    seen.page.reload()
+    expect(seen.agent(1)).to_contain_text("<script>window.hacked")
+    seen.agent(1).click()
+    expect(seen["why"]).to_contain_text("<style>*{display:none}</style> red")
+    seen.at(f"#/trace/{name}")
+    expect(seen["trace"]).to_be_visible()
+    seen["expand"].click()
+    expect(seen["blocks"]).to_contain_text("gnp.exe")
+    printed = seen.page.locator('[data-kind="stdout"]')
+    printed.get_by_test_id("whole").click()
+    expect(printed.get_by_test_id("whole")).to_have_count(0)
+    assert printed.evaluate("block => block.textContent.length") > 900_000
+    for raw in seen["raw"].all():
+        raw.click()
+    expect(seen["raw-json"].first).to_contain_text("window.hacked")
+    seen["search"].fill("javascript:")
+    expect(seen.page.locator("mark").first).to_have_text("javascript:")
+    shown = seen.page.evaluate("document.body.innerText")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\ufeff]", shown)
+    assert seen.page.evaluate(
+        "[window.hacked ?? 0, document.querySelectorAll('#app script, #app img').length]"
+    ) == [0, 0]
+
+
+TOOL = {
+    "id": "t",
+    "type": "function",
+    "function": {"name": HOSTILE, "arguments": json.dumps({"command": HOSTILE})},
+}
+
+
+# ── traces ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def traced(seen: Seen) -> str:
+    """The address of a trace that the archive has."""
+    agents = [row["agent"] for row in api(seen, "archive")["agents"] if row["n"]]
+    trials = (trial for agent in agents for trial in api(seen, f"agent/{agent}")["trials"])
+    return f"#/trace/{next(trial['trace'] for trial in trials if trial['trace'])}"
+
+
+def test_a_trace_folds_filters_searches_and_links(open_page: Open) -> None:
+    seen = open_page()
+    seen.at(traced(seen))
+    blocks = seen.page.locator('[data-testid="block"]:visible')
+    everything = seen.page.locator("[data-testid=block]")
+    expect(seen["span"].first).to_be_visible()
+    folded = blocks.count()
+    assert folded and everything.count() == folded, "sub-agents are folded"
+    seen["expand"].click()
+    expect(seen["span"].locator('[data-testid="block"]').first).to_be_visible()
+    seen["expand"].click()
+    seen["kind-notice"].click()
+    expect(blocks).to_have_count(1)
+    expect(blocks.first).to_contain_text("You have run the same test four times")
+    assert "kind=notice" in seen.page.url
+    seen.page.get_by_role("button", name="clear").click()
+    expect(blocks.nth(1)).to_be_visible()
+    seen.page.keyboard.press("/")
+    seen.page.keyboard.type("sub-agent of depth 2")
+    expect(seen["kept"]).to_contain_text(" of ")
+    assert seen["search"].input_value() == "sub-agent of depth 2"
+    expect(seen.page.locator("mark").first).to_have_text("sub-agent of depth 2")
+
+
+def test_a_link_to_a_block_inside_a_sub_agent_opens_it_there(open_page: Open) -> None:
+    seen = open_page()
+    address = traced(seen)
+    pages = api(seen, f"trace/{address.removeprefix('#/trace/')}")
+    inner = [block for block in pages["blocks"] if block["span"] > 1][2]
+    seen.at(f"{address}/e/{inner['e']}")
+    target = seen.page.locator(f'[data-e="{inner["e"]}"]')
+    expect(target).to_be_in_viewport()
+    expect(target).to_have_class(re.compile("is-linked"))
+    expect(target.locator("summary").first).to_be_focused()
+
+
+# ── a file to share ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_exported_file_opens_from_disk_without_a_network(
+    browser: Browser, viewer: Viewer, tmp_path: Path
+) -> None:
+    file = tmp_path / "a run.html"
+    command = [sys.executable, "-m", "sica", "web", "--export", str(file), "--traces", "all"]
+    subprocess.run(command, cwd=viewer.project, check=True, capture_output=True)
+    with (
+        browser.new_context(viewport=SIZE, offline=True) as context,
+        opened(context, file.as_uri()) as seen,
+    ):
+        seen.at("#/agent/5")
+        expect(seen["connection"]).to_have_attribute("data-state", "file")
+        expect(seen["agent-row"].first).to_be_visible()
+        expect(seen["agent-pane"]).to_have_attribute("data-loaded", "yes")
+        seen["tab-diff"].click()
+        expect(seen["diff"]).to_be_visible()
+        seen["view-matrix"].click()
+        expect(seen["matrix"]).to_be_visible()
+        seen.at("#/compare/0/5")
+        expect(seen["verdict"]).to_contain_text("agent/0")
+        seen["view-live"].click()
+        expect(seen["event"].first).to_be_visible()
+        assert seen["pause"].count() == 0
+        data = json.loads(str(seen.page.locator("#data").text_content()))
+        name = next(key for key in data if key.startswith("/api/trace/")).removeprefix("/api/trace/")
+        seen.at(f"#/trace/{name.split('?')[0]}?kind=notice")
+        expect(seen["block"]).to_have_count(data[f"/api/trace/{name.split('?')[0]}"]["kinds"]["notice"])
+
+
 # ── the page's own modules, asked in the browser ──────────────────────────────────────────────────
 
 
@@ -273,16 +545,17 @@ def module(seen: Seen, name: str, expression: str, given: Any = None) -> Any:
     )
 
 
-@pytest.mark.parametrize(
-    "fragment",
-    [
-        "#/", "#/agent/7", "#/agent/7/diff", "#/agent/7/made", "#/agent/7/made/e/3", "#/agent/7/task/core%2Fa%20b",
-        "#/agent/7/task/core%2Fx/2/e/132.001", "#/box/0123456789abcdef/e/9", "#/trace/sha256:00ff", "#/matrix?size=8&tasks=name",
-        "#/running", "#/events?kind=trial", "#/compare/4/11", "#/compare/4/11/task/core%2Fx", "#/?q=score%3E50",
-    ],
-)  # fmt: skip
-def test_an_address_means_what_it_was_made_from(open_page: Open, fragment: str) -> None:
-    assert module(open_page(), "route", "m.link(m.parse(x))", fragment).replace("%2C", ",") == fragment
+ADDRESSES = """
+#/  #/agent/7  #/agent/7/diff  #/agent/7/made  #/agent/7/made/e/3  #/agent/7/task/core%2Fa%20b  #/?q=score%3E50
+#/matrix?size=8&tasks=name  #/agent/7/task/core%2Fx/2/e/132.001
+#/box/0123456789abcdef/e/9  #/trace/sha256:00ff  #/running  #/events?kind=trial
+#/compare/4/11  #/compare/4/11/task/core%2Fx
+"""
+
+
+def test_an_address_means_what_it_was_made_from(open_page: Open) -> None:
+    made = module(open_page(), "route", "x.map(one => m.link(m.parse(one)))", ADDRESSES.split())
+    assert made == ADDRESSES.split()
 
 
 def test_sub_agents_stand_where_they_were_called(open_page: Open) -> None:
@@ -301,8 +574,9 @@ def test_sub_agents_stand_where_they_were_called(open_page: Open) -> None:
 
 def test_a_filter_knows_words_numbers_and_states(open_page: Open) -> None:
     row = {
-        "agent": 7, "subject": "Run the tests", "reason": "", "operator": "self-edit", "status": "evaluated", "run": "r1",
-        "model": "m", "commit": "abc", "score": 0.56, "cost_usd": 1.5, "generation": 3, "change": None, "n": 9, "best": True,
+        "agent": 7, "subject": "Run the tests", "reason": "", "operator": "self-edit", "status": "evaluated",
+        "run": "r1", "model": "m", "commit": "abc", "score": 0.56, "cost_usd": 1.5, "generation": 3,
+        "change": None, "n": 9, "best": True,
     }  # fmt: skip
     asked = {
         "tests run": True,
