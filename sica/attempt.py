@@ -69,6 +69,8 @@ class Assignment:
     """Box directories that are the deliverable; empty: the workdir and wherever the workspace has files."""
     env: Mapping[str, str] = field(default_factory=dict)
     """What the task adds to the contract's environment."""
+    mounts: Mapping[str, Path] = field(default_factory=dict)
+    """What the task brings besides its workspace, read-only, by box path."""
     about: Mapping[str, str | int] = field(default_factory=dict)
     """What the trace's first line says this was for."""
 
@@ -203,7 +205,7 @@ def _boxed(
     place: Workplace, agent: Agent, given: Assignment, socket: Path, started: float
 ) -> tuple[BoxSpec, Job]:
     asks = manifest(place.repo.files(agent.tree))
-    mounts = {HOME: place.repo.export(agent.tree)}
+    mounts = {**given.mounts, HOME: place.repo.export(agent.tree)}
     if given.archive:
         mounts[ARCHIVE] = _laid_out(given.archive, socket / "archive")
     spec = BoxSpec(
@@ -286,6 +288,7 @@ def trial(
         image=task.image,
         places=task.places,
         env=dict(task.env),
+        mounts={place: Path(directory) for place, directory in task.mounts},
         about={"for": "trial", "task": task.id, "attempt": attempt},
     )
     grades: list[Grade] = []

@@ -492,9 +492,13 @@ def _beside(case: Case, files: Files, script: str, sandbox: Sandbox, cancel: thr
         argv = ("python3", "-I", "/judge/lay.py", "/judge/plan.json", *argv)
     if case.task.grading == "log":
         site = {twobox.SITE: twobox.clean_pytest(case.runtime)} if case.runtime else {}
-        box = replace(box, mounts=site, limits=replace(box.limits, output_bytes=LOG_BYTES))
+        box = replace(box, mounts={**box.mounts, **site}, limits=replace(box.limits, output_bytes=LOG_BYTES))
         if case.task.image is None:
-            env |= {"PYTHONPATH": twobox.SITE, "PYTEST_ADDOPTS": "--no-header"}
+            own = env.get("PYTHONPATH")
+            env |= {
+                "PYTHONPATH": f"{own}:{twobox.SITE}" if own else twobox.SITE,
+                "PYTEST_ADDOPTS": "--no-header",
+            }
     ended = sandbox.run(
         box,
         Job(argv, cwd=case.task.workdir, env=env, files={**files, **tests}, collect=("/logs/verifier",)),
@@ -656,6 +660,7 @@ def spec(case: Case, *writable: str, workspace: bool = True, seconds: float | No
     own = tuple(dict.fromkeys((*places, case.task.workdir))) if workspace else ()
     scratch = () if case.task.image else ("/tmp",)
     return BoxSpec(
+        mounts={place: Path(directory) for place, directory in case.task.mounts},
         writable=(*own, *scratch, *writable),
         limits=replace(case.task.limits, seconds=seconds or case.seconds),
         image=case.task.image,

@@ -90,6 +90,8 @@ class Sica(Table):
     """Programs that the sandbox itself must have."""
     needs_image: str = ""
     """An image that must be on this machine: sica never fetches it."""
+    environment: str = ""
+    """Pinned packages at /packages: a file below environment/, or "pytest" for the one that comes with sica."""
     refused: tuple[str, ...] = ()
     """Why an importer cannot give this task."""
     origin: str = ""

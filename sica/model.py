@@ -194,6 +194,8 @@ class Task:
     """Directories that are the deliverable: what goes from the agent's box to the judge; empty: the workdir."""
     env: tuple[tuple[str, str], ...] = ()
     """Environment that the task brings: of its Dockerfile, its image and its table."""
+    mounts: tuple[tuple[str, str], ...] = ()
+    """(box path, directory of this machine) that every box of the task sees read-only; known after `prepare`."""
     tries: int = 1
     """2: an agent that has not solved it is started once more where it left off, with what the tests said."""
     folder: str = ""

@@ -52,6 +52,7 @@ REVIEWS = "refs/notes/sica/review"
 """What people, and overseers, said of an agent: JSON lines, oldest first."""
 
 _MAIN = "refs/heads/main"
+_SEALS = "refs/sica/seals"
 _SHA = re.compile(r"[0-9a-f]{40}")
 _BRANCH = re.compile(r"refs/heads/agent/(0|[1-9][0-9]{0,9})")
 _REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_./+-]{0,199}(?:\^[0-9]?|~[0-9]{0,6})*")
@@ -84,6 +85,18 @@ _CONFIG = {
 
 _ATTRIBUTES = "* -export-ignore -export-subst -text -eol -ident -filter -working-tree-encoding !diff !merge\n"
 """Outranks any .gitattributes in an agent's tree: an export is the tree's own bytes and a diff shows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A salt whose hash was published: what a suite was to be made of, before anybody knew it."""
+
+    name: str
+    """The hash."""
+    made: float
+    """Unix seconds."""
+    salt: str = ""
+    """Once it is open."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +233,47 @@ class GitRepo:
         """What was said of an agent, oldest first."""
         with _plainly(self.path):
             return dict(self._notes(REVIEWS, [agent])).get(agent, ())
+
+    def seal(self, name: str, salt: str = "") -> None:
+        """Publish a seal under refs/sica/seals/, or with its salt open it; dated, and durable when it returns.
+
+        A seal that is there already, or open already, stays as it is.
+        """
+        ref = f"{_SEALS}/{name}"
+        with _plainly(self.path):
+            nothing = Tree()
+            self._store([nothing])
+            with self._turn() as turn:
+                there = self._ref(ref)
+                if (there is None) == bool(salt) or (salt and self._opened(ref)):
+                    return
+                text = f"seal: {'open' if salt else 'publish'} {name}\n"
+                text += f"\nSica-Salt: {salt}\n" if salt else ""
+                commit = self._commit(nothing.id.decode(), (there,) if there else (), text, self._committer)
+                turn.swap(ref, there, commit)
+
+    def _opened(self, ref: str) -> bool:
+        there = self._ref(ref)
+        return there is not None and bool(self._read_commit(there).parents)
+
+    def seals(self) -> tuple[Seal, ...]:
+        """Every seal that was published here, oldest first."""
+        with _plainly(self.path):
+            names = (
+                self._git("for-each-ref", "--format=%(refname) %(objectname)", f"{_SEALS}/")
+                .decode()
+                .split("\n")
+            )
+            found = [self._seal(*line.split(" ")) for line in names if line]
+        return tuple(sorted(found, key=lambda seal: (seal.made, seal.name)))
+
+    def _seal(self, ref: str, commit: str) -> Seal:
+        last = self._read_commit(commit)
+        first = self._read_commit(last.parents[0].decode()) if last.parents else last
+        salt = re.search(rb"^Sica-Salt: ([0-9a-f]+)$", last.message, re.MULTILINE)
+        return Seal(
+            ref.removeprefix(f"{_SEALS}/"), float(first.commit_time), salt[1].decode() if salt else ""
+        )
 
     def pack(self) -> None:
         """Pack objects and refs and write the commit graph; nothing is ever pruned.

@@ -36,6 +36,7 @@ PURE = {
     "testlogs",
     "answers",
     "patches",
+    "heldout",
 }
 LOOP = {
     "loop",
@@ -71,6 +72,7 @@ OUTSIDE = {
         "harbor",
         "dataset",
         "images",
+        "environments",
         "grading",
         "twobox",
         "benchcheck",
@@ -88,7 +90,9 @@ SHARED = {
     "broker": {"traces"},
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},
-    "benchmarks": {"grading", "harbor", "dataset", "images", "twobox", "wire", "suites"},
+    "benchmarks": {"grading", "harbor", "dataset", "images", "environments", "twobox", "wire", "suites"},
+    "environments": {"twobox"},
+    "mining": {"environments", "benchcheck"},
     "dataset": {"harbor"},
     "images": {"harbor"},
     "grading": {"twobox", "harbor", "wire"},

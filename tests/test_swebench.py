@@ -114,7 +114,9 @@ def graded(benchmark: FolderBenchmark, box: Sandbox, files: Mapping[str, str]) -
 def test_the_gold_patch_earns_one_and_nothing_and_the_vandal_earn_zero(
     benchmark: FolderBenchmark, box: Sandbox
 ) -> None:
-    results = list(benchcheck.check(benchmark, box, benchmark.selected()))
+    # tests that run beside the code believe objects that agree with everything: the rule "cheats" is not for this mode
+    rules: list[benchcheck.Rule] = ["form", "oracle", "nothing", "vandal"]
+    results = list(benchcheck.check(benchmark, box, benchmark.selected(), rules))
     assert [(r.rule, r.verdict) for r in results if r.verdict not in ("ok", "advice")] == []
     assert {r.rule for r in results} == {"form", "oracle", "nothing", "vandal"}
 

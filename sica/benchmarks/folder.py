@@ -15,7 +15,7 @@ from os import getuid
 from pathlib import Path
 from shutil import which
 
-from sica import dataset, grading, harbor, images
+from sica import dataset, environments, grading, harbor, images
 from sica.errors import SandboxError, SandboxUnavailable, UsageError, no_such
 from sica.harbor import Folder
 from sica.images import Image
@@ -62,6 +62,7 @@ class FolderBenchmark:
         self._turns: dict[str, threading.Lock] = {}
         self._images: dict[str, tuple[Image, Files]] = {}
         """By digest: the image, and the workspace that it brings."""
+        self._packages: dict[tuple[str, str], tuple[str, str]] = {}
         self.runtime = runtime or Path(tempfile.gettempdir()) / f"box-{getuid()}" / "judge"
 
     @cached_property
@@ -146,9 +147,9 @@ class FolderBenchmark:
 
         Nothing is built twice: the image's name is the task's digest. Raises SandboxError when it fails.
         """
-        if task.image is None:
-            return task
         folder = self._folder(task)
+        if task.image is None:
+            return self._with_packages(task, folder, sandbox)
         if sandbox.name != "docker":
             raise SandboxError(f"{folder.path}: {unsupported(folder, sandbox.name)[-1]}")
         with self._lock:
@@ -159,6 +160,21 @@ class FolderBenchmark:
                 ready = _in_image(task, folder, image)
                 self._images[folder.digest] = image, grading.pristine(ready, sandbox, cancel)
         return _in_image(task, folder, self._images[folder.digest][0])
+
+    def _with_packages(self, task: Task, folder: Folder, sandbox: Sandbox) -> Task:
+        pins = _pins(folder)
+        if not pins:
+            return task
+        key = environments.digest(pins), sandbox.image()
+        with self._lock:
+            turn = self._turns.setdefault("packages", threading.Lock())
+        with turn:
+            if key not in self._packages:
+                try:
+                    self._packages[key] = environments.mounted(pins, sandbox, self.runtime)
+                except UsageError as error:
+                    raise SandboxError(f"{folder.path}: {error}", error.hint) from error
+        return replace(task, mounts=(self._packages[key],))
 
     def pristine(self, task: Task) -> Files:
         """The workspace before the agent came. Of a task with an image, after `prepare`."""
@@ -208,6 +224,7 @@ class FolderBenchmark:
             folder = harbor.read(self._place(name))
             if not unsupported(folder) and folder.grading != "script":
                 grading.judgeable(folder.grading, str(folder.path), harbor.tree(folder.path, "tests"))
+            _pins(folder)
             self._read[name] = folder
         return self._read[name]
 
@@ -249,6 +266,14 @@ def unsupported(folder: Folder, sandbox: str = "docker") -> tuple[str, ...]:
         what = f"docker_image {image}" if image else f"{folder.needs_build} in the Dockerfile"
         reasons.append(f"unsupported: {what} without Docker")
     return tuple(reasons)
+
+
+def _pins(folder: Folder) -> str:
+    """What the task's boxes see at /packages, or "". Raises UsageError for a list that is none."""
+    named = folder.sica.environment
+    return (
+        environments.read(harbor.tree(folder.path, "environment"), named, str(folder.path)) if named else ""
+    )
 
 
 def _limits(folder: Folder) -> Limits:

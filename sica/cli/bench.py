@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sica import report
-from sica.cli import completion, mined
+from sica.cli import completion, mined, sealed
 from sica.cli.invocation import Invocation, examples
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def _rule(word: str) -> Rule:
 @app.command(
     epilog=examples(
         "sica bench make edit --seed 7 --to tasks/edit",
-        "sica bench make fix --seed 7 --count 40 --to tasks/fix",
+        "sica bench make fix --seed 7 --count 40 --heldout 0.3 --to tasks/fix",
+        "sica bench make spec --sealed --agent best --to tasks/unseen",
     )
 )
 def make(
@@ -140,10 +141,19 @@ def make(
         ..., help="edit, locate, fix, spec, refactor, shell, history, perf, self, integrity; or quick, suites.",
         autocompletion=completion.suites,
     ),
-    seed: int = typer.Option(..., "--seed", help="Another seed gives other tasks."),
+    seed: int = typer.Option(None, "--seed", help="Another seed gives other tasks."),
     to: Path = typer.Option(..., "--to", help="A new folder for the tasks."),
     count: int = typer.Option(
         None, "--count", help="Tasks to make, the four levels in turn.", show_default="as shipped"
+    ),
+    held: float = typer.Option(
+        0.0, "--heldout", min=0, max=1, help="Share of the tasks that is held out; each task's own hash decides."
+    ),
+    sealed_: bool = typer.Option(
+        False, "--sealed", help="All held out, of a seed that follows from a seal and the agent's tree."
+    ),
+    agent: str = typer.Option(
+        "best", "--agent", help="With --sealed: the agent to be measured.", autocompletion=completion.agents
     ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:  # fmt: skip
@@ -151,14 +161,20 @@ def make(
 
     Nothing is run and no model is asked. What comes with sica is one such seed (`sica bench list`).
     """
-    from sica import suites
-    from sica.benchmarks.suites import write
-    from sica.mining.folder import vacant
+    from sica import heldout, suites
+    from sica.benchmarks.suites import vacant, write
 
     call: Invocation = ctx.obj
     out = call.folder / to
+    _one_seed(seed, sealed_, held)
+    by = sealed.opened(call, suite, agent) if sealed_ else None
+    seed = by.seed if by else seed
+
+    def split(name: str) -> str:
+        return "heldout" if by else heldout.drawn(f"{suite}:{seed}:{name}", held) if held else ""
+
     tasks: dict[str, Files] = {}
-    for name, files in suites.make(suite, seed, count):
+    for name, files in suites.make(suite, seed, count, split):
         tasks[name] = files
         call.passing(f"{suite}: {report.plural(len(tasks), 'task')}")
     vacant(out)
@@ -169,6 +185,8 @@ def make(
         "generator": suites.VERSION,
         "digest": suites.digest(tasks),
         "tasks": list(tasks),
+        **({"heldout": held} if held else {}),
+        **({**by.told, "count": count} if by else {}),
     }
     write(tasks, out, {"schema": "sica.made/1", **told})
     if as_json:
@@ -178,7 +196,22 @@ def make(
     call.say(f"Next:  sica bench check {to}")
 
 
+def _one_seed(seed: int | None, sealed_: bool, held: float) -> None:
+    from sica.errors import UsageError
+
+    if sealed_ and (seed is not None or held):
+        raise UsageError(
+            "--sealed: takes its seed from the seal, and holds all tasks out", "leave --seed and --heldout"
+        )
+    if not sealed_ and seed is None:
+        raise UsageError("--seed is missing", "sica bench make edit --seed 7 --to tasks/edit, or --sealed")
+
+
+app.command("seal", epilog=examples(*sealed.SEAL_EXAMPLES))(sealed.seal)
+app.command("unseal", epilog=examples(*sealed.UNSEAL_EXAMPLES))(sealed.unseal)
 app.command("locate", epilog=examples(*mined.LOCATE_EXAMPLES))(mined.locate)
+app.command("mine", epilog=examples(*mined.MINE_EXAMPLES))(mined.mine)
+app.command("inject", epilog=examples(*mined.INJECT_EXAMPLES))(mined.inject)
 app.command("edits", epilog=examples(*mined.EDITS_EXAMPLES))(mined.edits)
 
 

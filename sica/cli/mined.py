@@ -1,19 +1,27 @@
-"""`sica bench locate` and `sica bench edits`: tasks from a repository that people have."""
+"""`sica bench locate`, `edits`, `inject` and `mine`: tasks from a repository that people have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from sica import report
+from sica.cli import completion
 from sica.cli.invocation import Invocation
 
 if TYPE_CHECKING:
+    from sica.environments import Python
     from sica.mining.candidates import Candidate, Yield
+    from sica.mining.packages import Packages
+    from sica.mining.running import Bench
     from sica.mining.source import Source
+    from sica.mining.verdicts import Verdicts
+    from sica.model import Files
+    from sica.ports import Sandbox
 
 REPO = typer.Argument(..., help="A git repository on this machine.", exists=False)
 TO = typer.Option(..., "--to", help="A new folder for the tasks.")
@@ -21,9 +29,33 @@ REV = typer.Option("HEAD", "--rev", help="Its revision.")
 SEED = typer.Option(0, "--seed", help="Another seed draws other tasks.")
 MOST = typer.Option(40, "--max", min=1, help="Tasks at most; the levels are taken in turn.")
 ONLY = typer.Option([], "--only", help="Only paths that match this glob, such as 'src/*'; may be repeated.")
+HELDOUT = typer.Option(
+    0.0, "--heldout", min=0, max=1, help="Share of the tasks that is held out; each task's own hash decides."
+)
 JSON = typer.Option(False, "--json", help="One object.")
 
 LOCATE_EXAMPLES = ("sica bench locate . --to tasks/where", "sica bench check tasks/where")
+TESTS = typer.Option(
+    [], "--tests", help="Only test modules that match this glob, or not those of '!GLOB'; may be repeated."
+)
+REQUIREMENTS = typer.Option(
+    None, "--requirements", help="A file of what the tests need, instead of the repository's own settings."
+)
+ENV = typer.Option(
+    None, "--env", help="A ready folder of packages (pip install --target DIR), instead of that."
+)
+SANDBOX = typer.Option(
+    None, "--sandbox", help="auto, bubblewrap or docker.", autocompletion=completion.sandboxes
+)
+
+INJECT_EXAMPLES = (
+    "sica bench inject ../click --to tasks/click-bugs --max 20",
+    "sica bench inject . --to tasks/bugs --only 'src/*' --only 'tests/*' --statement symptom",
+)
+MINE_EXAMPLES = (
+    "sica bench mine ../click --to tasks/click-changes --max 20 --look 300",
+    "sica bench mine . --to tasks/changes --requirements tests/requirements.txt --heldout 0.3",
+)
 EDITS_EXAMPLES = ("sica bench edits ../click --rev 8.1.7 --to tasks/click-edits",)
 
 
@@ -35,6 +67,7 @@ def locate(
     seed: int = SEED,
     most: int = MOST,
     only: list[str] = ONLY,
+    heldout: float = HELDOUT,
     as_json: bool = JSON,
 ) -> None:
     """Make tasks from a Python repository: where is the thing defined that this line uses?
@@ -43,7 +76,7 @@ def locate(
     """
     from sica.mining.locate import candidates
 
-    how = {"kind": "locate", "seed": seed, "max": most}
+    how = {"kind": "locate", "seed": seed, "max": most, "heldout": heldout}
     _make(ctx.obj, repo, rev, only, to, how, as_json, lambda source, told: candidates(source, seed, told))
 
 
@@ -55,6 +88,7 @@ def edits(
     seed: int = SEED,
     most: int = MOST,
     only: list[str] = ONLY,
+    heldout: float = HELDOUT,
     look: int = typer.Option(2000, "--look", min=1, help="Commits to look at, newest first."),
     as_json: bool = JSON,
 ) -> None:
@@ -64,8 +98,185 @@ def edits(
     """
     from sica.mining.edits import candidates
 
-    how = {"kind": "edit", "seed": seed, "max": most, "look": look}
+    how = {"kind": "edit", "seed": seed, "max": most, "look": look, "heldout": heldout}
     _make(ctx.obj, repo, rev, only, to, how, as_json, lambda source, told: candidates(source, told, look))
+
+
+def inject(
+    ctx: typer.Context,
+    repo: Path = REPO,
+    to: Path = TO,
+    rev: str = REV,
+    seed: int = SEED,
+    most: int = MOST,
+    only: list[str] = ONLY,
+    heldout: float = HELDOUT,
+    tries: int = typer.Option(
+        None, "--tries", min=1, help="Bugs to try at most.", show_default="four for each task"
+    ),
+    statement: str = typer.Option(
+        "both",
+        "--statement",
+        help="tests: the failing tests are named. symptom: they are hidden. both: in turn.",
+    ),
+    tests: list[str] = TESTS,
+    requirements: Path = REQUIREMENTS,
+    env: Path = ENV,
+    sandbox: str = SANDBOX,
+    as_json: bool = JSON,
+) -> None:
+    """Make tasks from a Python repository: mend one small bug that was put into code that its tests cover.
+
+    Its tests run in boxes without a network, many times. A run that is stopped goes on where it was when the same
+    command is given again; what it knows lies beside the folder until that is written.
+    """
+    from sica.errors import no_such
+    from sica.mining.inject import STATEMENTS, candidates, test_modules
+
+    call: Invocation = ctx.obj
+    if statement not in (*STATEMENTS, "both"):
+        raise no_such("statement", statement, [*STATEMENTS, "both"])
+    wanted = STATEMENTS if statement == "both" else tuple(s for s in STATEMENTS if s == statement)
+    tries = tries or 4 * most
+    how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement,
+           "heldout": heldout, "tests": tests}  # fmt: skip
+
+    def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
+        source = shop.source
+        modules = test_modules(source.files, tests)
+        needs = shop.packages(source.files)
+        bench = shop.bench(needs)
+        return candidates(
+            source, seed, most, tries, bench, needs, modules, wanted, shop.known, told, call.passing
+        )
+
+    _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
+
+
+def mine(
+    ctx: typer.Context,
+    repo: Path = REPO,
+    to: Path = TO,
+    rev: str = REV,
+    seed: int = SEED,
+    most: int = MOST,
+    only: list[str] = ONLY,
+    heldout: float = HELDOUT,
+    look: int = typer.Option(500, "--look", min=1, help="Commits to look at, newest first."),
+    tries: int = typer.Option(
+        None, "--tries", min=1, help="Commits to try in boxes at most.", show_default="four for each task"
+    ),
+    requirements: Path = REQUIREMENTS,
+    env: Path = ENV,
+    sandbox: str = SANDBOX,
+    as_json: bool = JSON,
+) -> None:
+    """Make tasks from a Python repository's history: make the change of a commit that changed code and tests.
+
+    The commit's own tests judge; they run in boxes without a network. A run that is stopped goes on where it was when
+    the same command is given again.
+    """
+    from sica.mining.commits import candidates
+
+    call: Invocation = ctx.obj
+    tries = tries or 4 * most
+    how = {"kind": "mine", "seed": seed, "max": most, "look": look, "tries": tries, "heldout": heldout}
+
+    def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
+        return candidates(
+            shop.source, seed, most, look, tries, shop.bench, shop.packages, shop.known, told, call.passing
+        )
+
+    _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What the user said of where tests are to run."""
+
+    requirements: Path | None
+    env: Path | None
+    sandbox: str | None
+
+
+@dataclass(frozen=True)
+class _Shop:
+    """Where a repository's own tests run, and what is known of them already."""
+
+    source: Source
+    box: Sandbox
+    python: Python
+    runtime: Path
+    needs: _Needs
+    known: Verdicts
+
+    def packages(self, files: Files) -> Packages:
+        """For the repository with these files; asked of the index once for the same settings."""
+        from sica.mining.packages import packages, settings
+
+        name = f"pins:{settings(files)}"
+        return packages(
+            self.source, files, self.python, self.needs.requirements, self.needs.env,
+            known=self.known.get(name), tell=lambda pins: self.known.put(name, pins),
+        )  # fmt: skip
+
+    def bench(self, packages: Packages) -> Bench:
+        from sica import environments
+        from sica.mining.running import Bench
+
+        return Bench(self.box, environments.directory(packages.pins, self.python, self.runtime))
+
+
+def _listed(requirements: Path | None) -> str:
+    from sica.errors import UsageError
+
+    if requirements is None:
+        return ""
+    try:
+        return requirements.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise UsageError(f"{requirements}: {why}", "name a file of requirements, one a line") from None
+
+
+def _make_in_boxes(
+    call: Invocation,
+    repo: Path,
+    rev: str,
+    only: list[str],
+    to: Path,
+    how: dict[str, Any],
+    needs: _Needs,
+    as_json: bool,
+    generate: Callable[[_Shop, Yield], Iterable[Candidate]],
+) -> None:
+    """As `_make`, of a generator that runs tests and chooses by what they say."""
+    from sica import environments, places
+    from sica.cli.parts import sandbox_for
+    from sica.mining.candidates import Yield
+    from sica.mining.folder import VERSION, vacant
+    from sica.mining.source import open_source
+    from sica.mining.verdicts import Verdicts
+
+    vacant(to)
+    source = open_source(repo, rev, only)
+    here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)
+    told = Yield()
+    with sandbox_for(needs.sandbox or call.settings().config.sandbox, here) as box:
+        python = environments.python_of(box)
+        about = {
+            "generator": VERSION, "repository": source.name, "commit": source.commit, "only": only,
+            "python": str(python), "env": str(needs.env or ""),
+            "requirements": _listed(needs.requirements),
+            **{key: how.get(key) for key in ("kind", "seed", "tests")},
+        }  # fmt: skip
+        known = Verdicts(to.parent / f".{to.name}.work", about)
+        if len(known):
+            call.say(f"{known.path}: goes on with {report.plural(len(known), 'fact')}")
+        chosen = list(generate(_Shop(source, box, python, here.runtime / "judge", needs, known), told))
+    chosen.sort(key=lambda c: (c.level, c.name))
+    _put(call, source, to, how, told, chosen, len(chosen), as_json)
+    known.forget()
 
 
 def _make(
@@ -78,9 +289,8 @@ def _make(
     as_json: bool,
     generate: Callable[[Source, Yield], Iterable[Candidate]],
 ) -> None:
-    from sica.errors import UsageError
     from sica.mining.candidates import Yield, draw
-    from sica.mining.folder import vacant, write
+    from sica.mining.folder import vacant
     from sica.mining.source import open_source
 
     vacant(to)
@@ -91,9 +301,26 @@ def _make(
         found.append(candidate)
         call.passing(f"{source.name}: {told.looked} looked at, {report.plural(len(found), 'candidate')}")
     chosen = draw(found, how["max"], lambda item: source.dice(how["seed"], f"draw:{item}").random())
+    _put(call, source, to, how, told, chosen, len(found), as_json)
+
+
+def _put(
+    call: Invocation,
+    source: Source,
+    to: Path,
+    how: dict[str, Any],
+    told: Yield,
+    chosen: Sequence[Candidate],
+    n_found: int,
+    as_json: bool,
+) -> None:
+    """Write the folder and say what is in it. Raises UsageError when it would hold nothing."""
+    from sica.errors import UsageError
+    from sica.mining.folder import write
+
     if not chosen:
         call.passing("")
-        raise UsageError(f"{repo} at {rev}: no task can be made of it{_why(told)}")
+        raise UsageError(f"{source.name} {source.commit[:10]}: no task can be made of it{_why(told)}")
     write(chosen, source, to, how, told, lambda n, name: call.passing(f"{n + 1} of {len(chosen)}: {name}"))
     call.passing("")
     if as_json:
@@ -103,7 +330,7 @@ def _make(
             repository=source.name,
             commit=source.commit,
             looked_at=told.looked,
-            candidates=len(found),
+            candidates=n_found,
             left_out=dict(sorted(told.reasons.items())),
             tasks=[{"name": c.name, "level": c.level, **c.facts} for c in chosen],
         )
@@ -113,7 +340,7 @@ def _make(
     )
     print(f"{to}: {report.plural(len(chosen), 'task')} ({levels})")
     print(
-        f"from {source.name} {source.commit[:10]}: {told.looked} looked at, {len(found)} candidates{_why(told)}"
+        f"from {source.name} {source.commit[:10]}: {told.looked} looked at, {n_found} candidates{_why(told)}"
     )
     call.say(f"Next:  sica bench check {to}")
 

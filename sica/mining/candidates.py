@@ -20,13 +20,23 @@ class Candidate:
     name: str
     level: int
     instruction: str
-    checks: Sequence[Mapping[str, Any]]
     commit: str
-    """Whose files are the workspace."""
+    """Whose files are the workspace, unless it is stated."""
     answer: Files
     """Files of the reference solution, below the workdir."""
+    checks: Sequence[Mapping[str, Any]] = ()
     expected: Files = field(default_factory=dict)
     """Files below tests/ that checks name."""
+    workspace: Files | None = None
+    tests: Files = field(default_factory=dict)
+    """Files below tests/ instead of checks: a log is read then."""
+    gone: Sequence[str] = ()
+    """Files that the reference solution removes."""
+    ours: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """More of [metadata.sica]."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    pins: str = ""
+    """What environment/requirements.txt says, when `ours` names it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sica.errors import UsageError
+from sica.heldout import drawn
 from sica.mining.candidates import Candidate, Yield
 from sica.mining.source import Source
 from sica.model import File, Files
@@ -46,7 +48,7 @@ def write(
         known: dict[tuple[bytes, bool], Path] = {}
         for n, candidate in enumerate(chosen):
             progress(n, candidate.name)
-            _task(candidate, source, made / candidate.name, how["kind"], known)
+            _task(candidate, source, made / candidate.name, how, known)
         (made / "manifest.json").write_text(_manifest(chosen, source, how, told), encoding="utf-8")
         if out.exists():
             out.rmdir()
@@ -57,10 +59,14 @@ def write(
 
 
 def _task(
-    candidate: Candidate, source: Source, folder: Path, kind: str, known: dict[tuple[bytes, bool], Path]
+    candidate: Candidate,
+    source: Source,
+    folder: Path,
+    how: Mapping[str, Any],
+    known: dict[tuple[bytes, bool], Path],
 ) -> None:
     """Equal files of a hundred tasks are one file on the disk."""
-    for path, file in _files(candidate, source, kind).items():
+    for path, file in _files(candidate, source, how).items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         there = known.get((file.data, file.executable))
@@ -75,22 +81,39 @@ def _task(
         known[file.data, file.executable] = target
 
 
-def _files(candidate: Candidate, source: Source, kind: str) -> Files:
-    workspace = source.files_at(candidate.commit)
+def _files(candidate: Candidate, source: Source, how: Mapping[str, Any]) -> Files:
+    workspace = source.files_at(candidate.commit) if candidate.workspace is None else candidate.workspace
+    gone = "".join(f"rm -- {shlex.quote(path)}\n" for path in candidate.gone)
+    return {
+        "task.toml": _text(_table(candidate, source, how["kind"], how.get("heldout", 0.0))),
+        "instruction.md": _text(candidate.instruction),
+        "environment/Dockerfile": _text(f"FROM {_IMAGE}\nWORKDIR /app\nCOPY workspace/ /app/\n"),
+        **_pins(candidate),
+        **{f"environment/workspace/{path}": file for path, file in workspace.items()},
+        **{
+            f"tests/{path}": file for path, file in (candidate.tests or _checks(candidate, workspace)).items()
+        },
+        "solution/solve.sh": File(f'#!/bin/bash\ncp -R "$(dirname "$0")/files/." .\n{gone}'.encode(), True),
+        **{f"solution/files/{path}": file for path, file in candidate.answer.items()},
+    }
+
+
+def _pins(candidate: Candidate) -> Files:
+    if candidate.ours.get("environment") != "requirements.txt":
+        return {}
+    return {"environment/requirements.txt": _text(candidate.pins)}
+
+
+def _checks(candidate: Candidate, workspace: Files) -> Files:
+    """Below tests/, for the split judge and for Harbor's."""
     checks = json.dumps({"checks": list(candidate.checks)}, indent=1, ensure_ascii=False)
     changed = {check["file"] for check in candidate.checks if "expected" in check}
     return {
-        "task.toml": _text(_table(candidate, source, kind)),
-        "instruction.md": _text(candidate.instruction),
-        "environment/Dockerfile": _text(f"FROM {_IMAGE}\nWORKDIR /app\nCOPY workspace/ /app/\n"),
-        **{f"environment/workspace/{path}": file for path, file in workspace.items()},
-        "tests/checks.json": _text(f"{checks}\n"),
-        **{f"tests/{path}": file for path, file in candidate.expected.items()},
-        **{f"tests/base/{path}": workspace[path] for path in sorted(changed)},
-        "tests/judge.py": File((Path(__file__).parents[1] / "inside" / "judge.py").read_bytes()),
-        "tests/test.sh": File(b"#!/bin/bash\nexec python3 /tests/judge.py\n", True),
-        "solution/solve.sh": File(b'#!/bin/bash\ncp -R "$(dirname "$0")/files/." .\n', True),
-        **{f"solution/files/{path}": file for path, file in candidate.answer.items()},
+        "checks.json": _text(f"{checks}\n"),
+        **candidate.expected,
+        **{f"base/{path}": workspace[path] for path in sorted(changed)},
+        "judge.py": File((Path(__file__).parents[1] / "inside" / "judge.py").read_bytes()),
+        "test.sh": File(b"#!/bin/bash\nexec python3 /tests/judge.py\n", True),
     }
 
 
@@ -98,7 +121,7 @@ def _text(text: str) -> File:
     return File(text.encode())
 
 
-def _table(candidate: Candidate, source: Source, kind: str) -> str:
+def _table(candidate: Candidate, source: Source, kind: str, heldout: float) -> str:
     return "\n".join(
         [
             f"schema_version = {_toml(_SCHEMA)}",
@@ -110,26 +133,30 @@ def _table(candidate: Candidate, source: Source, kind: str) -> str:
             "[metadata.sica]",
             f"kind = {_toml(kind)}",
             f"level = {candidate.level}",
+            *([f"split = {_toml(drawn(candidate.item, heldout))}"] if heldout else []),
             'workspace = ["/app"]',
             *_freed(candidate),
+            *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in candidate.ours.items()),
             f"origin = {_toml(f'{source.name} {candidate.commit}')}",
             f"licence = {_toml(source.licence)}",
             "calls = 40",
             "tokens = 400000",
             "",
             "[agent]",
-            "timeout_sec = 120.0",
+            f"timeout_sec = {600.0 if candidate.tests else 120.0}",
             'network_mode = "no-network"',
             "",
             "[verifier]",
-            "timeout_sec = 60.0",
+            f"timeout_sec = {600.0 if candidate.tests else 60.0}",
             "",
             "[environment]",
             "cpus = 1",
-            "memory_mb = 512",
+            f"memory_mb = {1024 if candidate.tests else 512}",
             "storage_mb = 256",
             'network_mode = "no-network"',
             'workdir = "/app"',
+            *(["", "[environment.env]"] if candidate.env else []),
+            *(f"{name} = {_toml(value)}" for name, value in candidate.env.items()),
             "",
         ]
     )

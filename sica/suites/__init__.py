@@ -8,7 +8,7 @@ module with `task(dice, level, nth) -> Made`; a new file is a new suite.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from random import Random
 
@@ -30,7 +30,13 @@ that a score counts wherever its task stands."""
 NAMES = (*COUNTS, *JOINED)
 
 
-def make(suite: str, seed: int, count: int | None = None) -> Iterator[tuple[str, Files]]:
+Split = Callable[[str], str]
+"""A task's split by its folder's name; "" leaves what it has."""
+
+
+def make(
+    suite: str, seed: int, count: int | None = None, split: Split = lambda _: ""
+) -> Iterator[tuple[str, Files]]:
     """(folder name, files) of each task, levels in turn. UsageError for a suite that is not there."""
     if suite not in NAMES:
         raise no_such("suite", suite, [*NAMES])
@@ -39,7 +45,7 @@ def make(suite: str, seed: int, count: int | None = None) -> Iterator[tuple[str,
     if count is not None and suite in JOINED:
         raise UsageError(f"--count: {suite} is made of the other suites", "make one of them with --count")
     for each in SCORED if suite in JOINED else (suite,):
-        yield from _made(each, seed, _drawn(suite, count))
+        yield from _made(each, seed, _drawn(suite, count), split)
 
 
 def size(suite: str) -> int:
@@ -54,12 +60,12 @@ def _drawn(suite: str, count: int | None) -> list[tuple[int, int]]:
     return [(n % LEVELS + 1, n // LEVELS) for n in range(count or COUNTS.get(suite, 12))]
 
 
-def _made(suite: str, seed: int, drawn: list[tuple[int, int]]) -> Iterator[tuple[str, Files]]:
+def _made(suite: str, seed: int, drawn: list[tuple[int, int]], split: Split) -> Iterator[tuple[str, Files]]:
     task = import_module(f"sica.suites.{suite}").task
     for level, nth in drawn:
         made = task(Random(f"{VERSION}:{suite}:{seed}:{level}:{nth}"), level, nth)
         name = f"{suite}-{level}{_letters(nth)}-{made.family}"
-        yield name, files(made, suite, name, level, nth)
+        yield name, files(made, suite, name, level, nth, split(name))
 
 
 def _letters(nth: int) -> str:

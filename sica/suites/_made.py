@@ -50,12 +50,12 @@ def expected(id: str, path: str) -> dict[str, Any]:
     return {"id": id, "file": path, "expected": f"expected/{path}"}
 
 
-def files(made: Made, suite: str, name: str, level: int, nth: int) -> Files:
-    """The task's folder, by relative path."""
+def files(made: Made, suite: str, name: str, level: int, nth: int, split: str = "") -> Files:
+    """The task's folder, by relative path; without a split, the one of its place within the level."""
     wanted = [check["file"] for check in made.checks if "expected" in check]
     script = made.script.strip("\n") + "\n" if made.script else ""
     copy = 'cp -R "$(dirname "$0")/files/." .\n' if made.solution else ""
-    table = _table(made, suite, name, level, nth)
+    table = _table(made, suite, name, level, split or SPLITS[nth % len(SPLITS)])
     env = "".join(f"ENV {name}={value}\n" for name, value in made.env.items())
     cheats = {f"{cheat}/{path}": text for cheat, left in made.cheats.items() for path, text in left.items()}
     texts: dict[str, str | bytes] = {
@@ -84,7 +84,7 @@ def _file(text: str | bytes) -> File:
     return File(text.encode() if isinstance(text, str) else text)
 
 
-def _table(made: Made, suite: str, name: str, level: int, nth: int) -> str:
+def _table(made: Made, suite: str, name: str, level: int, split: str) -> str:
     guards = [f"guards = {json.dumps(list(made.guards))}"] if made.guards else []
     grading = [] if made.checks else ['grading = "two-box"']
     return "\n".join(
@@ -101,7 +101,7 @@ def _table(made: Made, suite: str, name: str, level: int, nth: int) -> str:
             f"category = {json.dumps(suite)}",
             "",
             "[metadata.sica]",
-            f"split = {json.dumps(SPLITS[nth % len(SPLITS)])}",
+            f"split = {json.dumps(split)}",
             f"kind = {json.dumps(suite)}",
             f"level = {level}",
             'workspace = ["/app"]',

@@ -1,0 +1,145 @@
+"""A plugin for a repository's own tests, while tasks are made of it: what each test did, and which lines it ran.
+
+    python3 -m pytest -p tested ...     TESTED names a file of JSON with settings; what was seen goes beside it.
+
+Sent into the box alone; standard library and pytest only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import signal
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+SETTINGS = json.loads(pathlib.Path(os.environ["TESTED"]).read_text(encoding="utf-8"))
+"""{"root", "watched": [files below root], "seconds": for one test, "order": a seed or null, "report"}"""
+
+MESSAGE = 600
+MOST_TESTS = 300
+"""A line that more of them run is let be: asking them all is dear, and many would fail at once."""
+REPORT = pathlib.Path(SETTINGS["report"])
+"""Made now: a test may replace what it would be made with."""
+
+tests: dict[str, dict[str, Any]] = {}
+broken: list[str] = []
+lines: dict[str, dict[int, dict[int, int]]] = {name: {} for name in SETTINGS["watched"]}
+"""file -> line -> number of the test -> how many calls deep it was first met."""
+numbers: dict[str, int] = {}
+
+
+class OutOfTime(BaseException):
+    """A test took more than its seconds; no `except Exception` of a test stops it."""
+
+
+def _ring(*_: object) -> None:
+    raise OutOfTime
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if SETTINGS["order"] is not None:
+        random.Random(SETTINGS["order"]).shuffle(items)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.failed:
+        broken.append(report.nodeid)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, SETTINGS["seconds"])
+    tracer = Tracer(numbers.setdefault(item.nodeid, len(numbers))) if lines else None
+    if tracer:
+        tracer.start()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if tracer:
+            tracer.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    outcome = yield
+    report = outcome.get_result()
+    told = tests.setdefault(item.nodeid, {"outcome": "passed"})
+    if report.outcome == "passed" or told["outcome"] == "failed":
+        return
+    told["outcome"] = report.outcome
+    if call.excinfo is not None and report.failed:
+        entry = next((e for e in reversed(list(call.excinfo.traceback)) if e.path == item.path), None)
+        told.update(
+            when=report.when,
+            kind=call.excinfo.type.__name__,
+            message=_short(str(call.excinfo.value)),
+            statement=_short(str(entry.statement).strip()) if entry else "",
+        )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]} ..."
+
+
+def pytest_sessionfinish() -> None:
+    seen = {
+        name: {line: [*by.items()] for line, by in found.items() if len(by) <= MOST_TESTS}
+        for name, found in lines.items()
+    }
+    told = json.dumps({"tests": tests, "broken": broken, "numbers": list(numbers), "lines": seen})
+    REPORT.write_text(told, encoding="utf-8")
+
+
+class Tracer:
+    """Lines of the watched files that run while one test does, in every thread that it starts."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.depth = threading.local()
+
+    def start(self) -> None:
+        threading.settrace(self.called)
+        sys.settrace(self.called)
+
+    def stop(self) -> None:
+        sys.settrace(None)
+        threading.settrace(None)
+
+    def called(self, frame: Any, _event: str, _arg: object) -> Any:
+        found = _watched(frame.f_code.co_filename)
+        if found is None:
+            return None
+        depth = self.depth.value = getattr(self.depth, "value", 0) + 1
+        number = self.number
+
+        def step(frame: Any, event: str, _arg: object) -> Any:
+            if event == "line":
+                by = found.setdefault(frame.f_lineno, {})
+                if len(by) <= MOST_TESTS and depth < by.get(number, depth + 1):
+                    by[number] = depth
+            elif event == "return":
+                self.depth.value = depth - 1
+            return step
+
+        return step
+
+
+_KNOWN: dict[str, dict[int, dict[int, int]] | None] = {}
+
+
+def _watched(filename: str) -> dict[int, dict[int, int]] | None:
+    try:
+        return _KNOWN[filename]
+    except KeyError:
+        root = SETTINGS["root"] + "/"
+        path = os.path.abspath(filename)  # noqa: PTH100  links are not followed: a name is compared
+        _KNOWN[filename] = lines.get(path[len(root) :]) if path.startswith(root) else None
+        return _KNOWN[filename]

@@ -1,0 +1,434 @@
+"""One commit that changed code and tests: make the change again. Its own tests judge.
+
+Three trees: Z is the parent, A is Z with the commit's tests, B is A with all else. What passes in B and not in A is to
+be made to pass; what passes in both is to be kept. A hidden task starts from Z, one whose tests are shown from A.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import pairwise
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from sica.mining.candidates import Candidate, Yield, short
+from sica.mining.inject import MUTANT_SECONDS, believing, tests
+from sica.mining.packages import Packages
+from sica.mining.running import (
+    OTHERS,
+    PLAIN,
+    Around,
+    Bench,
+    Ran,
+    is_module,
+    is_source,
+    is_test,
+    python_path,
+    shown,
+)
+from sica.mining.source import Source
+from sica.mining.verdicts import Verdicts
+from sica.model import Files
+
+if TYPE_CHECKING:
+    from dulwich.objects import Commit
+
+LEAST_LINES, MOST_LINES, MOST_FILES = 2, 150, 6
+"""Of source that a commit changed."""
+MOST_FAILING = 50
+STEADY = 0.8
+"""Of the failing tests that must be steady; the others are left out."""
+SETTINGS = frozenset(
+    (
+        "pyproject.toml",
+        "setup.cfg",
+        "setup.py",
+        "tox.ini",
+        "pytest.ini",
+        ".pytest.ini",
+        "noxfile.py",
+        "uv.lock",
+    )
+)
+_REQUIREMENTS = re.compile(r"(^|/)(requirements[^/]*\.txt|requirements/[^/]+|poetry\.lock|Pipfile(\.lock)?)$")
+_LOG = re.compile(
+    r"(^|/)(changes|changelog|news|history|newsfragments|changelog\.d)(\.(md|rst|txt)$|/|$)", re.IGNORECASE
+)
+_ENTRY = re.compile(r"[-*#]|\.\. |\d+\. ")
+_HEADING = re.compile(r"#|[-=~]{3,}$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
+_TRAILER = re.compile(r"^([A-Z][A-Za-z-]+-by: |\(cherry picked |\* )", re.MULTILINE)
+Tier = Literal["B", "C", "D"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a commit did, sorted."""
+
+    commit: Commit
+    before: Files
+    after: Files
+    """All files of Z and of B."""
+    tests: Sequence[str]
+    others: Sequence[str]
+    """Changed paths."""
+    lines: int
+    """Of source that came or went."""
+
+    @property
+    def item(self) -> str:
+        return f"mine:{self.commit.id.decode()}"
+
+    @property
+    def source(self) -> Sequence[str]:
+        return [path for path in self.others if is_source(path)]
+
+    @property
+    def shown(self) -> Files:
+        """A."""
+        files = {path: file for path, file in self.before.items() if path not in self.tests}
+        return files | {path: self.after[path] for path in self.tests if path in self.after}
+
+    @property
+    def modules(self) -> list[str]:
+        return [path for path in self.tests if is_module(path) and path in self.after]
+
+    @property
+    def level(self) -> int:
+        files = len(self.source)
+        if files == 1 and self.lines <= 25:
+            return 1 if self.lines <= 5 else 2
+        return 3 if files <= 3 and self.lines <= 80 else 4
+
+
+Environments = Callable[[Files], Packages]
+
+
+def candidates(
+    source: Source,
+    seed: int,
+    most: int,
+    look: int,
+    tries: int,
+    bench: Callable[[Packages], Bench],
+    environments: Environments,
+    known: Verdicts,
+    told: Yield,
+    passing: Callable[[str], None],
+) -> Iterator[Candidate]:
+    """At most so many, drawn from the newest `look` commits, the levels in turn; so many are tried in boxes."""
+    works: list[Work] = []
+    for commit in source.log(look):
+        told.looked += 1
+        passing(f"{told.looked} commits looked at, {len(works)} could be")
+        work = _work(source, commit)
+        if isinstance(work, str):
+            told.refuse(work)
+        else:
+            works.append(work)
+    made = tried = 0
+    for work in _drawn(works, source, seed):
+        if made == most or tried == tries:
+            told.reasons["NOT_DRAWN"] = len(works) - tried
+            return
+        tried += 1
+        passing(f"{tried} of {len(works)} commits tried, {made} tasks: {work.commit.id.decode()[:10]}")
+        packages = environments(work.before)
+        fact = known.get(work.item)
+        if fact is None:
+            fact = _verdict(work, packages, bench)
+            known.put(work.item, fact)
+        candidate = fact if isinstance(fact, str) else _candidate(source, work, fact, packages)
+        if isinstance(candidate, str):
+            told.refuse(candidate)
+            continue
+        made += 1
+        yield candidate
+
+
+def _drawn(works: Sequence[Work], source: Source, seed: int) -> Iterator[Work]:
+    by: dict[int, list[Work]] = defaultdict(list)
+    for work in works:
+        by[work.level].append(work)
+    for each in by.values():
+        each.sort(key=lambda work: (source.dice(seed, f"draw:{work.item}").random(), work.item), reverse=True)
+    while by:
+        for level in sorted(by):
+            yield by[level].pop()
+            if not by[level]:
+                del by[level]
+
+
+# ── what a commit did ─────────────────────────────────────────────────────────────────────────────
+
+
+def _work(source: Source, commit: Commit) -> Work | str:
+    """The commit, or the code of why it is no task; nothing is run."""
+    changes = source.changes(commit)
+    paths = [change.path for change in changes]
+    if b"[bot]" in commit.author or b"bot@" in commit.author:
+        return "BOT"
+    if not any(is_source(path) for path in paths) or not any(is_module(path) for path in paths):
+        return "NO_TESTS"
+    if any(PurePosixPath(path).name in SETTINGS or _REQUIREMENTS.search(path) for path in paths):
+        return "DEPENDENCIES"
+    ours = [change for change in changes if is_source(change.path)]
+    try:
+        sides = [
+            [(each.data.decode() if each else "") for each in (change.before, change.after)]
+            for change in ours
+        ]
+        lines = sum(_changed(old, new) for old, new in sides)
+        trivial = all(_tree(old) == _tree(new) for old, new in sides)
+    except (UnicodeDecodeError, SyntaxError, ValueError):
+        return "UNPARSED"
+    if len(ours) > MOST_FILES or not LEAST_LINES <= lines <= MOST_LINES:
+        return "SIZE"
+    if trivial:
+        return "TRIVIAL"
+    before, after = source.files_at(commit.parents[0].decode()), source.files_at(commit.id.decode())
+    there = [path for path in paths if path in before or path in after]
+    work = Work(
+        commit, before, after, [p for p in there if is_test(p)], [p for p in there if not is_test(p)], lines
+    )
+    if not work.modules or not work.source:
+        return "NOT_CHOSEN"
+    known = {file.data for file in work.shown.values()}
+    if any(work.after[p].data in known for p in work.source if p in work.after and work.after[p].data):
+        return "LEAK"
+    return work
+
+
+def _changed(old: str, new: str) -> int:
+    codes = SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False).get_opcodes()
+    return sum(b - a + d - c for tag, a, b, c, d in codes if tag != "equal")
+
+
+def _tree(text: str) -> str:
+    """What of a module is more than layout, comments and the text of docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = None
+    return ast.dump(tree)
+
+
+# ── in boxes ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _verdict(work: Work, packages: Packages, benched: Callable[[Packages], Bench]) -> str | dict[str, Any]:
+    bench, modules = benched(packages), work.modules
+    trees = {name: {**packages.stubs, **files} for name, files in _trees(work).items()}
+
+    def run(tree: str, around: Around = PLAIN) -> Ran:
+        there = [module for module in modules if module in trees[tree]]
+        return bench.run(trees[tree], there, around=around, seconds=MUTANT_SECONDS) if there else Ran({}, ())
+
+    gold = run("B")
+    if gold.late:
+        return "TIMEOUT"
+    if not gold.passed:
+        return "GOLD_ENV_BROKEN"
+    start = run("A")
+    if start.late:
+        return "TIMEOUT"
+    failing = gold.passed - start.passed
+    if not failing:
+        return "NO_F2P"
+    if {*modules} <= {*start.broken} and len(failing) > MOST_FAILING:
+        return "TOO_BROAD"
+    if (run("Z").passed & gold.tests.keys()) - gold.passed:
+        return "GOLD_BREAKS"
+    again, still = [run("B", each).passed for each in OTHERS], run("A", OTHERS[0])
+    steady = failing.intersection(*again) - still.passed
+    if len(steady) < STEADY * len(failing):
+        return "FLAKY"
+    kept = (gold.passed & start.passed & still.passed).intersection(*again)
+    if steady | kept <= believing(trees["B"], modules, bench):
+        return "CHEATABLE"
+    said = [start.tests[id] for id in sorted(steady) if id in start.tests][:3]
+    return {
+        "failing": sorted(steady),
+        "kept": sorted(kept),
+        "said": [[seen.statement, seen.kind, seen.message] for seen in said],
+    }
+
+
+def _trees(work: Work) -> Mapping[str, Files]:
+    return {"Z": work.before, "A": work.shown, "B": work.after}
+
+
+# ── the task ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _candidate(source: Source, work: Work, fact: Mapping[str, Any], packages: Packages) -> Candidate | str:
+    tier, words = statement(work)
+    told = _told(source, tier, words, fact)
+    interface = _interface(work, told)
+    if interface is None:
+        return "UNDERSPECIFIED"
+    hidden = {} if tier == "D" else {path: work.after[path] for path in work.tests if path in work.after}
+    start = work.shown if tier == "D" else work.before
+    workspace = {**packages.stubs, **start}
+    sha = work.commit.id.decode()
+    subject = re.sub(r"[^a-z0-9]+", "-", _message(work).partition("\n")[0].lower()).strip("-")[:40].strip("-")
+    return Candidate(
+        item=work.item,
+        name=f"mine-{subject or 'change'}-{short(work.item)}",
+        level=work.level,
+        instruction=told + interface,
+        commit=work.commit.parents[0].decode(),
+        answer={path: work.after[path] for path in work.others if path in work.after},
+        gone=[path for path in work.others if path not in work.after],
+        workspace=workspace,
+        tests=tests(fact["failing"], fact["kept"], work.modules, hidden),
+        ours=packages.ours([path for path in workspace if is_test(path) and not is_module(path)]),
+        env={"PYTHONPATH": python_path(workspace), "TZ": "UTC"},
+        pins=packages.pins,
+        facts={
+            "of": sha,
+            "tier": tier,
+            "fail_to_pass": len(fact["failing"]),
+            "pass_to_pass": len(fact["kept"]),
+            "source_lines": work.lines,
+            "source_files": len(work.source),
+            "interface": bool(interface),
+        },
+    )
+
+
+def _message(work: Work) -> str:
+    message: bytes = work.commit.message
+    return message.decode("utf-8", "replace").strip()
+
+
+def statement(work: Work) -> tuple[Tier, str]:
+    """The best that the commit says of itself: its body, its line of the changelog, or its subject alone."""
+    subject, _, body = _message(work).partition("\n")
+    body = _TRAILER.split(body)[0].strip()
+    if len(re.findall(r"[.!?](?=\s|$)", body)) >= 2:
+        return "B", f"{subject.strip()}\n\n{body}"
+    entries = "\n\n".join(
+        entry for path in work.others if _LOG.search(path) for entry in _entries(work, path)
+    )
+    if len(entries.split()) >= 6:
+        return "C", f"{subject.strip()}\n\n{entries}"
+    return "D", subject.strip()
+
+
+def _lines(files: Files, path: str) -> list[str]:
+    return files[path].data.decode("utf-8", "replace").splitlines() if path in files else []
+
+
+def _new(work: Work, path: str) -> list[int]:
+    """Which lines of B's file are new."""
+    codes = SequenceMatcher(
+        None, _lines(work.before, path), _lines(work.after, path), autojunk=False
+    ).get_opcodes()
+    return [n for tag, _, _, c, d in codes if tag in ("insert", "replace") for n in range(c, d)]
+
+
+def _added(work: Work, path: str) -> list[str]:
+    lines = _lines(work.after, path)
+    return [lines[n] for n in _new(work, path)]
+
+
+def _entries(work: Work, path: str) -> list[str]:
+    """Whole entries of a changelog that have a new line: one that was continued says nothing without its start."""
+    lines = _lines(work.after, path)
+    starts = [n for n, line in enumerate(lines) if n == 0 or _ENTRY.match(line)] + [len(lines)]
+    new = {n for n in _new(work, path) if lines[n].strip() and not _HEADING.match(lines[n])}
+    found = [lines[a:b] for a, b in pairwise(starts) if new & {*range(a, b)}]
+    return ["\n".join(entry).strip() for entry in found]
+
+
+def _told(source: Source, tier: Tier, words: str, fact: Mapping[str, Any]) -> str:
+    start = f"The current directory holds the source of {source.name}. Make this change to it:\n\n{shown(words)}\n\n"
+    if tier != "D":
+        return (
+            f"{start}Tests that you do not see are judged. What works now, and is not what this changes,\n"
+            "must go on working.\n"
+        )
+    listed = "\n".join(f"    {test}" for test in fact["failing"])
+    said = "\n\n".join(
+        shown("\n".join(filter(None, (s, f"{k}: {m}" if k else m)))) for s, k, m in fact["said"]
+    )
+    return (
+        f"{start}These tests are there already and fail without it:\n\n{listed}\n\n"
+        f"{f'Some of them say:{chr(10)}{chr(10)}{said}{chr(10)}{chr(10)}' if said else ''}"
+        "Make them pass, and no other fail. Tests are judged as they are now: changes of theirs are undone.\n"
+        "`python3 -m pytest -o addopts= PATH` runs some.\n"
+    )
+
+
+def _interface(work: Work, told: str) -> str | None:
+    """Names that the tests use and nobody could know, with signatures and without bodies; None when one has none."""
+    old = {
+        name
+        for path, f in work.before.items()
+        if path.endswith(".py") and is_source(path)
+        for name in _names(f.data)
+    }
+    new = {name for path in work.source if path in work.after for name in _names(work.after[path].data)} - old
+    used = {name for path in work.modules for line in _added(work, path) for name in _NAME.findall(line)}
+    # what a test made up for itself is no name of the project
+    own = {name for path in work.modules for name in _defined(work.after[path].data)}
+    unknown = sorted((new & used) - own - {*_NAME.findall(told)})
+    if not unknown:
+        return ""
+    known = _signatures(work)
+    if not all(name in known for name in unknown):
+        return None
+    listed = "\n".join(dict.fromkeys(f"    {known[name]}" for name in unknown))
+    return f"\nInterface, as tests use it:\n\n{listed}\n"
+
+
+def _names(data: bytes) -> set[str]:
+    return {*_NAME.findall(data.decode("utf-8", "replace"))}
+
+
+def _defined(data: bytes) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(data)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+def _signatures(work: Work) -> Mapping[str, str]:
+    """By name of a function, class, argument or attribute: where it is and how it is called."""
+    found: dict[str, str] = {}
+    for path in work.source:
+        if path not in work.after:
+            continue
+        tree = ast.parse(work.after[path].data)
+        for node in ast.walk(tree):
+            for name, words in _signature(node):
+                found.setdefault(name, f"{path}: {words}")
+    return found
+
+
+def _signature(node: ast.AST) -> Iterator[tuple[str, str]]:
+    match node:
+        case ast.ClassDef():
+            bases = ", ".join(ast.unparse(base) for base in node.bases)
+            yield node.name, f"class {node.name}({bases})" if bases else f"class {node.name}"
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            back = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            words = f"def {node.name}({ast.unparse(node.args)}){back}"
+            yield node.name, words
+            for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+                yield each.arg, words
+        case ast.Attribute(ctx=ast.Store()):
+            yield node.attr, f"attribute {node.attr}"
+        case ast.Name(ctx=ast.Store()):
+            yield node.id, node.id

@@ -1,0 +1,401 @@
+"""One small bug in code that the repository's own tests cover: find it by what they say, and mend it.
+
+The suite is run once with a tracer, and again in other surroundings: what does not pass each time counts nowhere. Then
+bugs are put in, drawn from the operators in turn, and only the tests that ran the line are asked. A bug becomes a task
+when a few of them fail, for a reason that they state, each time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from sica.benchcheck import known as known_cheats
+from sica.errors import UsageError
+from sica.mining.candidates import Candidate, Yield, short
+from sica.mining.mutants import Edit, edits
+from sica.mining.packages import Packages
+from sica.mining.running import (
+    OTHERS,
+    WORKDIR,
+    Bench,
+    Ran,
+    Seen,
+    is_module,
+    is_source,
+    is_test,
+    python_path,
+    script,
+    shown,
+)
+from sica.mining.source import Source
+from sica.mining.verdicts import Verdicts
+from sica.model import File, Files
+
+MOST_FAILING = 25
+SHARE = 0.1
+"""Of the suite that may fail: more is no small bug."""
+SUITE_SECONDS = 600.0
+MUTANT_SECONDS = 60.0
+MOST_MODULES = 8
+"""Of tests, that a task runs."""
+ASSERTIONS = frozenset({"AssertionError", "Failed", "ComparisonFailure"})
+Statement = Literal["tests", "symptom"]
+STATEMENTS: tuple[Statement, ...] = ("tests", "symptom")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The suite on the repository as it is."""
+
+    steady: frozenset[str]
+    """Tests that passed each time."""
+    unsteady: int
+    believing: frozenset[str]
+    """Tests that pass when every module of the project is replaced by objects that agree with everything."""
+    lines: Mapping[str, Mapping[int, Mapping[str, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    path: str
+    edit: Edit
+    cover: Mapping[str, int]
+    """Tests that run the line, and how many calls deep."""
+
+    @property
+    def item(self) -> str:
+        e = self.edit
+        return f"inject:{self.path}:{e.operator}:{e.start}:{e.end}:{short(e.text.decode('utf-8', 'replace'))}"
+
+
+def candidates(
+    source: Source,
+    seed: int,
+    most: int,
+    tries: int,
+    bench: Bench,
+    packages: Packages,
+    modules: Sequence[str],
+    statements: Sequence[Statement],
+    known: Verdicts,
+    told: Yield,
+    passing: Callable[[str], None],
+) -> Iterator[Candidate]:
+    """At most so many, one for a function; after so many bugs that were tried there are no more."""
+    files = workspace(source, packages)
+    passing("the tests, as the repository has them")
+    base = _base(files, modules, bench, known, passing)
+    taken: set[tuple[str, str]] = set()
+    made = 0
+    for site in _drawn(_sites(files, base), source, seed):
+        if made == most or told.looked == tries:
+            return
+        if (site.path, site.edit.function) in taken:
+            continue
+        told.looked += 1
+        passing(f"{told.looked} bugs tried, {made} tasks: {site.edit.operator} in {site.path}")
+        fact = known.get(site.item)
+        if fact is None:
+            fact = _verdict(site, files, base, bench)
+            known.put(site.item, fact)
+        if isinstance(fact, str):
+            told.refuse(fact)
+            continue
+        statement = statements[made % len(statements)]
+        candidate = _candidate(source, site, files, fact, statement, packages)
+        if isinstance(candidate, str):
+            told.refuse(candidate)
+            continue
+        taken.add((site.path, site.edit.function))
+        made += 1
+        yield candidate
+
+
+def workspace(source: Source, packages: Packages, commit: str = "") -> dict[str, File]:
+    """The files that tests run on: what no commit should hold is left out, what a build would write is put in."""
+    files = source.files_at(commit) if commit else source.files
+    kept = {p: f for p, f in files.items() if not p.endswith((".pyc", ".pyo", ".orig", ".rej"))}
+    return {**packages.stubs, **kept}
+
+
+# ── the suite as it is ────────────────────────────────────────────────────────────────────────────
+
+
+def test_modules(files: Files, globs: Sequence[str]) -> list[str]:
+    """The repository's test modules that match, else all, without those of a glob after "!". UsageError when none."""
+    wanted = [glob for glob in globs if not glob.startswith("!")] or ["*"]
+    unwanted = [glob[1:] for glob in globs if glob.startswith("!")]
+    there = sorted(path for path in files if is_module(path))
+    found = [path for path in there if any(fnmatchcase(path, glob) for glob in wanted)]
+    found = [path for path in found if not any(fnmatchcase(path, glob) for glob in unwanted)]
+    if not found:
+        what = (
+            f"none of {len(there)} test modules matches {' '.join(map(repr, globs))}"
+            if there
+            else "no test module"
+        )
+        raise UsageError(what, "pytest's modules are called test_*.py or *_test.py; --tests GLOB names some")
+    return found
+
+
+def _base(
+    files: Files, modules: Sequence[str], bench: Bench, known: Verdicts, passing: Callable[[str], None]
+) -> Base:
+    fact = known.get("base")
+    if fact is None:
+        fact = _measured(files, modules, bench, passing)
+        known.put("base", fact)
+    lines = {name: {int(n): by for n, by in found.items()} for name, found in fact["lines"].items()}
+    return Base(frozenset(fact["steady"]), fact["unsteady"], frozenset(fact["believing"]), lines)
+
+
+def _measured(
+    files: Files, modules: Sequence[str], bench: Bench, passing: Callable[[str], None]
+) -> dict[str, Any]:
+    """Gate 0. Raises UsageError when a module cannot be collected or no test passes: every bug would survive."""
+    watched = sorted(path for path in files if is_source(path))
+    first = bench.run(files, modules, watched=watched, seconds=SUITE_SECONDS)
+    _must_run(first, modules)
+    passing("the tests again, with other hash seeds, orders and time zones")
+    again = [bench.run(files, modules, around=each, seconds=SUITE_SECONDS).passed for each in OTHERS]
+    steady = sorted(first.passed.intersection(*again))
+    passing("the tests, on code that agrees with everything")
+    duped = believing(files, modules, bench)
+    fact = {
+        "steady": steady,
+        "believing": sorted(duped),
+        "unsteady": len(first.passed.union(*again)) - len(steady),
+        "lines": {name: {str(n): by for n, by in found.items()} for name, found in first.lines.items()},
+    }
+    if not steady:
+        raise UsageError("no test passes each time in a box", "look at why: sica runs them without a network")
+    return fact
+
+
+def believing(files: Files, modules: Sequence[str], bench: Bench) -> frozenset[str]:
+    """Tests that pass when all code is objects that agree with everything; tests and their settings are put back."""
+    agrees = known_cheats.cheats({f"{WORKDIR}/{path}": file for path, file in files.items()})["agrees"]
+    dupes = {path.removeprefix(f"{WORKDIR}/"): file for path, file in agrees.items()}
+    dupes |= {path: file for path, file in files.items() if is_test(path)}
+    return bench.run(dupes, modules, seconds=SUITE_SECONDS).passed
+
+
+def _must_run(ran: Ran, modules: Sequence[str]) -> None:
+    if ran.stopped:
+        raise UsageError(
+            f"the tests do not run in a box: {ran.stopped}",
+            "--requirements FILE names what they import, --tests '!GLOB' leaves some out",
+        )
+    if ran.broken:
+        raise UsageError(
+            f"{len(ran.broken)} of {len(modules)} test modules cannot be collected: "
+            f"{', '.join(sorted(ran.broken)[:5])}",
+            "--requirements FILE names what they import, --tests '!GLOB' leaves them out",
+        )
+    if not ran.passed:
+        raise UsageError(
+            f"of {len(ran.tests)} tests none passes in a box", "sica runs them without a network: look at why"
+        )
+
+
+# ── where bugs could be ───────────────────────────────────────────────────────────────────────────
+
+
+def _sites(files: Files, base: Base) -> Iterator[Site]:
+    for path, lines in sorted(base.lines.items()):
+        try:
+            files[path].data.decode()
+            found = edits(files[path].data)
+        except (UnicodeDecodeError, SyntaxError, ValueError):
+            continue
+        for edit in found:
+            cover = {test: depth for test, depth in lines.get(edit.line, {}).items() if test in base.steady}
+            if cover:
+                yield Site(path, edit, cover)
+
+
+def _drawn(sites: Iterator[Site], source: Source, seed: int) -> Iterator[Site]:
+    """The operators in turn, in each of them by the site's own dice."""
+    by: dict[str, list[tuple[float, str, Site]]] = defaultdict(list)
+    for site in sites:
+        by[site.edit.operator].append((source.dice(seed, f"draw:{site.item}").random(), site.item, site))
+    for each in by.values():
+        each.sort(key=lambda entry: entry[:2], reverse=True)
+    while by:
+        for operator in sorted(by):
+            yield by[operator].pop()[2]
+            if not by[operator]:
+                del by[operator]
+
+
+# ── one bug ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _verdict(site: Site, files: Files, base: Base, bench: Bench) -> str | dict[str, Any]:
+    """What the tests say of it, or the code of why it is no task."""
+    broken = mutated(site, files)
+    first = bench.run(broken, sorted(site.cover), seconds=MUTANT_SECONDS)
+    if first.late:
+        return "TIMEOUT"
+    if first.stopped or first.broken:
+        return "COLLECTION"
+    failing = frozenset(site.cover) - first.passed
+    if code := _refused(failing, first, len(base.steady)):
+        return code
+    modules = judged(failing, site.cover)
+    second = bench.run(broken, modules, around=OTHERS[0], seconds=2 * MUTANT_SECONDS)
+    if second.late:
+        return "TIMEOUT"
+    if second.stopped or second.broken:
+        return "COLLECTION"
+    here = {test for test in base.steady if module_of(test) in modules}
+    if here - second.passed != failing:
+        return "FLAKY"
+    if here <= base.believing:
+        return "CHEATABLE"
+    loudest = min(
+        failing, key=lambda test: (first.tests[test].kind not in ASSERTIONS, site.cover[test], test)
+    )
+    seen = first.tests[loudest]
+    return {
+        "failing": sorted(failing),
+        "kept": sorted(here - failing),
+        "modules": modules,
+        "depth": min(site.cover[test] for test in failing),
+        "shown": {"kind": seen.kind, "message": seen.message, "statement": seen.statement},
+    }
+
+
+def mutated(site: Site, files: Files) -> Files:
+    own = files[site.path]
+    return {**files, site.path: File(site.edit.applied(own.data), own.executable)}
+
+
+def _refused(failing: frozenset[str], ran: Ran, suite: int) -> str:
+    if not failing:
+        return "SURVIVED"
+    if len(failing) > min(MOST_FAILING, max(1, int(SHARE * suite))):
+        return "TOO_BROAD"
+    if not any(_states(ran.tests.get(test)) for test in failing):
+        return "NO_ASSERTION"
+    return ""
+
+
+def _states(seen: Seen | None) -> bool:
+    """Whether the test itself says what is wrong, rather than falling over something."""
+    return seen is not None and seen.when == "call" and seen.kind in ASSERTIONS
+
+
+def module_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
+def judged(failing: frozenset[str], cover: Mapping[str, int]) -> list[str]:
+    """The modules that a task runs: those that fail, then those that meet the line most."""
+    first = sorted({module_of(test) for test in failing})
+    count: dict[str, int] = defaultdict(int)
+    for test in cover:
+        count[module_of(test)] += 1
+    more = sorted((m for m in count if m not in first), key=lambda m: (-count[m], m))
+    return sorted([*first, *more[: max(0, MOST_MODULES - len(first))]])
+
+
+# ── the task ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _candidate(
+    source: Source,
+    site: Site,
+    files: Files,
+    fact: Mapping[str, Any],
+    statement: Statement,
+    packages: Packages,
+) -> Candidate | str:
+    right = files[site.path]
+    if any(file.data == right.data for path, file in files.items() if path != site.path):
+        return "LEAK"
+    hidden = sorted({module_of(test) for test in fact["failing"]}) if statement == "symptom" else []
+    if hidden and _imported(hidden, files):
+        return "HELD"
+    name = re.sub(r"[^a-z0-9]+", "-", site.edit.function.lower()).strip("-")[:40]
+    broken = mutated(site, files)
+    return Candidate(
+        item=site.item,
+        name=f"inject-{name}-{short(site.item)}",
+        level=_level(fact["depth"], len(fact["failing"]), bool(hidden)),
+        instruction=_instruction(source, fact, statement),
+        commit=source.commit,
+        answer={site.path: right},
+        workspace={path: file for path, file in broken.items() if path not in hidden},
+        tests=tests(fact["failing"], fact["kept"], fact["modules"], {path: files[path] for path in hidden}),
+        ours=packages.ours(tuple(path for path in files if not is_source(path) and _guards(path))),
+        env={"PYTHONPATH": python_path(files), "TZ": "UTC"},
+        pins=packages.pins,
+        facts={
+            "operator": site.edit.operator,
+            "path": site.path,
+            "line": site.edit.line,
+            "statement": statement,
+            "fail_to_pass": len(fact["failing"]),
+            "pass_to_pass": len(fact["kept"]),
+            "depth": fact["depth"],
+        },
+    )
+
+
+def _guards(path: str) -> bool:
+    """Data of tests; tests themselves and settings of pytest are put back without being told."""
+    return is_test(path) and not is_module(path)
+
+
+def _imported(hidden: Sequence[str], files: Files) -> bool:
+    """Whether another test leans on a module that would not be there for the agent."""
+    names = {PurePosixPath(path).stem for path in hidden}
+    words = re.compile(
+        rb"^\s*(from|import)\b.*\b(%s)\b" % "|".join(map(re.escape, names)).encode(), re.MULTILINE
+    )
+    return any(words.search(f.data) for p, f in files.items() if p.endswith(".py") and p not in hidden)
+
+
+def tests(failing: Sequence[str], kept: Sequence[str], modules: Sequence[str], hidden: Files) -> Files:
+    """What lies below tests/: the script, whose log is read, and modules that the agent does not see."""
+    log = {"parser": "pytest", "passed": list(failing), "kept": list(kept)}
+    return {
+        "run.sh": File(script(modules, bool(hidden)), True),
+        "log.json": File((json.dumps(log, indent=1) + "\n").encode()),
+        **{f"files/{path}": file for path, file in hidden.items()},
+    }
+
+
+def _level(depth: int, failing: int, hidden: bool) -> int:
+    """The trace of a deep one does not show the line; few failures tell less; hidden tests tell least."""
+    return min(4, 1 + (depth >= 2) + (failing <= 2) + hidden)
+
+
+def _instruction(source: Source, fact: Mapping[str, Any], statement: Statement) -> str:
+    start = (
+        f"The current directory holds the source of {source.name}. One small mistake has come into its code,\n"
+        "not into its tests. "
+    )
+    if statement == "tests":
+        listed = "\n".join(f"    {test}" for test in fact["failing"])
+        return (
+            f"{start}These tests fail because of it; all others that passed before still do:\n\n{listed}\n\n"
+            "Find the mistake and mend it, so that these pass and no other fails. Tests are judged as they are now:\n"
+            "changes of theirs are undone. `python3 -m pytest -o addopts= PATH` runs some.\n"
+        )
+    seen = fact["shown"]
+    said = f"{seen['kind']}: {seen['message']}" if seen["message"] else seen["kind"]
+    body = shown("\n".join(part for part in (seen["statement"], said) if part))
+    return (
+        f"{start}It shows in this, which held before:\n\n{body}\n\n"
+        "Find the mistake and mend it. Tests that you do not see are judged,\n"
+        "and those that pass now must go on passing.\n"
+    )

@@ -1,0 +1,239 @@
+"""Small bugs as edits of bytes: where they could be put into a module, by operator. Pure.
+
+An edit replaces one span that the syntax tree names and leaves every other byte as it is, comments and layout too.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+COMPARISONS: dict[type[ast.cmpop], tuple[bytes, bytes]] = {
+    ast.Lt: (rb"<", b"<="),
+    ast.LtE: (rb"<=", b"<"),
+    ast.Gt: (rb">", b">="),
+    ast.GtE: (rb">=", b">"),
+    ast.Eq: (rb"==", b"!="),
+    ast.NotEq: (rb"!=", b"=="),
+    ast.In: (rb"in", b"not in"),
+    ast.NotIn: (rb"not\s+in", b"in"),
+    ast.Is: (rb"is", b"is not"),
+    ast.IsNot: (rb"is\s+not", b"is"),
+}
+ARITHMETIC: dict[type[ast.operator], tuple[bytes, bytes]] = {
+    ast.Add: (rb"\+", b"-"),
+    ast.Sub: (rb"-", b"+"),
+    ast.Mult: (rb"\*", b"+"),
+    ast.FloorDiv: (rb"//", b"%"),
+    ast.Mod: (rb"%", b"//"),
+}
+LOGS = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "print"})
+UNMARKED = frozenset({"__repr__", "__str__", "__version__"})
+"""Functions whose wrongness is hardly anybody's bug."""
+MOST_BODY = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Bytes `start` to `end` become `text`."""
+
+    operator: str
+    line: int
+    start: int
+    end: int
+    text: bytes
+    function: str
+    """Qualified name of the function that it stands in."""
+
+    def applied(self, source: bytes) -> bytes:
+        return source[: self.start] + self.text + source[self.end :]
+
+
+def edits(source: bytes) -> list[Edit]:
+    """Every edit that leaves a module valid and different, in the order of the text. SyntaxError when it is none."""
+    tree = ast.parse(source)
+    before = ast.dump(tree)
+    found = sorted({*_Finder(source).module(tree)}, key=lambda e: (e.start, e.end, e.operator, e.text))
+    return [edit for edit in found if _holds(edit.applied(source), before)]
+
+
+def _holds(source: bytes, before: str) -> bool:
+    try:
+        return ast.dump(ast.parse(source)) != before
+    except (SyntaxError, ValueError):
+        return False
+
+
+class _Finder:
+    def __init__(self, source: bytes) -> None:
+        self.source = source
+        self.starts = [0]
+        for line in source.splitlines(keepends=True):
+            self.starts.append(self.starts[-1] + len(line))
+        self.function = ""
+        self.parameters: tuple[str, ...] = ()
+
+    def module(self, tree: ast.Module) -> Iterator[Edit]:
+        for node in tree.body:
+            yield from self._definitions(node, "")
+
+    def _definitions(self, node: ast.AST, outer: str) -> Iterator[Edit]:
+        """Only what stands in a function can be met by one test and not by another."""
+        if isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                yield from self._definitions(inner, f"{outer}{node.name}.")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in UNMARKED:
+            yield from self._in_function(node, outer)
+        elif isinstance(node, ast.If | ast.Try) and not _for_types(node):
+            for child in ast.iter_child_nodes(node):
+                yield from self._definitions(child, outer)
+
+    def _in_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, outer: str) -> Iterator[Edit]:
+        self.function = f"{outer}{node.name}"
+        named = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        self.parameters = tuple(a.arg for a in named if a.arg not in ("self", "cls"))
+        body = node.body[1:] if _is_text(node.body[0]) else node.body
+        if body and not _only_passes(body):
+            yield from self._body(body)
+        for statement in body:
+            yield from self._walk(statement)
+
+    def _walk(self, node: ast.AST) -> Iterator[Edit]:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.JoinedStr):
+            return  # inner functions are seldom met by name; positions in f-strings lie before Python 3.12
+        if _for_types(node) or (isinstance(node, ast.Expr) and _is_log(node.value)):
+            return
+        yield from self._at(node)
+        for name, value in ast.iter_fields(node):
+            if name in ("annotation", "returns", "type_comment"):
+                continue
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from self._walk(child)
+
+    def _at(self, node: ast.AST) -> Iterator[Edit]:
+        yield from self._operators(node)
+        yield from self._values(node)
+        yield from self._statements(node)
+
+    def _operators(self, node: ast.AST) -> Iterator[Edit]:
+        match node:
+            case ast.Compare(ops=[op], comparators=[right]) if type(op) in COMPARISONS:
+                yield from self._between("cmp", node.left, right, *COMPARISONS[type(op)])
+            case ast.BoolOp(values=[left, right]):
+                word = (rb"and", b"or") if isinstance(node.op, ast.And) else (rb"or", b"and")
+                yield from self._between("bool", left, right, *word)
+                yield self._edit("drop_operand", node, self._text(left))
+            case ast.BinOp() if type(node.op) in ARITHMETIC and not _is_string(node.left):
+                yield from self._between("arith", node.left, node.right, *ARITHMETIC[type(node.op)])
+            case ast.UnaryOp(op=ast.Not()):
+                start, _ = self._span(node)
+                gap = re.match(rb"not\s*", self.source[start:])
+                assert gap is not None
+                yield Edit("drop_not", node.lineno, start, start + gap.end(), b"", self.function)
+
+    def _values(self, node: ast.AST) -> Iterator[Edit]:
+        match node:
+            case ast.Constant(value=bool() as value):
+                yield self._edit("flip_bool", node, str(not value).encode())
+            case ast.Constant(value=int() as value) if value < 10**9 and self._text(node).isdigit():
+                yield self._edit("const", node, str(value + 1).encode())
+            case ast.Call(args=[first, second, *_]) if not any(
+                isinstance(each, ast.Starred) for each in node.args[:2]
+            ):
+                yield from self._swapped(first, second)
+            case ast.Name(ctx=ast.Load(), id=name) if name in self.parameters:
+                others = [each for each in self.parameters if each != name]
+                if others:
+                    after = [each for each in others if each > name] or others
+                    yield self._edit("wrong_name", node, min(after).encode())
+
+    def _statements(self, node: ast.AST) -> Iterator[Edit]:
+        match node:
+            case ast.If(orelse=[_, *_]) | ast.IfExp():
+                if not isinstance(node.test, ast.UnaryOp):
+                    yield self._edit("negate_if", node.test, b"not (%s)" % self._text(node.test))
+            case ast.Return(value=ast.expr() as value) if not (
+                isinstance(value, ast.Constant) and value.value is None
+            ):
+                yield self._edit("return", node, b"return None")
+            case ast.Raise() if node.exc is not None:
+                yield self._edit("drop_raise", node, b"pass")
+            case ast.Expr(value=ast.Call()) | ast.AugAssign():
+                yield self._edit("drop_stmt", node, b"pass")
+            case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+                yield self._edit("drop_stmt", node, b"pass")
+            case ast.Break():
+                yield self._edit("break_continue", node, b"continue")
+            case ast.Continue():
+                yield self._edit("break_continue", node, b"break")
+
+    def _body(self, body: list[ast.stmt]) -> Iterator[Edit]:
+        first, last = body[0], body[-1]
+        if (last.end_lineno or last.lineno) - first.lineno < MOST_BODY:
+            yield Edit(
+                "remove_body", first.lineno, self._span(first)[0], self._span(last)[1], b"pass", self.function
+            )
+
+    def _swapped(self, first: ast.expr, second: ast.expr) -> Iterator[Edit]:
+        (start, middle), (other, end) = self._span(first), self._span(second)
+        one, two = self.source[start:middle], self.source[other:end]
+        if one != two:
+            text = two + self.source[middle:other] + one
+            yield Edit("swap_args", first.lineno, start, end, text, self.function)
+
+    def _between(
+        self, operator: str, left: ast.expr, right: ast.expr, word: bytes, other: bytes
+    ) -> Iterator[Edit]:
+        """Replace the operator between two operands, when nothing but it and brackets stand there."""
+        start, end = self._span(left)[1], self._span(right)[0]
+        found = re.fullmatch(rb"[\s)\\]*(%s)[\s(\\]*" % word, self.source[start:end])
+        if found is not None:
+            yield Edit(
+                operator, right.lineno, start + found.start(1), start + found.end(1), other, self.function
+            )
+
+    def _edit(self, operator: str, node: ast.stmt | ast.expr, text: bytes) -> Edit:
+        return Edit(operator, node.lineno, *self._span(node), text, self.function)
+
+    def _text(self, node: ast.stmt | ast.expr) -> bytes:
+        start, end = self._span(node)
+        return self.source[start:end]
+
+    def _span(self, node: ast.stmt | ast.expr) -> tuple[int, int]:
+        assert node.end_lineno is not None and node.end_col_offset is not None
+        return (
+            self.starts[node.lineno - 1] + node.col_offset,
+            self.starts[node.end_lineno - 1] + node.end_col_offset,
+        )
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and _is_string(node.value)
+
+
+def _is_string(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def _only_passes(body: list[ast.stmt]) -> bool:
+    return all(
+        isinstance(each, ast.Pass)
+        or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+        or (isinstance(each, ast.Raise) and "NotImplemented" in ast.dump(each))
+        for each in body
+    )
+
+
+def _for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def _is_log(node: ast.expr) -> bool:
+    """A call of print, or of a method that loggers have."""
+    if not isinstance(node, ast.Call):
+        return False
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return called in LOGS

@@ -1,0 +1,464 @@
+"""`sica bench inject`: bugs put into a repository that is made here, judged by its own tests in real boxes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from commands import sica
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sica import benchcheck, environments
+from sica.benchmarks import open_benchmark
+from sica.environments import Python, python_of
+from sica.errors import UsageError
+from sica.mining import inject
+from sica.mining.candidates import Candidate, Yield
+from sica.mining.folder import write
+from sica.mining.mutants import Edit, edits
+from sica.mining.packages import Packages, packages
+from sica.mining.running import Bench
+from sica.mining.source import Source, open_source
+from sica.mining.verdicts import Verdicts
+from sica.model import File
+from sica.ports import Sandbox
+from sica.sandboxes import open_sandbox
+
+LIBRARY = '''"""Sums."""
+
+
+def add(a, b):
+    return a + b
+
+
+def clamp(value, low, high):
+    if value < low:
+        return low
+    # kept:  as   it is
+    return high if value > high else value
+
+
+def parts(text, sep=","):
+    found = []
+    for part in text.split(sep):
+        if part and not part.isspace():
+            found.append(part.strip())
+    return found
+
+
+def unused(a):
+    return not a
+
+
+def total(text):
+    result = 0
+    for part in parts(text):
+        result = add(result, int(part))
+    return clamp(result, 0, 100)
+'''
+TESTS = """import pytest
+
+from cal import add, clamp, parts, total
+
+
+@pytest.mark.parametrize("n", range(20))
+def test_same(n):
+    assert n == n
+
+
+def test_sums():
+    assert add(2, 3) == 5
+    assert type(add(2, 3)) is int
+
+
+def test_clamp():
+    assert (clamp(5, 1, 3), clamp(0, 1, 3), clamp(2, 1, 3)) == (3, 1, 2)
+
+
+def test_parts():
+    assert parts("a,, b") == ["a", "b"]
+
+
+def test_total():
+    assert total("1,2") == 3
+    assert total("99,99") == 100
+"""
+IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+
+
+def make(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for words in (("init", "-q"), ("add", "-A"), (*IDENTITY, "commit", "-q", "-m", "one")):
+        subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
+    return folder
+
+
+FILES = {
+    "src/cal/__init__.py": LIBRARY,
+    "tests/test_cal.py": TESTS,
+    "pyproject.toml": '[project]\nname = "cal"\n[dependency-groups]\ntest = ["pytest"]\n',
+}
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Path:
+    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"injection-{os.getpid()}"
+    path.mkdir(parents=True, exist_ok=True)
+    for each in (path.parent, path):
+        each.chmod(0o711)
+    return path
+
+
+@pytest.fixture(scope="module")
+def box(runtime: Path) -> Iterator[Sandbox]:
+    sandbox = open_sandbox("bubblewrap", store="injection", runtime=runtime)
+    yield sandbox
+    sandbox.close()
+
+
+@pytest.fixture(scope="module")
+def python(box: Sandbox) -> Python:
+    return python_of(box)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    return open_source(make(tmp_path_factory.mktemp("a library") / "cal", FILES))
+
+
+@pytest.fixture(scope="module")
+def bench(box: Sandbox, python: Python, runtime: Path) -> Bench:
+    return Bench(box, environments.directory(environments.PYTEST, python, runtime))
+
+
+def drawn(source: Source, bench: Bench, work: Path, most: int = 4) -> tuple[list[Candidate], Yield]:
+    told = Yield()
+    modules = inject.test_modules(source.files, ())
+    found = inject.candidates(
+        source, 3, most, 12, bench, Packages(environments.PYTEST), modules, inject.STATEMENTS,
+        Verdicts(work, {"commit": source.commit}), told, lambda _: None,
+    )  # fmt: skip
+    return list(found), told
+
+
+@pytest.fixture(scope="module")
+def made(
+    source: Source, bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Candidate], Yield, Path]:
+    work = tmp_path_factory.mktemp("work") / "verdicts"
+    return (*drawn(source, bench, work), work)
+
+
+# ── edits ─────────────────────────────────────────────────────────────────────────────────────────
+
+EVERYTHING = b'''def f(a, b, *rest):
+    """1 < 2 and True"""
+    if (a) <= (b) and b not in rest:
+        a.x = a * 3 - 1
+    else:
+        g(a, b)
+    while True:
+        if not a:
+            break
+        raise ValueError(f"{a + 1}")
+    return "\xc3\xa4" if a is None or b else [b]
+'''
+
+
+def test_every_operator_finds_its_place_and_leaves_all_other_bytes() -> None:
+    found = {(e.operator, EVERYTHING[e.start : e.end], e.text) for e in edits(EVERYTHING)}
+    for wanted in (
+        ("cmp", b"<=", b"<"),
+        ("cmp", b"not in", b"in"),
+        ("cmp", b"is", b"is not"),
+        ("bool", b"and", b"or"),
+        ("drop_operand", b"a is None or b", b"a is None"),
+        ("negate_if", b"(a) <= (b) and b not in rest", b"not ((a) <= (b) and b not in rest)"),
+        ("arith", b"*", b"+"),
+        ("const", b"3", b"4"),
+        ("flip_bool", b"True", b"False"),
+        ("drop_not", b"not ", b""),
+        ("drop_stmt", b"g(a, b)", b"pass"),
+        ("swap_args", b"a, b", b"b, a"),
+        ("break_continue", b"break", b"continue"),
+        ("drop_raise", b'raise ValueError(f"{a + 1}")', b"pass"),
+        ("return", b'return "\xc3\xa4" if a is None or b else [b]', b"return None"),
+        ("wrong_name", b"a", b"b"),
+    ):
+        assert wanted in found, wanted
+    assert not any(b"1 < 2" in old for _, old, _ in found if old != EVERYTHING), "a docstring is no code"
+    assert "remove_body" in {operator for operator, _, _ in found}
+
+
+SOURCES = [Path(inject.__file__).parent / name for name in ("candidates.py", "verdicts.py")]
+
+
+@settings(deadline=None)  # the first time of a file is when all of its edits are found
+@given(st.sampled_from(SOURCES), st.randoms(use_true_random=False))
+def test_an_edit_is_one_span_and_leaves_valid_code(path: Path, dice: object) -> None:
+    text = path.read_bytes()
+    found = KNOWN.setdefault(path, edits(text))
+    if not found:
+        return
+    edit = dice.choice(found)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
+    after = edit.applied(text)
+    assert after[: edit.start] == text[: edit.start]
+    assert after.endswith(text[edit.end :])
+    assert ast.dump(ast.parse(after)) != ast.dump(ast.parse(text))
+    assert text[: edit.start].count(b"\n") + 1 <= edit.line, (
+        "the line that must run is the span's, or within it"
+    )
+
+
+KNOWN: dict[Path, list[Edit]] = {}
+
+
+# ── tasks ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_bug_fails_few_tests_and_the_rest_still_passes(
+    made: tuple[list[Candidate], Yield, Path],
+) -> None:
+    chosen, told, _ = made
+    assert len(chosen) >= 2
+    assert told.looked <= 12
+    assert len(chosen) + sum(told.reasons.values()) == told.looked
+    for candidate in chosen:
+        rules = json.loads(candidate.tests["log.json"].data)
+        assert 1 <= len(rules["passed"]) <= 2, "a tenth of the suite"
+        assert not {*rules["passed"]} & {*rules["kept"]}
+        assert len(rules["passed"]) + len(rules["kept"]) == 24
+        assert candidate.facts["path"] == "src/cal/__init__.py"
+        before = candidate.workspace["src/cal/__init__.py"].data if candidate.workspace else b""
+        assert candidate.answer["src/cal/__init__.py"].data == LIBRARY.encode() != before
+        assert b"# kept:  as   it is" in before or candidate.facts["operator"] == "remove_body"
+    functions = {candidate.name.rpartition("-")[0] for candidate in chosen}
+    assert len(functions) == len(chosen), "one bug for a function"
+    assert "inject-unused" not in functions, "no test runs it"
+
+
+def test_what_is_hidden_is_not_in_the_workspace_and_what_is_shown_is_told(
+    made: tuple[list[Candidate], Yield, Path],
+) -> None:
+    for candidate in made[0]:
+        assert candidate.workspace is not None
+        told = candidate.instruction
+        if candidate.facts["statement"] == "symptom":
+            assert "tests/test_cal.py" not in candidate.workspace
+            assert candidate.tests["files/tests/test_cal.py"].data == TESTS.encode()
+            assert "tests/test_cal.py" not in told
+            assert "assert " in told
+        else:
+            assert "tests/test_cal.py" in candidate.workspace
+            assert json.loads(candidate.tests["log.json"].data)["passed"][0] in told
+    assert {c.facts["statement"] for c in made[0]} == {"tests", "symptom"}
+
+
+def test_every_task_passes_every_check(
+    made: tuple[list[Candidate], Yield, Path], source: Source, box: Sandbox, runtime: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "tasks of mine"
+    how = {"kind": "inject", "seed": 3}
+    write(made[0][:2], source, out, how, made[1], lambda n, name: None)
+    benchmark = open_benchmark(str(out), runtime=runtime)
+    results = list(benchcheck.check(benchmark, box, benchmark.selected()))
+    assert [(r.task, r.rule, r.why) for r in results if r.verdict not in ("ok", "advice")] == []
+    assert {r.rule for r in results} == {*benchcheck.RULES}
+
+
+def test_verdicts_are_not_asked_for_twice_and_the_same_comes_out(
+    made: tuple[list[Candidate], Yield, Path], source: Source
+) -> None:
+    class Shut:
+        def run(self, *_: object, **__: object) -> object:
+            raise AssertionError("everything was known")
+
+    again, told = drawn(source, Bench(Shut(), Path("/nowhere")), made[2])  # type: ignore[arg-type]
+    assert again == made[0]
+    assert told.reasons == made[1].reasons
+
+
+def test_a_suite_that_passes_nothing_is_an_error_and_no_row_of_survivors(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bad = make(tmp_path / "bad", {**FILES, "tests/test_cal.py": "import nowhere\n"})
+    with pytest.raises(UsageError, match="1 of 1 test modules cannot be collected: tests/test_cal"):
+        drawn(open_source(bad), bench, tmp_path / "work")
+    bad = make(tmp_path / "worse", {**FILES, "tests/test_cal.py": "def test_it():\n    assert False\n"})
+    with pytest.raises(UsageError, match="of 1 tests none passes"):
+        drawn(open_source(bad), bench, tmp_path / "work2")
+    with pytest.raises(UsageError, match="no test module"):
+        inject.test_modules({"a.py": File(b"")}, ())
+
+
+def test_a_test_that_chance_decides_counts_nowhere(bench: Bench, tmp_path: Path) -> None:
+    repo = make(tmp_path / "odd", {**FILES, "tests/test_odd.py": "import os\n\n\ndef test_seed():\n"
+                "    assert os.environ['PYTHONHASHSEED'] == '0'\n"})  # fmt: skip
+    source = open_source(repo)
+    known = Verdicts(tmp_path / "work", {})
+    base = inject._base(
+        source.files, ["tests/test_cal.py", "tests/test_odd.py"], bench, known, lambda _: None
+    )
+    assert base.unsteady == 1
+    assert "tests/test_odd.py::test_seed" not in base.steady
+    assert base.lines["src/cal/__init__.py"][5]["tests/test_cal.py::test_sums"] == 1
+    assert base.lines["src/cal/__init__.py"][5]["tests/test_cal.py::test_total"] == 2, "two calls deep"
+
+
+def test_a_bug_that_hangs_is_no_task(source: Source, bench: Bench) -> None:
+    files = source.files
+    text = LIBRARY.encode()
+    hang = Edit(
+        "x",
+        5,
+        text.index(b"return a + b"),
+        text.index(b"return a + b") + 12,
+        b"return add(a, b) while 0",
+        "add",
+    )
+    slow = replace(hang, text=b"\n    while True: pass")
+    site = inject.Site("src/cal/__init__.py", slow, {"tests/test_cal.py::test_sums": 1})
+    base = inject.Base(frozenset(site.cover), 0, frozenset(), {})
+    assert inject._verdict(site, files, base, replace(bench, each=1.0)) == "TIMEOUT"
+    assert inject._verdict(replace(site, edit=hang), files, base, bench) == "COLLECTION", (
+        "it does not even parse"
+    )
+
+
+# ── the command ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    make(tmp_path / "cal", FILES)
+    words = ("bench", "inject", "cal", "--max", "2", "--tries", "6", "--sandbox", "bubblewrap")
+    work = tmp_path / ".first.work"
+    first = subprocess.Popen(
+        [sys.executable, "-m", "sica", *words, "--to", "first"], cwd=tmp_path, stderr=subprocess.PIPE
+    )
+    try:
+        deadline = time.monotonic() + 240
+        while not (work.exists() and work.read_bytes().count(b"\n") >= 3) and first.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+    assert not (tmp_path / "first").exists()
+    kept = work.read_bytes().count(b"\n")
+    again = sica(tmp_path, *words, "--to", "first")
+    assert again.code == 0, again.err
+    assert f"goes on with {kept - 1}" in again.err
+    assert not work.exists()
+    told = json.loads((tmp_path / "first" / "manifest.json").read_text())
+    assert told["kind"] == "inject"
+    assert told["looked_at"] == len(told["tasks"]) + sum(told["left_out"].values())
+
+
+def test_an_unknown_statement_is_said(tmp_path: Path) -> None:
+    make(tmp_path / "cal", FILES)
+    bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--statement", "test")
+    assert bad.code == 2
+    assert "no statement called 'test'; there are: both, symptom, tests" in bad.err
+    bad = sica(
+        tmp_path,
+        "bench",
+        "inject",
+        "cal",
+        "--to",
+        "x",
+        "--requirements",
+        "none.txt",
+        "--sandbox",
+        "bubblewrap",
+    )
+    assert (bad.code, "none.txt: No such file or directory" in bad.err) == (2, True), bad.err
+
+
+# ── environments ──────────────────────────────────────────────────────────────────────────────────
+
+
+def wheel(folder: Path, name: str, version: str, code: str, needs: str = "") -> None:
+    """A wheel as any index has it."""
+    folder.mkdir(exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{name}.py", code)
+        more = f"Requires-Dist: {needs}\n" if needs else ""
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}"
+        )
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+
+
+def test_requirements_become_pins_without_the_project_itself(
+    tmp_path: Path, python: Python, monkeypatch: pytest.MonkeyPatch, runtime: Path
+) -> None:
+    wheels = tmp_path / "wheels"
+    wheel(wheels, "plank", "2.1", "WIDTH = 7\n", "cal")
+    wheel(wheels, "cal", "9", "THE_ANSWER = True\n")
+    wheel(wheels, "pytest", "1.0", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    settings = '[project]\nname = "Cal"\ndependencies = ["plank>=2"]\n'
+    source = open_source(make(tmp_path / "cal", {**FILES, "pyproject.toml": settings}))
+    found = packages(source, source.files, python, None, None)
+    assert found.pins == "plank==2.1\npytest==1.0\n"
+    kept = tmp_path / "kept"
+    place = environments.directory(found.pins, python, runtime, kept)
+    assert (place / "plank.py").read_text() == "WIDTH = 7\n"
+    assert not (place / "cal.py").exists(), "a later version of the project is the answer"
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert environments.directory(found.pins, python, runtime, kept) == place, "made once"
+    with pytest.raises(UsageError, match="cannot be had as wheels") as error:
+        environments.directory("plank==2.1\n", python, runtime, kept)
+    assert "--env DIR" in error.value.hint
+    assert environments.adopted(place, python, tmp_path / "own") == found.pins
+
+
+def test_a_task_sees_the_packages_that_it_names(
+    source: Source,
+    box: Sandbox,
+    python: Python,
+    runtime: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wheel(tmp_path / "wheels", "plank", "2.1", "WIDTH = 7\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    needs = Packages("plank==2.1\n")
+    candidate = Candidate(
+        "x", "x", 1, "mend it", source.commit, {"plank_user.py": File(b"import plank\nWIDTH = plank.WIDTH\n")},
+        workspace={"README": File(b"")},
+        tests=inject.tests(["test_w.py::test_w"], [], ["test_w.py"], {"test_w.py": File(
+            b"import plank_user\n\n\ndef test_w():\n    assert type(plank_user.WIDTH) is int\n")}),
+        ours=needs.ours(()), env={"PYTHONPATH": "/app:/packages"}, pins=needs.pins,
+    )  # fmt: skip
+    write([candidate], source, tmp_path / "out", {"kind": "x"}, Yield(), lambda n, name: None)
+    benchmark = open_benchmark(str(tmp_path / "out"), runtime=runtime)
+    results = list(benchcheck.check(benchmark, box, ["x"], ["form", "oracle", "nothing"]))
+    assert [(r.rule, r.why) for r in results if r.verdict not in ("ok", "advice")] == []
+    (tmp_path / "out" / "x" / "environment" / "requirements.txt").write_text(
+        "plank==2.1\n--index-url http://evil\n"
+    )
+    with pytest.raises(UsageError, match="'--index-url http://evil' is no pin"):
+        open_benchmark(str(tmp_path / "out"), runtime=runtime).tasks()
