@@ -162,7 +162,8 @@ def make(
     Nothing is run and no model is asked. What comes with sica is one such seed (`sica bench list`).
     """
     from sica import heldout, suites
-    from sica.benchmarks.suites import vacant, write
+    from sica.benchmarks.suites import write
+    from sica.mining.folder import vacant
 
     call: Invocation = ctx.obj
     out = call.folder / to
