@@ -30,6 +30,7 @@ PURE = {
     "pages",
     "scoring",
     "contract",
+    "requirements",
     "champion",
     "chat",
     "checks",
@@ -79,6 +80,8 @@ OUTSIDE = {
         "suites",
         "exports",
         "harbor_agent",
+        "environments",
+        "presets",
     ),
 }
 TOP = {"cli", "config", "places", "web", "__main__"}
@@ -89,6 +92,7 @@ SHARED = {
     "gateways": {"traces"},
     "sandboxes": {"wire", "cgroups", "owner"},
     "benchmarks": {"grading", "harbor", "dataset", "images", "twobox", "wire", "suites"},
+    "presets": {"environments"},
     "dataset": {"harbor"},
     "images": {"harbor"},
     "grading": {"twobox", "harbor", "wire"},

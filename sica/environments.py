@@ -1,0 +1,340 @@
+"""What agents ask to be installed, built once outside of every box and shown to boxes read-only.
+
+uv resolves and unpacks for the Python of the box, which may be another than ours. Wheels only: unpacking one runs no
+code of its author. The place is named by what was asked for and by whose Python it is for, so two agents that
+ask for the same share one, and a child that asks for more leaves its parent's alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sica import requirements
+from sica.errors import CannotInstall, SandboxError, SandboxUnavailable
+from sica.model import BoxSpec, Installed, Job, Limits
+from sica.ports import Sandbox
+
+FORMAT = 1
+MOUNT = "/opt/env"
+LARGEST = 3 << 30
+"""Bytes of one environment."""
+SECONDS = 1200.0
+"""For one build."""
+UNUSED_DAYS = 30
+
+_ASK = """
+import json, platform, sys
+json.dump([sys.version.split()[0], sys.implementation.name, platform.machine(), *platform.libc_ver()], sys.stdout)
+"""
+
+_OURS = re.compile(
+    r"error sending request|failed to lookup|dns error|connection (refused|reset)|timed out|client error"
+    r"|certificate|no space left|permission denied|5\d\d (internal|bad gateway|service)|429 too many",
+    re.IGNORECASE,
+)
+"""What uv says when it could not ask, as against when the answer was no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Python:
+    """What a box runs."""
+
+    version: str
+    implementation: str
+    machine: str
+    libc: str
+    libc_version: str
+
+    @property
+    def minor(self) -> str:
+        return ".".join(self.version.split(".")[:2])
+
+    @property
+    def platform(self) -> str:
+        """uv's name for what its wheels must fit."""
+        if self.libc != "glibc":
+            return f"{self.machine}-unknown-linux-musl"
+        new = tuple(map(int, self.libc_version.split(".")[:2])) >= (2, 28)
+        return f"{self.machine}-manylinux_2_28" if new else f"{self.machine}-manylinux2014"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One environment on this machine."""
+
+    path: Path
+    python: str
+    packages: int
+    size: int
+    used: float
+    """Unix time of the last box that had it."""
+
+
+class Environments:
+    """All environments of this user; `root` is made when the first one is."""
+
+    def __init__(self, root: Path, say: Callable[[str], object]) -> None:
+        self.root = root
+        self._say = say
+        self._pythons: dict[str, Python] = {}
+        self._lock = threading.Lock()
+
+    def ready(
+        self,
+        wanted: Sequence[str],
+        sandbox: Sandbox,
+        image: str | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Installed:
+        """The environment of these requirements for a box of this image, built when it is not there yet.
+
+        Raises CannotInstall when the answer is no, and SandboxError when it could not be had for reasons of ours.
+        """
+        python = self._python(sandbox, image, cancel)
+        asked = json.dumps([FORMAT, list(wanted), python.minor, python.implementation, python.platform])
+        name = hashlib.sha256(asked.encode()).hexdigest()[:32]
+        place = self.root / name
+        if not (place / "about.json").exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            with _turn(self.root / f"{name}.lock", cancel) as held:
+                if not (place / "about.json").exists():
+                    self._build(place, tuple(wanted), python, held, cancel)
+        os.utime(place / "about.json")
+        lock = (place / "lock.txt").read_text()
+        return Installed(place / "packages", hashlib.sha256(lock.encode()).hexdigest()[:16], python.minor)
+
+    def kept(self) -> Iterator[Kept]:
+        """Every whole environment, the one used last first."""
+        found = []
+        for about in self.root.glob("*/about.json"):
+            told = json.loads(about.read_text())
+            used = about.stat().st_mtime
+            found.append(Kept(about.parent, told["python"]["version"], told["packages"], told["size"], used))
+        yield from sorted(found, key=lambda one: -one.used)
+
+    def sweep(self, before: float) -> int:
+        """Remove what no box had since then, and what killed builds left; bytes of the whole ones among it."""
+        freed = 0
+        for one in [one for one in self.kept() if one.used < before]:
+            with _turn(self.root / f"{one.path.name}.lock", None):
+                (one.path / "about.json").unlink()  # first: without it nobody takes it for whole
+                shutil.rmtree(one.path)
+                freed += one.size
+        return freed
+
+    # ── what the box runs ─────────────────────────────────────────────────────────────────────────
+
+    def _python(self, sandbox: Sandbox, image: str | None, cancel: threading.Event | None) -> Python:
+        known = image or sandbox.image()
+        with self._lock:
+            if known not in self._pythons:
+                self._pythons[known] = _asked(sandbox, image, cancel)
+            return self._pythons[known]
+
+    # ── building ──────────────────────────────────────────────────────────────────────────────────
+
+    def _build(
+        self,
+        place: Path,
+        wanted: tuple[str, ...],
+        python: Python,
+        held: int,
+        cancel: threading.Event | None,
+    ) -> None:
+        for left in self.root.glob(f".building-{place.name}-*"):
+            shutil.rmtree(left)  # of one that was killed: whoever builds holds the lock
+        if place.exists():
+            shutil.rmtree(place)
+        self._say(
+            f"building the environment of {len(wanted)} requirements for Python {python.minor}, once ..."
+        )
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=f".building-{place.name}-") as name:
+            room = Path(name)
+            _install(room, wanted, python, self.root / ".wheels", held, cancel)
+            packages = room / "packages"
+            size = sum(f.lstat().st_size for f in packages.rglob("*"))
+            if size > LARGEST:
+                raise CannotInstall(
+                    f"its packages take {size >> 20} MB; {LARGEST >> 20} MB are allowed", "ask for fewer"
+                )
+            compiled = _compile(packages, python)
+            lock = _lock(packages)
+            (room / "lock.txt").write_text("".join(f"{line}\n" for line in lock))
+            about = {"python": asdict(python), "packages": len(lock), "size": size, "compiled": compiled}
+            (room / "about.json").write_text(json.dumps({**about, "wanted": list(wanted)}))
+            room.chmod(0o755)
+            os.sync()
+            room.rename(place)
+            room.mkdir()  # for TemporaryDirectory, which removes it
+        seconds = time.monotonic() - began
+        self._say(f"built: {len(lock)} packages, {size >> 20} MB, {seconds:.0f} s, in {place}")
+
+
+def _asked(sandbox: Sandbox, image: str | None, cancel: threading.Event | None) -> Python:
+    spec = BoxSpec(
+        writable=() if image else ("/tmp",),
+        limits=Limits(seconds=60, memory_mb=256),
+        image=image,
+        profile="compat" if image else "strict",
+    )
+    path = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    ended = sandbox.run(spec, Job(("python3", "-I", "-S", "-c", _ASK), cwd="/", env=path), cancel)
+    try:
+        return Python(*json.loads(ended.stdout))
+    except (ValueError, TypeError):
+        said = ended.stderr.decode(errors="replace").strip()[-200:]
+        raise SandboxError(
+            f"{image or sandbox.image()} has no python3 that says what it is: {said or ended.limit}"
+        ) from None
+
+
+@contextmanager
+def _turn(path: Path, cancel: threading.Event | None) -> Iterator[int]:
+    """Alone with one environment, among all threads and processes. The lock dies with whoever holds its descriptor."""
+    waiting = cancel or threading.Event()
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if waiting.wait(0.1):
+                    raise SandboxError("stopped while another was building the environment") from None
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _install(
+    room: Path,
+    wanted: tuple[str, ...],
+    python: Python,
+    wheels: Path,
+    held: int,
+    cancel: threading.Event | None,
+) -> None:
+    asked = room / "requirements.txt"
+    asked.write_text("".join(f"{line}\n" for line in wanted))
+    command = [
+        *(uv(), "pip", "install", "--quiet", "--color", "never", "--python", sys.executable),
+        *("--target", "packages", "--only-binary", ":all:", "--cache-dir", str(wheels)),
+        *("--python-version", python.minor, "--python-platform", python.platform),
+        *(("--require-hashes",) if requirements.hashed(wanted) else ()),
+        *("--requirement", asked.name),
+    ]
+    (room / "packages").mkdir()
+    code, said = _run(command, room, held, cancel)
+    if code:
+        raise _refusal(said)
+    for script in (room / "packages" / "bin").glob("*"):
+        _free_of_our_python(script)
+
+
+def _run(command: list[str], room: Path, held: int, cancel: threading.Event | None) -> tuple[int, str]:
+    """The program inherits the lock: if we are killed and it lives on, nobody builds beside it."""
+    env = {"UV_SYSTEM_CERTS": "true", **os.environ}
+    stopped = cancel or threading.Event()
+    with (room / "said.txt").open("w+b") as said:
+        process = subprocess.Popen(
+            command, cwd=room, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env, umask=0o022,
+            pass_fds=(held,),
+        )  # fmt: skip
+        until = time.monotonic() + SECONDS
+        try:
+            while True:
+                try:
+                    process.wait(0.2)
+                    break
+                except subprocess.TimeoutExpired:
+                    if stopped.is_set():
+                        raise SandboxError("stopped while an environment was being built") from None
+                    if time.monotonic() > until:
+                        raise SandboxError(f"building an environment took longer than {SECONDS:g} s") from None
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        said.seek(0)
+        return process.returncode, said.read(100_000).decode(errors="replace")
+
+
+def _refusal(said: str) -> SandboxError:
+    """uv's words as an error: of ours when it could not ask, else of whoever wrote the requirements."""
+    words = " ".join(re.sub(r"[×╰│├─▶]+", " ", said).split())
+    if _OURS.search(words):
+        return SandboxError(
+            f"an agent's packages cannot be fetched: {words[:600]}",
+            "is the package index reachable? UV_INDEX_URL names another one; then run it again",
+        )
+    cure = "correct its requirements"
+    if "no wheels" in words or "building source distributions is disabled" in words or "no usable wheels" in words:
+        cure = "only wheels are installed: ask for a version that has one for this Python, or do without"
+    return CannotInstall(f"its packages cannot be installed: {words[:600]}", cure)
+
+
+def _free_of_our_python(script: Path) -> None:
+    """A program's first line names the Python that uv was given, which no box has."""
+    first, mark, rest = script.read_bytes().partition(b"\n")
+    if not (mark and first.startswith(b"#!") and b"python" in first):
+        return
+    mode = script.stat().st_mode
+    script.unlink()  # it may be a second name of a file in uv's cache
+    script.write_bytes(b"#!/usr/bin/env python3\n" + rest)
+    script.chmod(mode)
+
+
+def _compile(packages: Path, python: Python) -> bool:
+    """Bytecode beside the sources: nothing can write it later. Compiling runs no code of what it compiles."""
+    program = _same_bytecode(python.minor)
+    if program is None:
+        return False
+    command = [program, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run(
+        [*command, "-s", str(packages), "-p", MOUNT, str(packages)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,  # a file of a package that is no Python of this version stays as it is
+        umask=0o022,
+    )
+    return True
+
+
+def _same_bytecode(minor: str) -> str | None:
+    if platform.python_version().startswith(minor + "."):
+        return sys.executable
+    return shutil.which(f"python{minor}")
+
+
+def _lock(packages: Path) -> list[str]:
+    """What was resolved: name==version, by name."""
+    found = []
+    for info in packages.glob("*.dist-info"):
+        name, _, version = info.name.removesuffix(".dist-info").partition("-")
+        found.append(f"{name.lower().replace('_', '-')}=={version}")
+    return sorted(found)
+
+
+def uv() -> str:
+    """The program that came with sica, or the system's."""
+    beside = Path(sys.executable).parent / "uv"
+    found = str(beside) if beside.exists() else shutil.which("uv")
+    if found is None:
+        raise SandboxUnavailable("there is no uv, which installs an agent's packages", "pip install uv")
+    return found
