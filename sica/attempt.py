@@ -180,9 +180,7 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
                     try:
                         furnished = _furnished(place, agent, given, trace)
                         while todo is not None:
-                            spec, job = _boxed(
-                                place, agent, todo, session.directory, time.time(), furnished
-                            )
+                            spec, job = _boxed(place, agent, todo, session.directory, time.time(), furnished)
                             ended, todo = place.sandbox.run(spec, job, watched.stop), None
                             seconds += ended.seconds
                             if (

@@ -266,7 +266,9 @@ def _run(command: list[str], room: Path, held: int, cancel: threading.Event | No
                     if stopped.is_set():
                         raise SandboxError("stopped while an environment was being built") from None
                     if time.monotonic() > until:
-                        raise SandboxError(f"building an environment took longer than {SECONDS:g} s") from None
+                        raise SandboxError(
+                            f"building an environment took longer than {SECONDS:g} s"
+                        ) from None
         finally:
             if process.poll() is None:
                 process.kill()
@@ -284,7 +286,11 @@ def _refusal(said: str) -> SandboxError:
             "is the package index reachable? UV_INDEX_URL names another one; then run it again",
         )
     cure = "correct its requirements"
-    if "no wheels" in words or "building source distributions is disabled" in words or "no usable wheels" in words:
+    if (
+        "no wheels" in words
+        or "building source distributions is disabled" in words
+        or "no usable wheels" in words
+    ):
         cure = "only wheels are installed: ask for a version that has one for this Python, or do without"
     return CannotInstall(f"its packages cannot be installed: {words[:600]}", cure)
 
@@ -305,7 +311,18 @@ def _compile(packages: Path, python: Python) -> bool:
     program = _same_bytecode(python.minor)
     if program is None:
         return False
-    command = [program, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    command = [
+        program,
+        "-I",
+        "-S",
+        "-m",
+        "compileall",
+        "-q",
+        "-j",
+        "0",
+        "--invalidation-mode",
+        "unchecked-hash",
+    ]
     subprocess.run(
         [*command, "-s", str(packages), "-p", MOUNT, str(packages)],
         stdout=subprocess.DEVNULL,

@@ -125,6 +125,8 @@ class Installed:
     """Hash of the versions that were resolved."""
     python: str
     """Of which Python: 3.12."""
+
+
 """POSIX path -> regular file, and nothing else; paths are relative for a tree, absolute for a box."""
 
 

@@ -45,9 +45,9 @@ def _logical(text: str) -> list[tuple[int, str]]:
     start, held = 0, ""
     for number, line in enumerate(text.split("\n"), 1):
         start, held = (start, held) if held else (number, "")
-        line = re.sub(r"(^|\s)#.*", "", line.rstrip("\r"))
-        held += line.removesuffix("\\") + " "
-        if not line.endswith("\\"):
+        words = re.sub(r"(^|\s)#.*", "", line.rstrip("\r"))
+        held += words.removesuffix("\\") + " "
+        if not words.endswith("\\"):
             joined.append((start, held.strip()))
             held = ""
     return [(number, words) for number, words in [*joined, (start, held.strip())] if words]
@@ -57,9 +57,7 @@ def _line(words: str, where: str) -> str:
     head, *options = re.split(r"\s(?=--?[A-Za-z])", words)
     shown = repr(words[:100])
     if head.startswith("-"):
-        raise UsageError(
-            f"{where}: {shown} is an option; a line names a package", "such as requests==2.32.3"
-        )
+        raise UsageError(f"{where}: {shown} is an option; a line names a package", "such as requests==2.32.3")
     for option in options:
         if not _HASH.fullmatch(option.strip()):
             raise UsageError(
@@ -73,6 +71,7 @@ def _line(words: str, where: str) -> str:
         ) from None
     if wanted.url:
         raise UsageError(
-            f"{where}: {shown} names an address; packages come from the index by name", f"{wanted.name}==VERSION"
+            f"{where}: {shown} names an address; packages come from the index by name",
+            f"{wanted.name}==VERSION",
         )
     return " ".join([str(wanted), *(option.strip() for option in options)])

@@ -146,7 +146,6 @@ class Traces:
         _sync(self.root)
         return f"sha256:{digest}"
 
-
     def attach(self, data: bytes) -> str:
         """Keep a file beside the traces as it is, under the hash of its bytes; its path below `root`."""
         digest = hashlib.sha256(data).hexdigest()

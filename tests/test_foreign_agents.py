@@ -29,7 +29,9 @@ def calls(command: str, number: int) -> Mapping[str, Any]:
     """An answer that calls bash, as mini-swe-agent offers it."""
     body: dict[str, Any] = json.loads(json.dumps(said("Next.")))
     function = {"name": "bash", "arguments": json.dumps({"command": command})}
-    body["choices"][0]["message"]["tool_calls"] = [{"id": f"c{number}", "type": "function", "function": function}]
+    body["choices"][0]["message"]["tool_calls"] = [
+        {"id": f"c{number}", "type": "function", "function": function}
+    ]
     body["choices"][0]["finish_reason"] = "tool_calls"
     return body
 
@@ -42,6 +44,8 @@ def project(folder: Path, preset: str) -> Path:
     place = folder / "a project"
     place.mkdir()
     write_task(place / "toy", "level1", 1)
+    table = place / "toy" / "level1" / "task.toml"
+    table.write_text(table.read_text().replace("timeout_sec = 20.0", "timeout_sec = 200.0"))
     ran = sica(place, "init", "--agent", preset, "--bench", "./toy", env=online())
     assert ran.code == 0, ran.err
     return place
@@ -49,12 +53,14 @@ def project(folder: Path, preset: str) -> Path:
 
 def online() -> dict[str, str]:
     """Whatever this machine says of indexes and proxies."""
-    told = {k: v for k, v in os.environ.items() if k.startswith(("UV_", "SSL_")) or k.lower().endswith("_proxy")}
+    told = {
+        k: v for k, v in os.environ.items() if k.startswith(("UV_", "SSL_")) or k.lower().endswith("_proxy")
+    }
     return {**told, "XDG_CACHE_HOME": cache()}
 
 
 def go(place: Path, served: Provider, *words: str, **env: str) -> Ran:
-    common = ("--model", "openai/scripted", "--sandbox", "bubblewrap")
+    common = ("--yes", "--model", "openai/scripted", "--sandbox", "bubblewrap")
     given = {**online(), "OPENAI_API_KEY": "none", "SICA_API_BASE": served.base, "SICA_SMOKE": "./toy", **env}
     return sica(place, *words, *common, env=given)
 
@@ -80,7 +86,10 @@ def test_mini_swe_agent_is_a_seed_that_is_measured_improved_and_compared(tmp_pat
         assert score(place, "0") == 1.0
 
         served.answers = [
-            calls("sed -i 's/You are a helpful assistant/You are a careful assistant/' minisweagent/config/mini.yaml", 1),
+            calls(
+                "sed -i 's/You are a helpful assistant/You are a careful assistant/' minisweagent/config/mini.yaml",
+                1,
+            ),
             calls("printf 'ask for care\\n\\nWhy: it helps.\\n' > CHANGE.md", 2),
             calls(DONE, 3),
             *([calls("printf level1 > answer.txt", 1), calls(DONE, 2)] * 2),

@@ -115,7 +115,13 @@ def _say_price(call: Invocation) -> None:
 
 
 def _seeded(
-    places: where.Places, runtime: Path, source: sources.Source, taken: folders.Folder, files: Files, *, given: bool
+    places: where.Places,
+    runtime: Path,
+    source: sources.Source,
+    taken: folders.Folder,
+    files: Files,
+    *,
+    given: bool,
 ) -> tuple[Agent, bool]:
     """The store's first agent and whether it was made just now. Hold the run lock: two would make two of it."""
     from sica.ledger import SqliteLedger, rebuild
@@ -238,7 +244,8 @@ def _settings(places: where.Places, bench: str) -> bool:
 
 def _body(source: sources.Source, taken: folders.Folder) -> str:
     dirty = " with uncommitted changes" if taken.dirty else ""
-    return f"Snapshot of {source.folder.name if source.folder else source.name}: {report.plural(len(taken.files), 'file')} from {taken.origin}{dirty}."
+    name = source.folder.name if source.folder else source.name
+    return f"Snapshot of {name}: {report.plural(len(taken.files), 'file')} from {taken.origin}{dirty}."
 
 
 def _report(

@@ -37,7 +37,9 @@ def find(call: Invocation, agent: str, wheel: Path | None, own: Path) -> Source:
     if agent in presets.names():
         return _preset(call, agent, wheel)
     if wheel is not None:
-        raise UsageError(f"--wheel is for presets, and {agent} is none", f"presets: {', '.join(presets.names())}")
+        raise UsageError(
+            f"--wheel is for presets, and {agent} is none", f"presets: {', '.join(presets.names())}"
+        )
     place = (call.folder / agent).resolve()
     if place.exists():
         return Source(str(place), folders.read(place), place)
@@ -78,7 +80,9 @@ def clone(url: str, ref: str) -> folders.Folder:
         _git(room, url, "clone", "--quiet", "--bare", "--template=", "--", url, "it")
         wanted = f"{ref or 'HEAD'}^{{commit}}"
         store = f"{room}/it"
-        commit = _git(store, url, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted).decode().strip()
+        commit = (
+            _git(store, url, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted).decode().strip()
+        )
         listed = _git(store, url, "ls-tree", "-r", "-z", "-l", "--full-tree", commit).split(b"\0")
         entries = [entry.split(None, 4) for entry in listed if entry]
         total = sum(int(size) for _, kind, _, size, _ in entries if kind == b"blob")
@@ -86,7 +90,9 @@ def clone(url: str, ref: str) -> folders.Folder:
             raise UsageError(f"{url} holds {total >> 20} MB; {folders.MOST_BYTES >> 20} MB are allowed")
         regular = [e for e in entries if e[0] in (b"100644", b"100755")]
         skipped = tuple(os.fsdecode(e[4]) for e in entries if e not in regular)
-        return folders.Folder(_blobs(store, url, regular), skipped, f"{report.clean(url)}@{commit[:7]}", False)
+        return folders.Folder(
+            _blobs(store, url, regular), skipped, f"{report.clean(url)}@{commit[:7]}", False
+        )
 
 
 def _blobs(store: str, url: str, entries: list[list[bytes]]) -> Files:

@@ -82,8 +82,24 @@ def fetch(preset: Preset, say: Callable[[str], object], wheel: Path | None = Non
         _uv(
             preset,
             room,
-            *("pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"),
-            *("--only-binary", ":all:", "--python-version", _PYTHON, "wanted.in", "--output-file", "pinned.txt"),
+            *(
+                "pip",
+                "compile",
+                "--quiet",
+                "--universal",
+                "--generate-hashes",
+                "--no-header",
+                "--no-annotate",
+            ),
+            *(
+                "--only-binary",
+                ":all:",
+                "--python-version",
+                _PYTHON,
+                "wanted.in",
+                "--output-file",
+                "pinned.txt",
+            ),
         )
         ours = {
             "agent.toml": File(preset.manifest.encode()),
