@@ -22,6 +22,9 @@ image:  ## the image that docker boxes run; BASE_IMAGE= where python:3.12-slim c
 bench: .venv/.dev  ## what the harness costs, as ratios against floors measured in the same run
 	.venv/bin/python benchmarks/bench.py $(ARGS)
 
+small-model: .venv/.dev  ## a real language model of 135 million parameters on loopback, and one trial with it
+	.venv/bin/python benchmarks/small_model.py $(ARGS)
+
 lock:  ## resolve again, only releases older than 14 days
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	  --exclude-newer "$$(date -d '14 days ago' +%F)" pyproject.toml -o requirements/base.txt
@@ -39,4 +42,4 @@ lock:  ## resolve again, only releases older than 14 days
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: evolve test check image bench lock clean
+.PHONY: evolve test check image bench small-model lock clean

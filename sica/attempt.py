@@ -127,6 +127,8 @@ class Workplace:
     watch: oversight.Terms = field(default_factory=oversight.Terms)
     environments: Environments | None = None
     """None where agents come with all they need."""
+    frozen: bool = False
+    """Whether a child may ask for no other packages than its parent."""
     keep: Callable[[bytes], str] = _unkept
     """Stores an agent's own trajectory beside the traces and returns its name."""
     hints: tuple[str, ...] = ()

@@ -332,6 +332,7 @@ class Shop:
             roles=self.config.roles(),
             watch=self.config.watch(),
             environments=self.environments,
+            frozen=self.config.improve.dependencies == "frozen",
             keep=self.traces.attach,
         )
 
