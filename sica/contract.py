@@ -180,8 +180,8 @@ def writable(
     """The box directories that start empty for an agent. In a task's own image it may write everywhere, and
     the workspace is the image's."""
     if image is not None:
-        return "/task", "/logs"
-    return tuple(dict.fromkeys((*kept(workdir, workspace, places), workdir, "/task", "/logs", "/tmp")))
+        return "/task", LOGS
+    return tuple(dict.fromkeys((*kept(workdir, workspace, places), workdir, "/task", LOGS, "/tmp")))
 
 
 PATIENCE = 0.05

@@ -71,7 +71,7 @@ def test_directories_outside_the_working_directory_are_the_agents_too() -> None:
         "/app",
         "/srv",
         "/task",
-        "/logs",
+        "/logs/agent",
         "/tmp",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import threading
 import zipfile
@@ -14,7 +15,8 @@ from conftest import World
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sica import contract, gate, requirements
+from sica import contract, gate, making, requirements
+from sica.attempt import TRAJECTORY_BYTES
 from sica.benchmarks import open_benchmark
 from sica.environments import Environments
 from sica.errors import CannotInstall, SandboxError, UsageError
@@ -154,12 +156,15 @@ def test_an_index_that_does_not_answer_is_our_fault_and_not_the_agents(
     assert "cannot be fetched" in verdict.reason
 
 
-def test_many_workers_build_one_environment_once(world: World, tmp_path: Path, installing: Environments) -> None:
+def test_many_workers_build_one_environment_once(
+    world: World, tmp_path: Path, installing: Environments
+) -> None:
     said: list[str] = []
     many = [Environments(tmp_path / "shared", said.append) for _ in range(4)]
     found = []
     threads = [
-        threading.Thread(target=lambda e=e: found.append(e.ready(("greet==1.0",), world.sandbox))) for e in many
+        threading.Thread(target=lambda e=e: found.append(e.ready(("greet==1.0",), world.sandbox)))
+        for e in many
     ]
     for thread in threads:
         thread.start()
@@ -194,3 +199,35 @@ def test_stopping_stops_a_build(world: World, installing: Environments) -> None:
     cancel.set()
     with pytest.raises((SandboxError, CannotInstall)):
         installing.ready(("greet==1.0",), world.sandbox, cancel=cancel)
+
+
+ASKING = MANIFEST.replace(b'["greet"]', b'["python3", "/agent/main.py"]')
+ASKS_FOR_MORE = b"""
+import os, pathlib
+logs = pathlib.Path(os.environ["AGENT_LOGS"])
+(logs / "story.md").write_bytes(b"\\xff" * (9 << 20))
+told = pathlib.Path(os.environ["TASK_INSTRUCTION_FILE"]).read_text()
+if told.startswith("# Improve this agent"):
+    pathlib.Path("needs.txt").write_text("greet==2.0")
+"""
+
+
+@pytest.mark.parametrize(("frozen", "ending"), [(False, "child"), (True, "broken")])
+def test_a_child_may_ask_for_more_unless_that_is_frozen_and_its_own_story_is_kept(
+    world: World, installing: Environments, frozen: bool, ending: str
+) -> None:
+    output = b'[output]\ntrajectory = "story.md"\n'
+    files = {**needy("greet==1.0\n"), "agent.toml": File(ASKING + output), "main.py": File(ASKS_FOR_MORE)}
+    parent = world.seed(files)
+    place = replace(world.place, environments=installing, frozen=frozen, keep=world.traces.attach)
+    plan = world.plan()
+    archive = world.archive(plan)
+    made = making.improve(archive.improve(parent.commit), plan.making, place, archive)
+    events = list(world.traces.read(made.trace))
+    assert made.ending == ending, events[-3:]
+    assert ("frozen" in made.why) == frozen
+    (kept,) = [e for e in events if e["type"] == "trajectory"]
+    assert (kept["cut"], kept["bytes"]) == (True, 9 << 20)
+    assert gzip.decompress((world.traces.root / kept["name"]).read_bytes()) == b"\xff" * TRAJECTORY_BYTES
+    (told,) = [e for e in events if e["type"] == "environment"]
+    assert (installing.root / told["place"] / "lock.txt").read_text() == "greet==1.0\n"

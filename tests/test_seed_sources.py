@@ -71,7 +71,8 @@ def test_a_folder_may_have_a_ref_too_and_a_hook_of_the_users_templates_is_not_ru
 
 
 @pytest.mark.parametrize(
-    ("ref", "words"), [("nosuch", "no such ref"), ("--upload-pack=touch x", "is no ref"), ("v1:agent.toml", "ref")]
+    ("ref", "words"),
+    [("nosuch", "no such ref"), ("--upload-pack=touch x", "is no ref"), ("v1:agent.toml", "ref")],
 )
 def test_a_ref_that_is_not_there_or_is_no_ref_is_refused(there: Path, ref: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
@@ -101,7 +102,10 @@ def test_a_preset_without_an_index_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_every_preset_has_a_manifest_that_an_agent_may_have() -> None:
     for name in presets.names():
-        files = {"agent.toml": File(presets.named(name).manifest.encode()), "requirements.txt": File(b"rich\n")}
+        files = {
+            "agent.toml": File(presets.named(name).manifest.encode()),
+            "requirements.txt": File(b"rich\n"),
+        }
         asks = contract.manifest(files)
         assert (asks.name, contract.packages(files, asks)) == (name, ("rich",))
         assert asks.output.trajectory
