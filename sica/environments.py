@@ -173,7 +173,7 @@ class Environments:
                 raise CannotInstall(
                     f"its packages take {size >> 20} MB; {LARGEST >> 20} MB are allowed", "ask for fewer"
                 )
-            compiled = _compile(packages, python)
+            compiled = _compile(room, python, held, cancel)
             lock = _lock(packages)
             (room / "lock.txt").write_text("".join(f"{line}\n" for line in lock))
             about = {"python": asdict(python), "packages": len(lock), "size": size, "compiled": compiled}
@@ -306,30 +306,15 @@ def _free_of_our_python(script: Path) -> None:
     script.chmod(mode)
 
 
-def _compile(packages: Path, python: Python) -> bool:
+def _compile(room: Path, python: Python, held: int, cancel: threading.Event | None) -> bool:
     """Bytecode beside the sources: nothing can write it later. Compiling runs no code of what it compiles."""
     program = _same_bytecode(python.minor)
     if program is None:
         return False
-    command = [
-        program,
-        "-I",
-        "-S",
-        "-m",
-        "compileall",
-        "-q",
-        "-j",
-        "0",
-        "--invalidation-mode",
-        "unchecked-hash",
-    ]
-    subprocess.run(
-        [*command, "-s", str(packages), "-p", MOUNT, str(packages)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,  # a file of a package that is no Python of this version stays as it is
-        umask=0o022,
-    )
+    packages = str(room / "packages")
+    command = [program, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-s", packages, "-p", MOUNT]
+    # A file of a package that is no Python of this version stays as it is.
+    _run([*command, "--invalidation-mode", "unchecked-hash", packages], room, held, cancel)
     return True
 
 

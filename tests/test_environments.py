@@ -5,12 +5,18 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import os
+import subprocess
+import sys
 import threading
+import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 from conftest import World
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +24,7 @@ from hypothesis import strategies as st
 from sica import contract, gate, making, requirements
 from sica.attempt import TRAJECTORY_BYTES
 from sica.benchmarks import open_benchmark
-from sica.environments import Environments
+from sica.environments import Environments, _turn
 from sica.errors import CannotInstall, SandboxError, UsageError
 from sica.model import Agent, File, Files
 
@@ -231,3 +237,37 @@ def test_a_child_may_ask_for_more_unless_that_is_frozen_and_its_own_story_is_kep
     assert gzip.decompress((world.traces.root / kept["name"]).read_bytes()) == b"\xff" * TRAJECTORY_BYTES
     (told,) = [e for e in events if e["type"] == "environment"]
     assert (installing.root / told["place"] / "lock.txt").read_text() == "greet==1.0\n"
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from sica import environments
+room, program = Path(sys.argv[1]), "import sys; open('begun', 'w').close(); sys.stdin = open('go'); sys.stdin.read()"
+with environments._turn(room / "x.lock", None) as held:
+    environments._run([sys.executable, "-c", program], room, held, None)
+"""
+
+
+def test_an_installer_that_outlives_a_killed_sica_keeps_others_from_building_beside_it(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "go")
+    killed = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], cwd=ROOT)
+    wait_for((tmp_path / "begun").exists)
+    killed.kill()
+    killed.wait()
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(SandboxError, match="another was building"), _turn(tmp_path / "x.lock", stop):
+        pass
+    (tmp_path / "go").write_text("")  # the installer ends, and its lock with it
+    with _turn(tmp_path / "x.lock", None):
+        pass
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
