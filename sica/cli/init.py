@@ -139,7 +139,7 @@ def _seeded(
             seed = repo.add(files, [], words)
             ledger.reconcile([seed])
             return seed, True
-    if given and dict(repo.files(seed.tree)) != files:
+    if given and dict(repo.files(seed.tree)) != files and not source.is_of(seed.subject):
         raise UsageError(
             f"{places.store} already has agent/0, from other files than {source.name}",
             "start another project folder for another seed",

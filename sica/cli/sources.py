@@ -26,6 +26,12 @@ class Source:
     taken: folders.Folder
     folder: Path | None = None
     """Where the files lie, if they lie in a folder of the user's."""
+    package: str = ""
+    """Of a preset: the same one may be newer when it is fetched again."""
+
+    def is_of(self, subject: str) -> bool:
+        """Whether a seed's commit with this subject came from the same preset, whichever its version."""
+        return bool(self.package) and subject.startswith(f"seed: {self.package} ")
 
 
 def find(call: Invocation, agent: str, wheel: Path | None, own: Path) -> Source:
@@ -69,7 +75,8 @@ def _preset(call: Invocation, name: str, wheel: Path | None) -> Source:
         raise UsageError(f"--wheel: there is no file {wheel}")
     fetched = presets.fetch(preset, call.say, call.folder / wheel if wheel else None)
     origin = f"{preset.package} {fetched.version}"
-    return Source(name, folders.Folder(fetched.files, fetched.left_out, origin, dirty=False))
+    taken = folders.Folder(fetched.files, fetched.left_out, origin, dirty=False)
+    return Source(name, taken, package=preset.package)
 
 
 def clone(url: str, ref: str) -> folders.Folder:
