@@ -160,8 +160,8 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
     place.opened(session_id)
     trace = place.open_trace(session_id)
     trace.event("start", agent=agent.name, commit=agent.commit, **given.about)
-    ended, failed, seconds = None, "", 0.0
-    furnished: Installed | None = None
+    ended, seconds = None, 0.0
+    furnished, failed = _furnished(place, agent, given, trace)  # before anybody watches for silence
     about = {"run": place.run, "agent": agent.commit, "task": str(given.about.get("task", ""))}
     try:
         with oversight.watching(
@@ -176,11 +176,10 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
                 trace=watched,
                 **about,
             ) as session:
-                todo: Assignment | None = given
+                todo: Assignment | None = None if failed else given
                 with watched.attending(session):
                     oversee()
                     try:
-                        furnished = _furnished(place, agent, given, trace)
                         while todo is not None:
                             spec, job = _boxed(place, agent, todo, session.directory, time.time(), furnished)
                             ended, todo = place.sandbox.run(spec, job, watched.stop), None
@@ -230,12 +229,21 @@ def installed(place: Workplace, files: Files, asks: Manifest, image: str | None 
     return place.environments.ready(wanted, place.sandbox, image, place.cancel)
 
 
-def _furnished(place: Workplace, agent: Agent, given: Assignment, trace: Trace) -> Installed | None:
+def _furnished(
+    place: Workplace, agent: Agent, given: Assignment, trace: Trace
+) -> tuple[Installed | None, str]:
+    """What it asks to be installed, and why that failed."""
     files = place.repo.files(agent.tree)
-    found = installed(place, files, manifest(files), given.image)
+    try:
+        found = installed(place, files, manifest(files), given.image)
+    except SandboxUnavailable:
+        trace.close()
+        raise
+    except SandboxError as error:
+        return None, str(error)
     if found:
         trace.event("environment", python=found.python, resolved=found.resolved, place=found.path.parent.name)
-    return found
+    return found, ""
 
 
 def _boxed(

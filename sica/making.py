@@ -37,7 +37,7 @@ def improve(step: Improve, terms: Terms, place: Workplace, archive: Archive) -> 
         parent,
         Assignment(
             role="improve",
-            instruction=brief.instruction(parent, archive, place.hints),
+            instruction=brief.instruction(parent, archive, place.hints, frozen=place.frozen),
             workspace=brief.workspace(before),
             workdir="/app",
             limits=terms.limits,
