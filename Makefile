@@ -30,6 +30,8 @@ bench: .venv/.dev  ## what the harness costs, as ratios against floors measured 
 
 screenshots: .venv/.dev  ## the pictures of docs/web.md, drawn anew; needs a Chromium
 	.venv/bin/python bin/screenshots.py
+small-model: .venv/.dev  ## a real language model of 135 million parameters on loopback, and one trial with it
+	.venv/bin/python benchmarks/small_model.py $(ARGS)
 
 lock:  ## resolve again, only releases older than 14 days
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
@@ -48,4 +50,4 @@ lock:  ## resolve again, only releases older than 14 days
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: evolve test check suites image policies bench screenshots lock clean
+.PHONY: evolve test check suites image policies bench screenshots small-model lock clean

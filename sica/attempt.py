@@ -17,12 +17,15 @@ from sica.brief import ARCHIVE
 from sica.contract import (
     HOME,
     LOGS,
+    PACKAGES,
     Facts,
+    Manifest,
     argv,
     ending,
     explain,
     kept,
     manifest,
+    packages,
     start_files,
     surroundings,
     writable,
@@ -37,6 +40,7 @@ from sica.model import (
     Fault,
     Files,
     Grade,
+    Installed,
     Job,
     Limits,
     Setting,
@@ -45,7 +49,7 @@ from sica.model import (
     Usage,
     conditions,
 )
-from sica.ports import Benchmark, Broker, Repo, Sandbox, Trace
+from sica.ports import Benchmark, Broker, Environments, Repo, Sandbox, Trace
 from sica.roles import Roles
 
 
@@ -90,6 +94,8 @@ class Attempt:
     started: float
     rulings: tuple[Mapping[str, str], ...] = ()
     """What guards and overseer did about it."""
+    environment: str = ""
+    """Hash of the versions of its packages, when it has any."""
 
     def left(self, workdir: str) -> Files:
         """The files in the workspace, by path relative to it."""
@@ -101,6 +107,11 @@ class Attempt:
 
 def _unheard(session: str) -> None:
     del session
+
+
+def _unkept(data: bytes) -> str:
+    del data
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,12 @@ class Workplace:
     cancel: threading.Event
     roles: Roles = field(default_factory=Roles)
     watch: oversight.Terms = field(default_factory=oversight.Terms)
+    environments: Environments | None = None
+    """None where agents come with all they need."""
+    frozen: bool = False
+    """Whether a child may ask for no other packages than its parent."""
+    keep: Callable[[bytes], str] = _unkept
+    """Stores an agent's own trajectory beside the traces and returns its name."""
     hints: tuple[str, ...] = ()
     """What people ask of the improvement that is made here."""
     opened: Callable[[str], object] = _unheard
@@ -145,7 +162,8 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
     place.opened(session_id)
     trace = place.open_trace(session_id)
     trace.event("start", agent=agent.name, commit=agent.commit, **given.about)
-    ended, failed, seconds = None, "", 0.0
+    ended, seconds = None, 0.0
+    furnished, failed = _furnished(place, agent, given, trace)  # before anybody watches for silence
     about = {"run": place.run, "agent": agent.commit, "task": str(given.about.get("task", ""))}
     try:
         with oversight.watching(
@@ -160,12 +178,12 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
                 trace=watched,
                 **about,
             ) as session:
-                todo: Assignment | None = given
+                todo: Assignment | None = None if failed else given
                 with watched.attending(session):
                     oversee()
                     try:
                         while todo is not None:
-                            spec, job = _boxed(place, agent, todo, session.directory, time.time())
+                            spec, job = _boxed(place, agent, todo, session.directory, time.time(), furnished)
                             ended, todo = place.sandbox.run(spec, job, watched.stop), None
                             seconds += ended.seconds
                             if (
@@ -194,18 +212,54 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
             )
             how, fault = ending(facts)
             why = explain(how, facts, given.limits, given.budget)
+            _keep_trajectory(place, agent, trace, ended)
             _remember(trace, ended, how, why)
     finally:
         name = trace.close()
     rulings = tuple(asdict(ruling) for ruling in watched.rulings if ruling.action != "nothing")
-    return Attempt(ended, how, fault, why, usage, name, session_id, started, rulings)
+    resolved = furnished.resolved if furnished else ""
+    return Attempt(ended, how, fault, why, usage, name, session_id, started, rulings, resolved)
+
+
+def installed(place: Workplace, files: Files, asks: Manifest, image: str | None = None) -> Installed | None:
+    """The packages that an agent asks for, built when they are not there yet; None for one that asks for none."""
+    wanted = packages(files, asks)
+    if not wanted:
+        return None
+    if place.environments is None:
+        raise SandboxError(f"{asks.name} needs packages, and nothing can be installed here")
+    return place.environments.ready(wanted, place.sandbox, image, place.cancel)
+
+
+def _furnished(
+    place: Workplace, agent: Agent, given: Assignment, trace: Trace
+) -> tuple[Installed | None, str]:
+    """What it asks to be installed, and why that failed."""
+    files = place.repo.files(agent.tree)
+    try:
+        found = installed(place, files, manifest(files), given.image)
+    except SandboxUnavailable:
+        trace.close()
+        raise
+    except SandboxError as error:
+        return None, str(error)
+    if found:
+        trace.event("environment", python=found.python, resolved=found.resolved, place=found.path.parent.name)
+    return found, ""
 
 
 def _boxed(
-    place: Workplace, agent: Agent, given: Assignment, socket: Path, started: float
+    place: Workplace,
+    agent: Agent,
+    given: Assignment,
+    socket: Path,
+    started: float,
+    installed: Installed | None,
 ) -> tuple[BoxSpec, Job]:
     asks = manifest(place.repo.files(agent.tree))
     mounts = {**given.mounts, HOME: place.repo.export(agent.tree)}
+    if installed:
+        mounts[PACKAGES] = installed.path
     if given.archive:
         mounts[ARCHIVE] = _laid_out(given.archive, socket / "archive")
     spec = BoxSpec(
@@ -226,6 +280,7 @@ def _boxed(
             budget=given.budget,
             extra=asks.run.env,
             task=given.env,
+            installed=installed is not None,
         ),
         files=start_files(given.workspace, given.instruction),
         stdin=given.instruction.encode() if asks.run.stdin == "instruction" else b"",
@@ -246,6 +301,24 @@ def _laid_out(files: Files, folder: Path) -> Path:
         path.write_bytes(file.data)
         path.chmod(0o755 if file.executable else 0o644)
     return folder
+
+
+TRAJECTORY_BYTES = 8 << 20
+"""Kept of what an agent writes about itself."""
+
+
+def _keep_trajectory(place: Workplace, agent: Agent, trace: Trace, ended: Ended | None) -> None:
+    """The agent's own account, as it left it: evidence for people, never read by sica."""
+    output = manifest(place.repo.files(agent.tree)).output
+    left = ended.files.get(f"{LOGS}/{output.trajectory}") if ended and output.trajectory else None
+    if left is None:
+        return
+    name = place.keep(left.data[:TRAJECTORY_BYTES])
+    if name:
+        trace.event(
+            "trajectory", name=name, format=output.format, file=output.trajectory, bytes=len(left.data),
+            cut=len(left.data) > TRAJECTORY_BYTES,
+        )  # fmt: skip
 
 
 def _remember(trace: Trace, ended: Ended | None, how: str, why: str) -> None:
@@ -319,6 +392,8 @@ def trial(
         if not (grades and (grades[0].score is None or grades[0].score == 1.0)):
             judge(made.ended)
         judged = _judged(outcome, grades[-1], made.ended, made.rulings)
+        if made.environment:
+            judged = replace(judged, detail={**judged.detail, "environment": made.environment})
         if task.tries == 1 or judged.score is None:
             return judged
         return replace(judged, detail={**judged.detail, "tries": [grade.score for grade in grades]})

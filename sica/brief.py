@@ -15,7 +15,13 @@ ARCHIVE = "/archive"
 MARKERS = (b"<<<<<<< ", b"||||||| ", b">>>>>>> ")
 
 
-def instruction(agent: Agent, archive: Archive, hints: Sequence[str] = ()) -> str:
+_FROZEN = "Ask for no packages that it does not have."
+_PACKAGES = """Packages from
+PyPI that have wheels may be named, with versions, in the file that `[setup] requirements` of agent.toml names; they are
+installed afterwards, for the changed agent, and not here."""
+
+
+def instruction(agent: Agent, archive: Archive, hints: Sequence[str] = (), *, frozen: bool = False) -> str:
     """What the improver reads first; hints are what people ask of this one change."""
     scores = [t.score for t, _ in shown(archive, agent.commit) if t.score is not None]
     solved = sum(score == 1 for score in scores)
@@ -33,7 +39,7 @@ What is known, read-only ({ARCHIVE}/README.md says all of it; `python3 {ARCHIVE}
 
 Find out why trials failed, choose one cause that explains several of them, and change the code for that cause. Prefer a
 general change: the tasks will be others, with the same tools and limits. Keep agent.toml working, keep the agent's own
-tests passing (extend them where you add behaviour), and add no network access or new dependencies.
+tests passing (extend them where you add behaviour), and add no network access. {_FROZEN if frozen else _PACKAGES}
 
 When done, write {NOTE} in the working directory: the first line says in the imperative what the change does, then a
 blank line, then lines beginning with `Why:`, `What:` and `Expect:`.

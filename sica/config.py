@@ -36,6 +36,9 @@ class Improve(_Part):
     max_tokens: int | None = Field(default=None, ge=1, description="tokens for one improvement")
     seconds: float = Field(default=600.0, gt=0, description="wall time for one improvement")
     memory_mb: int = Field(default=512, ge=64, description="memory of an improvement's box")
+    dependencies: Literal["any", "frozen"] = Field(
+        default="any", description="whether children may ask for other packages than their parent"
+    )
 
     def budget(self) -> Budget:
         return Budget(self.max_cost, self.max_tokens, self.max_calls, self.seconds)

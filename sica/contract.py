@@ -9,10 +9,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sica import requirements
 from sica.errors import UsageError
 from sica.model import CONTRACT, Budget, Ended, Fault, File, Files, Limits
 
 HOME = "/agent"
+PACKAGES = "/opt/env"
+"""The Python packages that an agent asked for, read-only."""
 LOGS = "/logs/agent"
 INSTRUCTION = "/task/instruction.md"
 RELAY = "http://127.0.0.1:8765"
@@ -33,8 +36,10 @@ class Tests(_Part):
 
 
 class Setup(_Part):
+    requirements: str = ""
+    """File of the tree that names Python packages (sica/requirements.py)."""
     argv: tuple[str, ...] = ()
-    inputs: tuple[str, ...] = ()
+    """Refused: a program of the agent's with the network, outside of a box, would be safe nowhere."""
 
 
 class Output(_Part):
@@ -73,9 +78,21 @@ def manifest(files: Files) -> Manifest:
         raise UsageError(f"agent.toml asks for contract {read.contract}; this sica knows contract {CONTRACT}")
     if read.setup and read.setup.argv:
         raise UsageError(
-            "agent.toml: setup is not supported yet", "vendor what the agent needs into its tree"
+            "agent.toml: setup.argv would run a program of the agent's with the network and outside of a box",
+            'name Python packages instead: [setup] requirements = "requirements.txt"; or put the rest into its tree',
         )
+    packages(files, read)
     return read
+
+
+def packages(files: Files, asks: Manifest) -> tuple[str, ...]:
+    """The Python packages that an agent needs beside its own tree. Raises UsageError for what may not be asked."""
+    if asks.setup is None or not asks.setup.requirements:
+        return ()
+    name = asks.setup.requirements
+    if name not in files:
+        raise UsageError(f"agent.toml: setup.requirements names {name}, and the agent has no such file")
+    return requirements.read(files[name].data, name)
 
 
 def argv(command: tuple[str, ...], *, instruction: str, model: str, workdir: str) -> tuple[str, ...]:
@@ -107,10 +124,12 @@ def surroundings(
     budget: Budget,
     extra: Mapping[str, str],
     task: Mapping[str, str] | None = None,
+    installed: bool = False,
 ) -> Mapping[str, str]:
     """The whole environment of an agent's process; neither the agent's own constants nor the task's can replace
     the model's door."""
     task = task or {}
+    programs = task.get("PATH", "/usr/local/bin:/usr/bin:/bin")
     told = {
         "AGENT_CALL_BUDGET": budget.calls,
         "AGENT_TOKEN_BUDGET": budget.tokens,
@@ -118,11 +137,11 @@ def surroundings(
     }
     return {
         **extra,
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/tmp",
         **task,
-        "PYTHONPATH": ":".join(filter(None, (HOME, task.get("PYTHONPATH")))),
+        "PATH": f"{PACKAGES}/bin:{programs}" if installed else programs,
+        "PYTHONPATH": ":".join(filter(None, (HOME, PACKAGES if installed else "", task.get("PYTHONPATH")))),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "AGENT_HOME": HOME,
@@ -161,8 +180,8 @@ def writable(
     """The box directories that start empty for an agent. In a task's own image it may write everywhere, and
     the workspace is the image's."""
     if image is not None:
-        return "/task", "/logs"
-    return tuple(dict.fromkeys((*kept(workdir, workspace, places), workdir, "/task", "/logs", "/tmp")))
+        return "/task", LOGS
+    return tuple(dict.fromkeys((*kept(workdir, workspace, places), workdir, "/task", LOGS, "/tmp")))
 
 
 PATIENCE = 0.05

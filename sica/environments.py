@@ -1,231 +1,342 @@
-"""What a task's tests import beyond its own code: pinned wheels in a directory that boxes see read-only at /packages.
+"""What agents ask to be installed, built once outside of every box and shown to boxes read-only.
 
-Made once for each list of pins and each Python that boxes run, and shared by every task that names the same list. Only
-wheels are taken: nothing of a package runs while it is put there.
+uv resolves and unpacks for the Python of the box, which may be another than ours. Wheels only: unpacking one runs no
+code of its author. The place is named by what was asked for and by whose Python it is for, so two agents that
+ask for the same share one, and a child that asks for more leaves its parent's alone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sica.errors import SandboxError, UsageError
-from sica.model import BoxSpec, Files, Job, Limits
+from sica import requirements
+from sica.errors import CannotInstall, SandboxError, SandboxUnavailable
+from sica.model import BoxSpec, Installed, Job, Limits
 from sica.ports import Sandbox
-from sica.twobox import clean_pytest
 
-PLACE = "/packages"
-PYTEST = "pytest"
-"""Instead of a list of pins: the pytest that comes with sica, and nothing else."""
+FORMAT = 1
+MOUNT = "/opt/env"
+LARGEST = 3 << 30
+"""Bytes of one environment."""
+SECONDS = 1200.0
+"""For one build."""
+UNUSED_DAYS = 30
 
-SECONDS = 600
-_ASK = (
-    "import json,platform,sys;"
-    "print(json.dumps([list(sys.version_info[:2]),platform.machine(),platform.libc_ver()]))"
+_ASK = """
+import json, platform, sys
+json.dump([sys.version.split()[0], sys.implementation.name, platform.machine(), *platform.libc_ver()], sys.stdout)
+"""
+
+_OURS = re.compile(
+    r"error sending request|failed to lookup|dns error|connection (refused|reset)|timed out|client error"
+    r"|certificate|no space left|permission denied|5\d\d (internal|bad gateway|service)|429 too many",
+    re.IGNORECASE,
 )
+"""What uv says when it could not ask, as against when the answer was no."""
 
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """What boxes run, as far as wheels care."""
+    """What a box runs."""
 
-    version: tuple[int, int]
+    version: str
+    implementation: str
     machine: str
-    glibc: int
-    """Its minor version; 0 for another libc."""
+    libc: str
+    libc_version: str
 
     @property
-    def words(self) -> list[str]:
-        """pip's options that choose wheels for it, whatever Python runs pip."""
-        minor = "".join(map(str, self.version))
-        names = [f"manylinux_2_{n}_{self.machine}" for n in range(self.glibc, 4, -1)]
-        names += [
-            f"{old}_{self.machine}" for old in ("manylinux2014", "manylinux2010", "manylinux1") if self.glibc
-        ]
-        return [
-            "--only-binary=:all:",
-            f"--python-version={'.'.join(map(str, self.version))}",
-            "--implementation=cp",
-            *(f"--abi={abi}" for abi in (f"cp{minor}", "abi3", "none")),
-            *(f"--platform={name}" for name in (*names, "any")),
-        ]
+    def minor(self) -> str:
+        return ".".join(self.version.split(".")[:2])
 
-    def __str__(self) -> str:
-        return f"cp{self.version[0]}{self.version[1]}-{self.machine}-{self.glibc}"
+    @property
+    def platform(self) -> str:
+        """uv's name for what its wheels must fit."""
+        if self.libc != "glibc":
+            return f"{self.machine}-unknown-linux-musl"
+        new = tuple(map(int, self.libc_version.split(".")[:2])) >= (2, 28)
+        return f"{self.machine}-manylinux_2_28" if new else f"{self.machine}-manylinux2014"
 
 
-def python_of(sandbox: Sandbox) -> Python:
-    """The Python of its boxes. Raises SandboxError when none starts."""
-    ended = sandbox.run(
-        BoxSpec(writable=("/tmp",), limits=Limits(seconds=60.0)),
-        Job(("python3", "-I", "-c", _ASK), cwd="/tmp", env={"PATH": "/usr/local/bin:/usr/bin:/bin"}),
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One environment on this machine."""
+
+    path: Path
+    python: str
+    packages: int
+    size: int
+    used: float
+    """Unix time of the last box that had it."""
+
+
+class Environments:
+    """All environments of this user; `root` is made when the first one is."""
+
+    def __init__(self, root: Path, say: Callable[[str], object]) -> None:
+        self.root = root
+        self._say = say
+        self._pythons: dict[str, Python] = {}
+        self._lock = threading.Lock()
+
+    def ready(
+        self,
+        wanted: Sequence[str],
+        sandbox: Sandbox,
+        image: str | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Installed:
+        """The environment of these requirements for a box of this image, built when it is not there yet.
+
+        Raises CannotInstall when the answer is no, and SandboxError when it could not be had for reasons of ours.
+        """
+        python = self._python(sandbox, image, cancel)
+        asked = json.dumps([FORMAT, list(wanted), python.minor, python.implementation, python.platform])
+        name = hashlib.sha256(asked.encode()).hexdigest()[:32]
+        place = self.root / name
+        if not (place / "about.json").exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            with _turn(self.root / f"{name}.lock", cancel) as held:
+                if not (place / "about.json").exists():
+                    self._build(place, tuple(wanted), python, held, cancel)
+        os.utime(place / "about.json")
+        lock = (place / "lock.txt").read_text()
+        return Installed(place / "packages", hashlib.sha256(lock.encode()).hexdigest()[:16], python.minor)
+
+    def kept(self) -> Iterator[Kept]:
+        """Every whole environment, the one used last first."""
+        found = []
+        for about in self.root.glob("*/about.json"):
+            told = json.loads(about.read_text())
+            used = about.stat().st_mtime
+            found.append(Kept(about.parent, told["python"]["version"], told["packages"], told["size"], used))
+        yield from sorted(found, key=lambda one: -one.used)
+
+    def sweep(self, before: float) -> int:
+        """Remove what no box had since then, and what killed builds left; bytes of the whole ones among it."""
+        freed = 0
+        for one in [one for one in self.kept() if one.used < before]:
+            with _turn(self.root / f"{one.path.name}.lock", None):
+                (one.path / "about.json").unlink()  # first: without it nobody takes it for whole
+                shutil.rmtree(one.path)
+                freed += one.size
+        return freed
+
+    # ── what the box runs ─────────────────────────────────────────────────────────────────────────
+
+    def _python(self, sandbox: Sandbox, image: str | None, cancel: threading.Event | None) -> Python:
+        known = image or sandbox.image()
+        with self._lock:
+            if known not in self._pythons:
+                self._pythons[known] = _asked(sandbox, image, cancel)
+            return self._pythons[known]
+
+    # ── building ──────────────────────────────────────────────────────────────────────────────────
+
+    def _build(
+        self,
+        place: Path,
+        wanted: tuple[str, ...],
+        python: Python,
+        held: int,
+        cancel: threading.Event | None,
+    ) -> None:
+        for left in self.root.glob(f".building-{place.name}-*"):
+            shutil.rmtree(left)  # of one that was killed: whoever builds holds the lock
+        if place.exists():
+            shutil.rmtree(place)
+        self._say(
+            f"building the environment of {len(wanted)} requirements for Python {python.minor}, once ..."
+        )
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=f".building-{place.name}-") as name:
+            room = Path(name)
+            _install(room, wanted, python, self.root / ".wheels", held, cancel)
+            packages = room / "packages"
+            size = sum(f.lstat().st_size for f in packages.rglob("*"))
+            if size > LARGEST:
+                raise CannotInstall(
+                    f"its packages take {size >> 20} MB; {LARGEST >> 20} MB are allowed", "ask for fewer"
+                )
+            compiled = _compile(room, python, held, cancel)
+            lock = _lock(packages)
+            (room / "lock.txt").write_text("".join(f"{line}\n" for line in lock))
+            about = {"python": asdict(python), "packages": len(lock), "size": size, "compiled": compiled}
+            (room / "about.json").write_text(json.dumps({**about, "wanted": list(wanted)}))
+            room.chmod(0o755)
+            os.sync()
+            room.rename(place)
+            room.mkdir()  # for TemporaryDirectory, which removes it
+        seconds = time.monotonic() - began
+        self._say(f"built: {len(lock)} packages, {size >> 20} MB, {seconds:.0f} s, in {place}")
+
+
+def _asked(sandbox: Sandbox, image: str | None, cancel: threading.Event | None) -> Python:
+    spec = BoxSpec(
+        writable=() if image else ("/tmp",),
+        limits=Limits(seconds=60, memory_mb=256),
+        image=image,
+        profile="compat" if image else "strict",
     )
-    if ended.exit_code != 0:
+    path = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    ended = sandbox.run(spec, Job(("python3", "-I", "-S", "-c", _ASK), cwd="/", env=path), cancel)
+    try:
+        return Python(*json.loads(ended.stdout))
+    except (ValueError, TypeError):
+        said = ended.stderr.decode(errors="replace").strip()[-200:]
         raise SandboxError(
-            f"python3 does not start in a box: {ended.stderr.decode('utf-8', 'replace')[-500:]}"
-        )
-    version, machine, (name, libc) = json.loads(ended.stdout)
-    return Python((version[0], version[1]), machine, int(libc.split(".")[1]) if name == "glibc" else 0)
+            f"{image or sandbox.image()} has no python3 that says what it is: {said or ended.limit}"
+        ) from None
 
 
-def cache() -> Path:
-    """Where environments are kept, for every project of this user."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sica" / "environments"
-
-
-def directory(pins: str, python: Python, runtime: Path, kept: Path | None = None) -> Path:
-    """The directory of the pins, made now if it is not there. Raises UsageError when pip cannot get them."""
-    if pins == PYTEST:
-        return clean_pytest(runtime)
-    kept = kept or cache()
-    place = kept / f"{digest(pins)}-{python}"
-    if place.is_dir():
-        return place
-    kept.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".making-", dir=kept))
+@contextmanager
+def _turn(path: Path, cancel: threading.Event | None) -> Iterator[int]:
+    """Alone with one environment, among all threads and processes. The lock dies with whoever holds its descriptor."""
+    waiting = cancel or threading.Event()
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        listed = made / "requirements.txt"
-        listed.write_text(pins, encoding="utf-8")
-        _pip(
-            [
-                "install",
-                "--no-deps",
-                "--no-compile",
-                f"--target={made / 'site'}",
-                *python.words,
-                "-r",
-                str(listed),
-            ]
-        )
-        _open_to_all(made / "site")
-        (made / "site").rename(place)
-    except OSError:  # another sica was faster; its copy is as good
-        if not place.is_dir():
-            raise
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if waiting.wait(0.1):
+                    raise SandboxError("stopped while another was building the environment") from None
+        yield fd
     finally:
-        shutil.rmtree(made)
-    return place
+        os.close(fd)
 
 
-def digest(pins: str) -> str:
-    return hashlib.sha256(pins.encode()).hexdigest()[:24]
-
-
-def pinned(wanted: Sequence[str], python: Python, without: str = "") -> str:
-    """Requirements with all that they need as pins, one a line; the project itself, which is not to come from an
-    index, left out. Raises UsageError when pip cannot say.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        listed, told = Path(folder, "requirements.txt"), Path(folder, "report.json")
-        listed.write_text("\n".join([*wanted, ""]), encoding="utf-8")
-        _pip(
-            [
-                "install",
-                "--dry-run",
-                "--ignore-installed",
-                f"--target={folder}/none",
-                f"--report={told}",
-                *python.words,
-                "-r",
-                str(listed),
-            ]
-        )
-        found = [entry["metadata"] for entry in json.loads(told.read_text(encoding="utf-8"))["install"]]
-    lines = {plain(each["name"]): f"{plain(each['name'])}=={each['version']}\n" for each in found}
-    lines.pop(plain(without), None)
-    return "".join(lines[name] for name in sorted(lines))
-
-
-def plain(name: str) -> str:
-    """A distribution's name as all of its spellings have it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def adopted(folder: Path, python: Python, kept: Path | None = None) -> str:
-    """Take over a ready directory of packages (`pip install --target`): the pins that stand for it from now on.
-
-    Raises UsageError for a directory that holds no distribution: nothing could be written down to make it again.
-    """
-    names = []
-    for entry in sorted(folder.glob("*.dist-info")) if folder.is_dir() else []:
-        name, _, version = entry.name.removesuffix(".dist-info").rpartition("-")
-        names.append(f"{plain(name)}=={version}\n")
-    if not names:
-        raise UsageError(
-            f"{folder}: holds no installed distribution", "pip install --target DIR ... makes such a folder"
-        )
-    pins = "".join(sorted(names))
-    kept = kept or cache()
-    place = kept / f"{digest(pins)}-{python}"
-    if not place.is_dir():
-        kept.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".making-", dir=kept))
-        shutil.copytree(folder, made / "site", ignore=shutil.ignore_patterns("__pycache__"))
-        _open_to_all(made / "site")
-        (made / "site").rename(place)
-        made.rmdir()
-    return pins
-
-
-def _pip(words: list[str]) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", *words]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        raise UsageError(f"pip took more than {SECONDS} s", "try again with a faster index") from None
-    if done.returncode == 0:
-        return
-    if "No module named pip" in done.stderr:
-        raise UsageError(
-            f"{sys.executable} has no pip", "python -m ensurepip, or name a ready folder with --env"
-        )
-    lines = [line for line in done.stderr.strip().splitlines() if line.startswith("ERROR:")] or [
-        done.stderr[-500:]
+def _install(
+    room: Path,
+    wanted: tuple[str, ...],
+    python: Python,
+    wheels: Path,
+    held: int,
+    cancel: threading.Event | None,
+) -> None:
+    asked = room / "requirements.txt"
+    asked.write_text("".join(f"{line}\n" for line in wanted))
+    command = [
+        *(uv(), "pip", "install", "--quiet", "--color", "never", "--python", sys.executable),
+        *("--target", "packages", "--only-binary", ":all:", "--cache-dir", str(wheels)),
+        *("--python-version", python.minor, "--python-platform", python.platform),
+        *(("--require-hashes",) if requirements.hashed(wanted) else ()),
+        *("--requirement", asked.name),
     ]
-    raise UsageError(
-        f"the packages that the tests need cannot be had as wheels: {' '.join(lines[-2:])}",
-        "be online, or name what is needed with --requirements FILE, or a ready folder with --env DIR",
-    )
+    (room / "packages").mkdir()
+    code, said = _run(command, room, held, cancel)
+    if code:
+        raise _refusal(said)
+    for script in (room / "packages" / "bin").glob("*"):
+        _free_of_our_python(script)
 
 
-def _open_to_all(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() else 0o644)
+def _run(command: list[str], room: Path, held: int, cancel: threading.Event | None) -> tuple[int, str]:
+    """The program inherits the lock: if we are killed and it lives on, nobody builds beside it."""
+    env = {"UV_SYSTEM_CERTS": "true", **os.environ}
+    stopped = cancel or threading.Event()
+    with (room / "said.txt").open("w+b") as said:
+        process = subprocess.Popen(
+            command, cwd=room, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env, umask=0o022,
+            pass_fds=(held,),
+        )  # fmt: skip
+        until = time.monotonic() + SECONDS
+        try:
+            while True:
+                try:
+                    process.wait(0.2)
+                    break
+                except subprocess.TimeoutExpired:
+                    if stopped.is_set():
+                        raise SandboxError("stopped while an environment was being built") from None
+                    if time.monotonic() > until:
+                        raise SandboxError(
+                            f"building an environment took longer than {SECONDS:g} s"
+                        ) from None
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        said.seek(0)
+        return process.returncode, said.read(100_000).decode(errors="replace")
 
 
-def mounted(pins: str, sandbox: Sandbox, runtime: Path) -> tuple[str, str]:
-    """(box path, directory on this machine) of the pins, for boxes of this sandbox."""
-    python = Python((0, 0), "", 0) if pins == PYTEST else python_of(sandbox)
-    return PLACE, str(directory(pins, python, runtime))
-
-
-def read(files: Files, named: str, where: str) -> str:
-    """The pins of a task that names a file below environment/. Raises UsageError for one that pip could be led by."""
-    if named == PYTEST:
-        return PYTEST
-    file = files.get(named)
-    if file is None:
-        raise UsageError(
-            f"{where}/environment/{named}: there is no such file", 'or say environment = "pytest"'
+def _refusal(said: str) -> SandboxError:
+    """uv's words as an error: of ours when it could not ask, else of whoever wrote the requirements."""
+    words = " ".join(re.sub(r"[×╰│├─▶]+", " ", said).split())
+    if _OURS.search(words):
+        return SandboxError(
+            f"an agent's packages cannot be fetched: {words[:600]}",
+            "is the package index reachable? UV_INDEX_URL names another one; then run it again",
         )
-    try:
-        text = file.data.decode()
-    except UnicodeDecodeError:
-        raise UsageError(f"{where}/environment/{named}: not UTF-8", "save it as UTF-8") from None
-    for line in text.splitlines():
-        if line and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!_-]*", line):
-            raise UsageError(
-                f"{where}/environment/{named}: {line[:80]!r} is no pin", "write name==version, one a line"
-            )
-    return text
+    cure = "correct its requirements"
+    if (
+        "no wheels" in words
+        or "building source distributions is disabled" in words
+        or "no usable wheels" in words
+    ):
+        cure = "only wheels are installed: ask for a version that has one for this Python, or do without"
+    return CannotInstall(f"its packages cannot be installed: {words[:600]}", cure)
+
+
+def _free_of_our_python(script: Path) -> None:
+    """A program's first line names the Python that uv was given, which no box has."""
+    first, mark, rest = script.read_bytes().partition(b"\n")
+    if not (mark and first.startswith(b"#!") and b"python" in first):
+        return
+    mode = script.stat().st_mode
+    script.unlink()  # it may be a second name of a file in uv's cache
+    script.write_bytes(b"#!/usr/bin/env python3\n" + rest)
+    script.chmod(mode)
+
+
+def _compile(room: Path, python: Python, held: int, cancel: threading.Event | None) -> bool:
+    """Bytecode beside the sources: nothing can write it later. Compiling runs no code of what it compiles."""
+    program = _same_bytecode(python.minor)
+    if program is None:
+        return False
+    packages = str(room / "packages")
+    command = [program, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-s", packages, "-p", MOUNT]
+    # A file of a package that is no Python of this version stays as it is.
+    _run([*command, "--invalidation-mode", "unchecked-hash", packages], room, held, cancel)
+    return True
+
+
+def _same_bytecode(minor: str) -> str | None:
+    if platform.python_version().startswith(minor + "."):
+        return sys.executable
+    return shutil.which(f"python{minor}")
+
+
+def _lock(packages: Path) -> list[str]:
+    """What was resolved: name==version, by name."""
+    found = []
+    for info in packages.glob("*.dist-info"):
+        name, _, version = info.name.removesuffix(".dist-info").partition("-")
+        found.append(f"{name.lower().replace('_', '-')}=={version}")
+    return sorted(found)
+
+
+def uv() -> str:
+    """The program that came with sica, or the system's."""
+    beside = Path(sys.executable).parent / "uv"
+    found = str(beside) if beside.exists() else shutil.which("uv")
+    if found is None:
+        raise SandboxUnavailable("there is no uv, which installs an agent's packages", "pip install uv")
+    return found

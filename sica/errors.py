@@ -6,7 +6,8 @@
     ├── CredentialsError       exit 4   a key is missing or was refused
     ├── StoreError             exit 1   agents.git or sica.db is damaged, locked or newer than this sica
     ├── SandboxError           fault    a box could not be made or confined: the harness failed, not the agent
-    │   └── SandboxUnavailable exit 2   this machine cannot confine an agent as configured
+    │   ├── SandboxUnavailable exit 2   this machine cannot confine an agent as configured
+    │   └── CannotInstall      fault    an agent asks for packages that cannot be had; at the gate a rejection
     └── ProviderError          fault    a model provider failed: never a score
 
 A broken harness (fault), wrong input (exit 2) and a poor agent (a score) are three different things.
@@ -47,6 +48,10 @@ class SandboxError(SicaError):
 
 class SandboxUnavailable(SandboxError):
     exit_code = 2
+
+
+class CannotInstall(SandboxError):
+    """What an agent asks for cannot be installed, and never will be: the gate rejects the agent for it."""
 
 
 class ProviderError(SicaError):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from sica.attempt import Workplace, trial
+from sica.attempt import Workplace, installed, trial
 from sica.brief import workspace
-from sica.contract import HOME, Manifest, manifest, surroundings, writable
-from sica.errors import SandboxError, SandboxUnavailable, UsageError
-from sica.model import Agent, BoxSpec, Budget, Files, Job, Limits, Verdict
+from sica.contract import HOME, PACKAGES, Manifest, manifest, surroundings, writable
+from sica.errors import CannotInstall, SandboxError, SandboxUnavailable, UsageError
+from sica.model import Agent, BoxSpec, Budget, Files, Installed, Job, Limits, Verdict
 from sica.ports import Benchmark
 
 OWN_TESTS = Limits(seconds=120)
@@ -28,7 +28,15 @@ def check(agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
     except UsageError as error:
         return replace(verdict, reason=str(error))
     try:
-        verdict = _own_tests(verdict, agent, asks, tree, place)
+        packages = installed(place, tree, asks)
+    except CannotInstall as error:
+        return replace(verdict, reason=str(error))
+    except SandboxUnavailable:
+        raise
+    except SandboxError as error:
+        return replace(verdict, reason=str(error), fault="infra")
+    try:
+        verdict = _own_tests(verdict, agent, asks, tree, place, packages)
         return _smoke(verdict, agent, smoke, place) if verdict.passed else verdict
     except SandboxUnavailable:
         raise
@@ -36,7 +44,14 @@ def check(agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
         return replace(verdict, passed=False, reason=str(error), fault="infra")
 
 
-def _own_tests(verdict: Verdict, agent: Agent, asks: Manifest, tree: Files, place: Workplace) -> Verdict:
+def _own_tests(
+    verdict: Verdict,
+    agent: Agent,
+    asks: Manifest,
+    tree: Files,
+    place: Workplace,
+    packages: Installed | None,
+) -> Verdict:
     if asks.check is None:
         return replace(verdict, passed=True)
     files = workspace(tree)
@@ -46,11 +61,11 @@ def _own_tests(verdict: Verdict, agent: Agent, asks: Manifest, tree: Files, plac
         deadline=time.time() + OWN_TESTS.seconds,
         budget=Budget(calls=0),
         extra={},
+        installed=packages is not None,
     )
+    mounts = {HOME: place.repo.export(agent.tree), **({PACKAGES: packages.path} if packages else {})}
     ended = place.sandbox.run(
-        BoxSpec(
-            mounts={HOME: place.repo.export(agent.tree)}, writable=writable("/app", files), limits=OWN_TESTS
-        ),
+        BoxSpec(mounts=mounts, writable=writable("/app", files), limits=OWN_TESTS),
         Job(argv=asks.check.argv, cwd="/app", env=env, files=files),
         place.cancel,
     )

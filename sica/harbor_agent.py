@@ -43,6 +43,11 @@ class CommitAgent(BaseAgent):  # type: ignore[misc]  # Harbor is not installed w
         self._commit = commit_of(self._store, str(agent))
         self._files = tree(self._store, self._commit)
         self._asks = contract.manifest(self._files)
+        if contract.packages(self._files, self._asks):
+            raise UsageError(
+                f"{self._asks.name} needs Python packages, and this adapter installs none",
+                "put them into its tree, or run the agent under Harbor by its own name",
+            )
 
     @staticmethod
     def name() -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sica import brief, evidence
 from sica.attempt import Assignment, Attempt, Workplace, seeded, work
+from sica.contract import manifest, packages
 from sica.errors import UsageError
 from sica.model import (
     Agent,
@@ -47,7 +48,7 @@ def improve(step: Improve, terms: Terms, place: Workplace, archive: Archive) -> 
     before = place.repo.files(parent.tree)
     made = _work(
         parent,
-        brief.instruction(parent, archive, place.hints),
+        brief.instruction(parent, archive, place.hints, frozen=place.frozen),
         before,
         seeded(terms.seed, parent.tree, step.nth),
         {"for": "improvement", "nth": step.nth},
@@ -61,6 +62,9 @@ def improve(step: Improve, terms: Terms, place: Workplace, archive: Archive) -> 
     after, note = brief.deliverable(made.left("/app"))
     if after == before:
         return replace(told, ending="empty", why=f"changed nothing; {made.why}")
+    if place.frozen and _packages(after) not in (_packages(before), None):
+        why = "it asks for other packages than its parent, and improve.dependencies is frozen"
+        return replace(told, ending="broken", why=why)
     subject, body = brief.message(note, before, after)
     words = Message(subject, body, "self-edit", place.run, place.model, made.usage.usd, made.trace)
     return _born(told, after, [parent], words, place)
@@ -155,6 +159,14 @@ def _born(
         return replace(told, child=place.repo.add(files, parents, words), ending="child")
     except UsageError as error:
         return replace(told, ending="broken", why=str(error))
+
+
+def _packages(files: Files) -> tuple[str, ...] | None:
+    """What would be installed for the agent; None where its manifest is wrong, which the gate will say."""
+    try:
+        return packages(files, manifest(files))
+    except UsageError:
+        return None
 
 
 def known(

@@ -114,6 +114,19 @@ class File:
 
 
 Files = Mapping[str, File]
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The packages that an agent asked for, as they are on this machine."""
+
+    path: Path
+    resolved: str
+    """Hash of the versions that were resolved."""
+    python: str
+    """Of which Python: 3.12."""
+
+
 """POSIX path -> regular file, and nothing else; paths are relative for a tree, absolute for a box."""
 
 

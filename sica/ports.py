@@ -19,6 +19,7 @@ from sica.model import (
     Ended,
     Files,
     Grade,
+    Installed,
     Job,
     Merged,
     Message,
@@ -131,6 +132,22 @@ class Sandbox(Protocol):
 
     def sweep(self) -> int:
         """Remove the boxes that a killed sica left on this store; how many there were."""
+
+
+class Environments(Protocol):
+    """What agents ask to be installed."""
+
+    def ready(
+        self,
+        wanted: Sequence[str],
+        sandbox: Sandbox,
+        image: str | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Installed:
+        """A directory with these packages for the Python of such boxes, built once; the same for the same words.
+
+        Raises CannotInstall when they cannot be had by anybody, SandboxError when we could not fetch them.
+        """
 
 
 class Trace(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -144,6 +145,18 @@ class Traces:
         _sync(place.parent)
         _sync(self.root)
         return f"sha256:{digest}"
+
+    def attach(self, data: bytes) -> str:
+        """Keep a file beside the traces as it is, under the hash of its bytes; its path below `root`."""
+        digest = hashlib.sha256(data).hexdigest()
+        place = self.root / digest[:2] / f"{digest[2:]}.native.gz"
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.root, prefix=".closing-")
+            with os.fdopen(handle, "wb") as target:
+                _compress(io.BytesIO(data), target)
+            Path(temporary).replace(place)
+        return place.relative_to(self.root).as_posix()
 
 
 class Lines:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from commands import sica
 
-from sica import benchcheck, environments
+from sica import benchcheck, wheels
 from sica.benchmarks import open_benchmark
 from sica.mining import commits
 from sica.mining.candidates import Candidate, Yield
@@ -110,9 +110,9 @@ def made(
     source: Source, box: Sandbox, runtime: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Candidate], Yield]:
     told = Yield()
-    bench = Bench(box, environments.directory(environments.PYTEST, environments.python_of(box), runtime))
+    bench = Bench(box, wheels.directory(wheels.PYTEST, wheels.python_of(box), runtime))
     found = commits.candidates(
-        source, 0, 9, 99, 99, lambda _: bench, lambda _: Packages(environments.PYTEST),
+        source, 0, 9, 99, 99, lambda _: bench, lambda _: Packages(wheels.PYTEST),
         Verdicts(tmp_path_factory.mktemp("work") / "verdicts", {}), told, lambda _: None,
     )  # fmt: skip
     return {candidate.name.rpartition("-")[0]: candidate for candidate in found}, told

@@ -29,7 +29,7 @@ def test_six_lines_are_enough() -> None:
         (GOOD.replace(b"argv", b"args"), "run.argv"),
         (GOOD.replace(b'["python3", "-m", "x"]', b"[]"), "run.argv"),
         (GOOD + b"[surprise]\nx = 1\n", "surprise"),
-        (GOOD + b'[setup]\nargv = ["sh", "setup.sh"]\n', "setup is not supported"),
+        (GOOD + b'[setup]\nargv = ["sh", "setup.sh"]\n', "outside of a box"),
     ],
 )
 def test_a_wrong_manifest_says_what_is_wrong(toml: bytes, words: str) -> None:
@@ -71,7 +71,7 @@ def test_directories_outside_the_working_directory_are_the_agents_too() -> None:
         "/app",
         "/srv",
         "/task",
-        "/logs",
+        "/logs/agent",
         "/tmp",
     )
 

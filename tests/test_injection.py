@@ -20,9 +20,9 @@ from commands import sica
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sica import benchcheck, environments
+from sica import benchcheck
+from sica import wheels as kept
 from sica.benchmarks import open_benchmark
-from sica.environments import Python, python_of
 from sica.errors import UsageError
 from sica.mining import inject
 from sica.mining.candidates import Candidate, Yield
@@ -35,6 +35,7 @@ from sica.mining.verdicts import Verdicts
 from sica.model import File
 from sica.ports import Sandbox
 from sica.sandboxes import open_sandbox
+from sica.wheels import Python, python_of
 
 LIBRARY = '''"""Sums."""
 
@@ -143,14 +144,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 @pytest.fixture(scope="module")
 def bench(box: Sandbox, python: Python, runtime: Path) -> Bench:
-    return Bench(box, environments.directory(environments.PYTEST, python, runtime))
+    return Bench(box, kept.directory(kept.PYTEST, python, runtime))
 
 
 def drawn(source: Source, bench: Bench, work: Path, most: int = 4) -> tuple[list[Candidate], Yield]:
     told = Yield()
     modules = inject.test_modules(source.files, ())
     found = inject.candidates(
-        source, 3, most, 12, bench, Packages(environments.PYTEST), modules, inject.STATEMENTS,
+        source, 3, most, 12, bench, Packages(kept.PYTEST), modules, inject.STATEMENTS,
         Verdicts(work, {"commit": source.commit}), told, lambda _: None,
     )  # fmt: skip
     return list(found), told
@@ -422,15 +423,15 @@ def test_requirements_become_pins_without_the_project_itself(
     found = packages(source, source.files, python, None, None)
     assert found.pins == "plank==2.1\npytest==1.0\n"
     kept = tmp_path / "kept"
-    place = environments.directory(found.pins, python, runtime, kept)
+    place = kept.directory(found.pins, python, runtime, kept)
     assert (place / "plank.py").read_text() == "WIDTH = 7\n"
     assert not (place / "cal.py").exists(), "a later version of the project is the answer"
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert environments.directory(found.pins, python, runtime, kept) == place, "made once"
+    assert kept.directory(found.pins, python, runtime, kept) == place, "made once"
     with pytest.raises(UsageError, match="cannot be had as wheels") as error:
-        environments.directory("plank==2.1\n", python, runtime, kept)
+        kept.directory("plank==2.1\n", python, runtime, kept)
     assert "--env DIR" in error.value.hint
-    assert environments.adopted(place, python, tmp_path / "own") == found.pins
+    assert kept.adopted(place, python, tmp_path / "own") == found.pins
 
 
 def test_a_task_sees_the_packages_that_it_names(

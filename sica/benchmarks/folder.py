@@ -15,7 +15,7 @@ from os import getuid
 from pathlib import Path
 from shutil import which
 
-from sica import dataset, environments, grading, harbor, images
+from sica import dataset, grading, harbor, images, wheels
 from sica.errors import SandboxError, SandboxUnavailable, UsageError, no_such
 from sica.harbor import Folder
 from sica.images import Image
@@ -165,13 +165,13 @@ class FolderBenchmark:
         pins = _pins(folder)
         if not pins:
             return task
-        key = environments.digest(pins), sandbox.image()
+        key = wheels.digest(pins), sandbox.image()
         with self._lock:
             turn = self._turns.setdefault("packages", threading.Lock())
         with turn:
             if key not in self._packages:
                 try:
-                    self._packages[key] = environments.mounted(pins, sandbox, self.runtime)
+                    self._packages[key] = wheels.mounted(pins, sandbox, self.runtime)
                 except UsageError as error:
                     raise SandboxError(f"{folder.path}: {error}", error.hint) from error
         return replace(task, mounts=(self._packages[key],))
@@ -271,9 +271,7 @@ def unsupported(folder: Folder, sandbox: str = "docker") -> tuple[str, ...]:
 def _pins(folder: Folder) -> str:
     """What the task's boxes see at /packages, or "". Raises UsageError for a list that is none."""
     named = folder.sica.environment
-    return (
-        environments.read(harbor.tree(folder.path, "environment"), named, str(folder.path)) if named else ""
-    )
+    return wheels.read(harbor.tree(folder.path, "environment"), named, str(folder.path)) if named else ""
 
 
 def _limits(folder: Folder) -> Limits:

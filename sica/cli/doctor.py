@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
@@ -86,6 +87,7 @@ def _checks(
     yield "model", lambda: _model(places, config)
     yield "benchmark", lambda: _benchmark(call, config)
     yield "disk", lambda: _disk(places)
+    yield "packages", lambda: _packages(call, fix)
     yield "database", lambda: _database(places, fix)
     yield "settings", lambda: _settings(call)
 
@@ -182,6 +184,25 @@ def _disk(places: where.Places) -> Iterator[Finding]:
     yield Finding("disk", state, words, cure)
     runtime = where.make_runtime(places)
     yield Finding("runtime", "ok", f"{runtime}, {_size(shutil.disk_usage(runtime).free)} free")
+
+
+def _packages(call: Invocation, fix: bool) -> Iterator[Finding]:
+    """What agents of all projects asked to be installed."""
+    from sica.cli.parts import environments
+    from sica.environments import UNUSED_DAYS
+
+    there = environments(call)
+    old = time.time() - UNUSED_DAYS * 86_400
+    if fix and (freed := there.sweep(old)):
+        yield Finding("packages", "ok", f"removed {_size(freed)} that no agent used for {UNUSED_DAYS} days")
+    kept = tuple(there.kept())
+    if not kept:
+        yield Finding("packages", "ok", "no agent asked for any")
+        return
+    unused = any(one.used < old for one in kept)
+    words = f"{report.plural(len(kept), 'environment')} of agents, {_size(sum(one.size for one in kept))}"
+    cure = f"sica doctor --fix removes what was not used for {UNUSED_DAYS} days" if unused else ""
+    yield Finding("packages", "warning" if unused else "ok", f"{words}, in {there.root}", cure)
 
 
 def _database(places: where.Places, fix: bool) -> Iterator[Finding]:

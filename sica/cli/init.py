@@ -10,7 +10,7 @@ import typer
 import sica
 from sica import places as where
 from sica import report
-from sica.cli import completion, folders
+from sica.cli import completion, folders, sources
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError, StoreError, UsageError
 from sica.model import Agent, Files, Message
@@ -52,13 +52,21 @@ policy = "greedy"   # which agent to improve next
 EXAMPLES = (
     "sica init                                    the agent that comes with sica",
     "sica init --agent ./my_agent --bench ./tasks  your own agent and tasks",
+    "sica init --agent https://example.org/agent.git@v2   a git repository, at a branch, tag or commit",
+    "sica init --agent mini-swe-agent             an agent from the package index; so is aider",
 )
 
 
 def command(
     ctx: typer.Context,
-    agent: Path = typer.Option(
-        None, "--agent", help="Folder with agent.toml; default: the agent that comes with sica."
+    agent: str = typer.Option(
+        "",
+        "--agent",
+        help="Folder with agent.toml, git address[@ref], or a preset: mini-swe-agent, aider. "
+        "Default: the agent that comes with sica.",
+    ),
+    wheel: Path = typer.Option(
+        None, "--wheel", help="Of a preset: its package from this file instead of the package index."
     ),
     bench: str = typer.Option(
         "",
@@ -73,15 +81,15 @@ def command(
     """
     call: Invocation = ctx.obj
     places = where.at(call.folder, call.environ)
-    source = _source(call, agent)
-    taken = folders.read(source) if agent else folders.read(source, origin=f"sica {sica.__version__}")
-    files = {name: f for name, f in taken.files.items() if not _ours(source, places, name)}
+    source = sources.find(call, agent, wheel, shipped("seed_agent"))
+    taken = source.taken
+    files = {name: f for name, f in taken.files.items() if not _ours(source.folder, places, name)}
     runs_as = check_agent(files, call.setting("sandbox", "auto"))
     bench_words = _benchmark(call, bench)
     _require_store_whole(places)
     runtime = where.make_runtime(places)
     with run_lock(places.lock):
-        seed, fresh = _seeded(places, runtime, source, taken, files, given=agent is not None)
+        seed, fresh = _seeded(places, runtime, source, taken, files, given=bool(agent))
     wrote = _settings(places, bench)
     _report(call, source, taken, files, runs_as, bench_words, seed, fresh, wrote)
     _say_price(call)
@@ -107,7 +115,13 @@ def _say_price(call: Invocation) -> None:
 
 
 def _seeded(
-    places: where.Places, runtime: Path, source: Path, taken: folders.Folder, files: Files, *, given: bool
+    places: where.Places,
+    runtime: Path,
+    source: sources.Source,
+    taken: folders.Folder,
+    files: Files,
+    *,
+    given: bool,
 ) -> tuple[Agent, bool]:
     """The store's first agent and whether it was made just now. Hold the run lock: two would make two of it."""
     from sica.ledger import SqliteLedger, rebuild
@@ -125,9 +139,9 @@ def _seeded(
             seed = repo.add(files, [], words)
             ledger.reconcile([seed])
             return seed, True
-    if given and dict(repo.files(seed.tree)) != files:
+    if given and dict(repo.files(seed.tree)) != files and not source.is_of(seed.subject):
         raise UsageError(
-            f"{places.store} already has agent/0, from other files than {source}",
+            f"{places.store} already has agent/0, from other files than {source.name}",
             "start another project folder for another seed",
         )
     return seed, False
@@ -148,10 +162,6 @@ def _require_store_whole(places: where.Places) -> None:
         )
 
 
-def _source(call: Invocation, agent: Path | None) -> Path:
-    return (call.folder / agent).resolve() if agent else shipped("seed_agent")
-
-
 def shipped(name: str) -> Path:
     """A folder that comes with sica: beside the package in a checkout, inside it when installed."""
     package = Path(sica.__file__).resolve().parent
@@ -161,7 +171,7 @@ def shipped(name: str) -> Path:
     raise UsageError(f"this installation has no {name}", "sica init --agent FOLDER")
 
 
-def _ours(source: Path, places: where.Places, name: str) -> bool:
+def _ours(source: Path | None, places: where.Places, name: str) -> bool:
     return source == places.project and name in ("sica.toml", ".sica")
 
 
@@ -232,14 +242,15 @@ def _settings(places: where.Places, bench: str) -> bool:
     return True
 
 
-def _body(source: Path, taken: folders.Folder) -> str:
+def _body(source: sources.Source, taken: folders.Folder) -> str:
     dirty = " with uncommitted changes" if taken.dirty else ""
-    return f"Snapshot of {source.name}: {report.plural(len(taken.files), 'file')} from {taken.origin}{dirty}."
+    name = source.folder.name if source.folder else source.name
+    return f"Snapshot of {name}: {report.plural(len(taken.files), 'file')} from {taken.origin}{dirty}."
 
 
 def _report(
     call: Invocation,
-    source: Path,
+    source: sources.Source,
     taken: folders.Folder,
     files: Files,
     runs_as: str,
@@ -250,7 +261,7 @@ def _report(
 ) -> None:
     print("Found")
     counted = report.plural(len(files), "file")
-    print(f"  agent        {report.clean(str(source))}   {counted}, runs as: {report.clean(runs_as)}")
+    print(f"  agent        {report.clean(source.name)}   {counted}, runs as: {report.clean(runs_as)}")
     print(f"  from         {report.clean(taken.origin)}{', with uncommitted changes' if taken.dirty else ''}")
     if bench:
         print(f"  benchmark    {bench}")
@@ -265,5 +276,5 @@ def _report(
     if taken.skipped:
         names = ", ".join(report.clean(name) for name in taken.skipped[:3])
         more = " and more" if len(taken.skipped) > 3 else ""
-        call.warn(f"left out, as only regular files are taken: {names}{more}")
+        call.warn(f"left out, as only regular files of a moderate size are taken: {names}{more}")
     print("")

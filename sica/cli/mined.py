@@ -14,7 +14,6 @@ from sica.cli import completion
 from sica.cli.invocation import Invocation
 
 if TYPE_CHECKING:
-    from sica.environments import Python
     from sica.mining.candidates import Candidate, Yield
     from sica.mining.packages import Packages
     from sica.mining.running import Bench
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from sica.mining.verdicts import Verdicts
     from sica.model import Files
     from sica.ports import Sandbox
+    from sica.wheels import Python
 
 REPO = typer.Argument(..., help="A git repository on this machine.", exists=False)
 TO = typer.Option(..., "--to", help="A new folder for the tasks.")
@@ -221,10 +221,10 @@ class _Shop:
         )  # fmt: skip
 
     def bench(self, packages: Packages) -> Bench:
-        from sica import environments
+        from sica import wheels
         from sica.mining.running import Bench
 
-        return Bench(self.box, environments.directory(packages.pins, self.python, self.runtime))
+        return Bench(self.box, wheels.directory(packages.pins, self.python, self.runtime))
 
 
 def _listed(requirements: Path | None) -> str:
@@ -251,7 +251,7 @@ def _make_in_boxes(
     generate: Callable[[_Shop, Yield], Iterable[Candidate]],
 ) -> None:
     """As `_make`, of a generator that runs tests and chooses by what they say."""
-    from sica import environments, places
+    from sica import places, wheels
     from sica.cli.parts import sandbox_for
     from sica.mining.candidates import Yield
     from sica.mining.folder import VERSION, vacant
@@ -263,7 +263,7 @@ def _make_in_boxes(
     here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)
     told = Yield()
     with sandbox_for(needs.sandbox or call.settings().config.sandbox, here) as box:
-        python = environments.python_of(box)
+        python = wheels.python_of(box)
         about = {
             "generator": VERSION, "repository": source.name, "commit": source.commit, "only": only,
             "python": str(python), "env": str(needs.env or ""),

@@ -44,6 +44,7 @@ from sica.runlock import run_lock
 if TYPE_CHECKING:
     from sica.benchmarks.folder import FolderBenchmark
     from sica.broker import HttpBroker
+    from sica.environments import Environments
     from sica.traces import Traces
 
 SAID = 5
@@ -237,6 +238,13 @@ def sandbox_for(name: str, places: Places) -> Iterator[Sandbox]:
         sandbox.close()
 
 
+def environments(call: Invocation) -> Environments:
+    """What agents asked to be installed, of all projects of this user."""
+    from sica.environments import Environments
+
+    return Environments(where.environments(call.environ), call.say)
+
+
 def chosen(benchmark: FolderBenchmark, glob: str, split: str, called: str) -> tuple[Task, ...]:
     """The tasks that are meant. Held-out ones only when they are asked for by name."""
     there = [t for t in benchmark.tasks() if t.split in _splits(split)]
@@ -307,6 +315,7 @@ class Shop:
     run: Run
     cancel: threading.Event
     controls: Controls
+    environments: Environments
     worked: float
     """Seconds that earlier sittings worked on the run."""
 
@@ -322,6 +331,9 @@ class Shop:
             cancel=self.cancel,
             roles=self.config.roles(),
             watch=self.config.watch(),
+            environments=self.environments,
+            frozen=self.config.improve.dependencies == "frozen",
+            keep=self.traces.attach,
         )
 
     def criticised(self, events: Iterator[Event]) -> Iterator[Event]:
@@ -391,7 +403,10 @@ def working(
         ) as broker:
             try:
                 controls = Controls(store.ledger, broker, approve=config.approve, by=call.user())
-                yield Shop(store, config, sandbox, gateway, broker, traces, run, cancel, controls, worked)
+                yield Shop(
+                    *(store, config, sandbox, gateway, broker, traces, run, cancel, controls),
+                    *(environments(call), worked),
+                )
             except BaseException:
                 with suppress(StoreError):  # the error on its way says more, and the next run tells git
                     store.sync()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sica.cli.invocation import Invocation
     from sica.cli.parts import Store
     from sica.config import RunConfig
-    from sica.ports import Benchmark, Sandbox
+    from sica.ports import Benchmark, Environments, Sandbox
     from sica.traces import Traces
 
 PREFIX = "replay/"
@@ -81,7 +81,7 @@ def replay(
         recorded = [(agent, t) for agent in agents for t in _recorded(store, agent, benchmark, tasks, only)]
         if not recorded:
             raise UsageError("no scored trial with a trace is recorded of these", "sica show AGENT --tasks")
-        for again in _runs(store, sandbox, benchmark, tasks, recorded):
+        for again in _runs(store, sandbox, parts.environments(call), benchmark, tasks, recorded):
             found.append(again)
             if not as_json:
                 print(again.words(), flush=True)
@@ -104,6 +104,7 @@ def _recorded(
 def _runs(
     store: Store,
     sandbox: Sandbox,
+    environments: Environments,
     benchmark: Benchmark,
     tasks: Sequence[Task],
     recorded: Sequence[tuple[Agent, Trial]],
@@ -116,7 +117,8 @@ def _runs(
     with tempfile.TemporaryDirectory() as scratch, stopping(cancel, tell, sandbox.sweep):
         for agent, trial in recorded:
             after = _once(
-                store, sandbox, benchmark, tasks, agent, trial, traces, Traces(Path(scratch)), cancel
+                *(store, sandbox, environments, benchmark, tasks),
+                *(agent, trial, traces, Traces(Path(scratch)), cancel),
             )
             if cancel.is_set():
                 raise KeyboardInterrupt
@@ -126,6 +128,7 @@ def _runs(
 def _once(
     store: Store,
     sandbox: Sandbox,
+    environments: Environments,
     benchmark: Benchmark,
     tasks: Sequence[Task],
     agent: Agent,
@@ -150,6 +153,7 @@ def _once(
             model=str(session.get("model", "replay")),
             run="",
             cancel=cancel,
+            environments=environments,
         )
         task = next(t for t in tasks if t.digest == trial.digest)
         after = run_trial(place, agent, task, trial.attempt, benchmark)

@@ -210,6 +210,11 @@ def _event(event: Event) -> tuple[str, str]:
             return f"answer {event.get('call')}  {tokens}", _answer(event.get("body"))
         case "refused" | "failed":
             return f"{kind} {event.get('call', '')}", str(event.get("reason", ""))
+        case "trajectory":
+            kept = f".sica/traces/{event.get('name', '')}"
+            cut = ", cut" if event.get("cut") else ""
+            words = f"{event.get('format', '')}, {event.get('bytes', '?')} bytes{cut}"
+            return "the agent's own trajectory", f"{words}\nzcat '{kept}'"
         case "stdout" | "stderr":
             text = str(event.get("text", ""))
             return (kind, text) if text.strip() else ("", "")

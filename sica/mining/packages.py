@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sica.environments import PYTEST, Python, adopted, pinned, plain
 from sica.errors import UsageError
 from sica.mining.source import Source
 from sica.model import File, Files
+from sica.wheels import PYTEST, Python, adopted, pinned, plain
 
 GROUPS = ("tests", "test", "testing", "dev")
 """Extras or groups that are for tests; the first that is there counts."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sica.environments import PLACE
 from sica.errors import SandboxError
 from sica.model import BoxSpec, File, Files, Job, Limits
 from sica.ports import Sandbox
+from sica.wheels import PLACE
 
 WORKDIR = "/app"
 COMMAND = (

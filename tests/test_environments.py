@@ -1,0 +1,273 @@
+"""What agents may ask to be installed, and that it is installed once. Wheels are made here, and no index is asked."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from commands import ROOT
+from conftest import World
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sica import contract, gate, making, requirements
+from sica.attempt import TRAJECTORY_BYTES
+from sica.benchmarks import open_benchmark
+from sica.environments import Environments, _turn
+from sica.errors import CannotInstall, SandboxError, UsageError
+from sica.model import Agent, File, Files
+
+MANIFEST = b"""
+contract = 1
+name = "needy"
+[run]
+argv = ["greet"]
+[setup]
+requirements = "needs.txt"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("-e .", "is an option"),
+        ("--index-url http://evil.invalid/simple", "is an option"),
+        ("-r /etc/passwd", "is an option"),
+        ("requests --config-settings x=y", "no option for an agent"),
+        ("requests --hash=md5:00", "no option for an agent"),
+        ("requests --hash=sha256:00 -i http://evil.invalid", "no option for an agent"),
+        ("requests @ http://evil.invalid/x.whl", "names an address"),
+        ("x @ file:///etc/passwd", "names an address"),
+        ("git+https://evil.invalid/x", "is no requirement"),
+        ("./x.whl", "is no requirement"),
+        ("requests; print(1)", "is no requirement"),
+        ("a\\\n--pre", "no option for an agent"),
+    ],
+)
+def test_a_line_that_is_more_than_a_package_is_refused_by_name(line: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as refused:
+        requirements.read(f"# mine\nrich\n{line}\n".encode(), "needs.txt")
+    assert "needs.txt, line 3" in str(refused.value)
+
+
+def test_names_versions_markers_and_hashes_are_all_that_reaches_the_installer() -> None:
+    digest = "0" * 64
+    text = f"Rich[x] >=13,<15 ; python_version > '3.8' # why\nuvloop==1 \\\n  --hash=sha256:{digest} # c\n\n"
+    with pytest.raises(UsageError, match="1 of 2 requirements have hashes"):
+        requirements.read(text.encode())
+    assert requirements.read(text.split("\n")[0].encode()) == ('Rich[x]<15,>=13; python_version > "3.8"',)
+    assert requirements.read(b"") == ()
+
+
+@given(st.text(max_size=200))
+def test_whatever_an_agent_writes_no_option_of_it_is_passed_on(text: str) -> None:
+    try:
+        lines = requirements.read(text.encode(errors="replace"))
+    except UsageError:
+        return
+    for line in lines:
+        assert "\n" not in line and "://" not in line.partition(";")[0]
+        assert all(w.startswith("--hash=sha") for w in line.split() if w.startswith("-"))
+
+
+def wheel(folder: Path, name: str, version: str) -> None:
+    """A wheel with one module and one program that prints what it is."""
+    info = f"{name}-{version}.dist-info"
+    code = f"def main():\n    import os\n    open('answer.txt', 'w').write('starts')\nVERSION = '{version}'\n"
+    files = {
+        f"{name}.py": code,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+    }
+    record = "".join(
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},\n"
+        for path, text in files.items()
+    )
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as packed:
+        for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+            packed.writestr(path, text)
+
+
+@pytest.fixture
+def installing(world: World, monkeypatch: pytest.MonkeyPatch) -> Environments:
+    """uv with wheels of ours and no index."""
+    for version in ("1.0", "2.0"):
+        wheel(world.root / "wheels", "greet", version)
+    monkeypatch.setenv("UV_FIND_LINKS", str(world.root / "wheels"))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    return Environments(world.root / "environments", print)
+
+
+def needy(wanted: str) -> Files:
+    return {"agent.toml": File(MANIFEST), "needs.txt": File(wanted.encode())}
+
+
+def checked(world: World, installing: Environments, agent: Agent) -> str:
+    place = replace(world.place, environments=installing)
+    verdict = gate.check(agent, open_benchmark(str(world.root / "gate")), place)
+    assert verdict.fault is None, verdict.reason
+    return "" if verdict.passed else verdict.reason
+
+
+def test_an_agent_starts_a_program_of_its_environment_and_a_child_gets_another(
+    world: World, installing: Environments
+) -> None:
+    parent = world.seed(needy("greet==1.0\n"))
+    assert checked(world, installing, parent) == ""
+    (first,) = installing.kept()
+    before = first.path.stat()
+    (first.path.parent / ".wheels").rename(world.root / "no cache")  # nothing could be built again
+    assert checked(world, installing, parent) == ""
+    assert first.path.stat().st_ino == before.st_ino
+    (world.root / "no cache").rename(first.path.parent / ".wheels")
+
+    child = world.seed(needy("greet==2.0\n"))
+    assert checked(world, installing, child) == ""
+    assert len(list(installing.kept())) == 2
+    assert first.path.stat().st_ino == before.st_ino
+    assert (first.path / "lock.txt").read_text() == "greet==1.0\n"
+
+
+def test_a_child_whose_packages_cannot_be_had_is_rejected_with_the_reason(
+    world: World, installing: Environments
+) -> None:
+    wanted = {"greet==3.0\n": "greet==3.0", "nosuch\n": "nosuch", "-e .\n": "is an option"}
+    for text, words in wanted.items():
+        assert words in checked(world, installing, world.seed(needy(text)))
+    assert list(installing.kept()) == []
+
+
+def test_an_index_that_does_not_answer_is_our_fault_and_not_the_agents(
+    world: World, installing: Environments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_NO_INDEX")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    place = replace(world.place, environments=installing)
+    verdict = gate.check(world.seed(needy("nosuch\n")), open_benchmark(str(world.root / "gate")), place)
+    assert (verdict.passed, verdict.fault) == (False, "infra")
+    assert "cannot be fetched" in verdict.reason
+
+
+def test_many_workers_build_one_environment_once(
+    world: World, tmp_path: Path, installing: Environments
+) -> None:
+    said: list[str] = []
+    many = [Environments(tmp_path / "shared", said.append) for _ in range(4)]
+    found = []
+    threads = [
+        threading.Thread(target=lambda e=e: found.append(e.ready(("greet==1.0",), world.sandbox)))
+        for e in many
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and len(set(found)) == 1
+    assert sum("built" in line for line in said) == 1
+
+
+def test_what_a_killed_build_left_is_cleared_and_what_nobody_uses_is_swept(
+    world: World, installing: Environments
+) -> None:
+    place = installing.ready(("greet==1.0",), world.sandbox).path.parent
+    (place / "about.json").unlink()  # as if the kill came in between
+    torn = place.parent / f".building-{place.name}-x"
+    torn.mkdir()
+    assert installing.ready(("greet==1.0",), world.sandbox).path.parent == place
+    assert (place / "about.json").exists() and not torn.exists()
+    assert installing.sweep(before=0.0) == 0
+    assert installing.sweep(before=2e10) > 0
+    assert list(installing.kept()) == []
+
+
+def test_an_agent_without_packages_needs_no_environment(world: World) -> None:
+    assert contract.packages({}, contract.manifest(needy("")).model_copy(update={"setup": None})) == ()
+    with pytest.raises(UsageError, match=r"no such file"):
+        contract.manifest({"agent.toml": File(MANIFEST)})
+
+
+def test_stopping_stops_a_build(world: World, installing: Environments) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises((SandboxError, CannotInstall)):
+        installing.ready(("greet==1.0",), world.sandbox, cancel=cancel)
+
+
+ASKING = MANIFEST.replace(b'["greet"]', b'["python3", "/agent/main.py"]')
+ASKS_FOR_MORE = b"""
+import os, pathlib
+logs = pathlib.Path(os.environ["AGENT_LOGS"])
+(logs / "story.md").write_bytes(b"\\xff" * (9 << 20))
+told = pathlib.Path(os.environ["TASK_INSTRUCTION_FILE"]).read_text()
+if told.startswith("# Improve this agent"):
+    pathlib.Path("needs.txt").write_text("greet==2.0")
+"""
+
+
+@pytest.mark.parametrize(("frozen", "ending"), [(False, "child"), (True, "broken")])
+def test_a_child_may_ask_for_more_unless_that_is_frozen_and_its_own_story_is_kept(
+    world: World, installing: Environments, frozen: bool, ending: str
+) -> None:
+    output = b'[output]\ntrajectory = "story.md"\n'
+    files = {**needy("greet==1.0\n"), "agent.toml": File(ASKING + output), "main.py": File(ASKS_FOR_MORE)}
+    parent = world.seed(files)
+    place = replace(world.place, environments=installing, frozen=frozen, keep=world.traces.attach)
+    plan = world.plan()
+    archive = world.archive(plan)
+    made = making.improve(archive.improve(parent.commit), plan.making, place, archive)
+    events = list(world.traces.read(made.trace))
+    assert made.ending == ending, events[-3:]
+    assert ("frozen" in made.why) == frozen
+    (kept,) = [e for e in events if e["type"] == "trajectory"]
+    assert (kept["cut"], kept["bytes"]) == (True, 9 << 20)
+    assert gzip.decompress((world.traces.root / kept["name"]).read_bytes()) == b"\xff" * TRAJECTORY_BYTES
+    (told,) = [e for e in events if e["type"] == "environment"]
+    assert (installing.root / told["place"] / "lock.txt").read_text() == "greet==1.0\n"
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from sica import environments
+room, program = Path(sys.argv[1]), "import sys; open('begun', 'w').close(); sys.stdin = open('go'); sys.stdin.read()"
+with environments._turn(room / "x.lock", None) as held:
+    environments._run([sys.executable, "-c", program], room, held, None)
+"""
+
+
+def test_an_installer_that_outlives_a_killed_sica_keeps_others_from_building_beside_it(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "go")
+    killed = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], cwd=ROOT)
+    wait_for((tmp_path / "begun").exists)
+    killed.kill()
+    killed.wait()
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(SandboxError, match="another was building"), _turn(tmp_path / "x.lock", stop):
+        pass
+    (tmp_path / "go").write_text("")  # the installer ends, and its lock with it
+    with _turn(tmp_path / "x.lock", None):
+        pass
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
