@@ -73,12 +73,14 @@ def proved(benchmark: FolderBenchmark, box: Sandbox) -> dict[str, str]:
     """What `sica bench check` finds wrong, by task and rule."""
     wrong = {}
     for name, folder in benchmark.folders.items():
+        rules = set()
         for result in benchcheck.check(benchmark, box, [name]):
+            rules.add(result.rule)
             if result.verdict in ("failed", "fault"):
                 wrong[f"{name} {result.rule}"] = result.why
             if result.rule == "nothing" and folder.grading == "two-box":
                 break  # its vandals wait ten seconds each, and test_grading.py has them all
-        assert result.rule in ("nothing", "vandal")
+        assert {"oracle", "nothing"} <= rules
     return wrong
 
 

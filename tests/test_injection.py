@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sica import benchcheck
-from sica import wheels as kept
+from sica import wheels as shelf
 from sica.benchmarks import open_benchmark
 from sica.errors import UsageError
 from sica.mining import inject
@@ -144,14 +144,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 @pytest.fixture(scope="module")
 def bench(box: Sandbox, python: Python, runtime: Path) -> Bench:
-    return Bench(box, kept.directory(kept.PYTEST, python, runtime))
+    return Bench(box, shelf.directory(shelf.PYTEST, python, runtime))
 
 
 def drawn(source: Source, bench: Bench, work: Path, most: int = 4) -> tuple[list[Candidate], Yield]:
     told = Yield()
     modules = inject.test_modules(source.files, ())
     found = inject.candidates(
-        source, 3, most, 12, bench, Packages(kept.PYTEST), modules, inject.STATEMENTS,
+        source, 3, most, 12, bench, Packages(shelf.PYTEST), modules, inject.STATEMENTS,
         Verdicts(work, {"commit": source.commit}), told, lambda _: None,
     )  # fmt: skip
     return list(found), told
@@ -423,15 +423,15 @@ def test_requirements_become_pins_without_the_project_itself(
     found = packages(source, source.files, python, None, None)
     assert found.pins == "plank==2.1\npytest==1.0\n"
     kept = tmp_path / "kept"
-    place = kept.directory(found.pins, python, runtime, kept)
+    place = shelf.directory(found.pins, python, runtime, kept)
     assert (place / "plank.py").read_text() == "WIDTH = 7\n"
     assert not (place / "cal.py").exists(), "a later version of the project is the answer"
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert kept.directory(found.pins, python, runtime, kept) == place, "made once"
+    assert shelf.directory(found.pins, python, runtime, kept) == place, "made once"
     with pytest.raises(UsageError, match="cannot be had as wheels") as error:
-        kept.directory("plank==2.1\n", python, runtime, kept)
+        shelf.directory("plank==2.1\n", python, runtime, kept)
     assert "--env DIR" in error.value.hint
-    assert kept.adopted(place, python, tmp_path / "own") == found.pins
+    assert shelf.adopted(place, python, tmp_path / "own") == found.pins
 
 
 def test_a_task_sees_the_packages_that_it_names(

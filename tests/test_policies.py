@@ -741,7 +741,7 @@ def test_options_are_read_by_their_type() -> None:
         ("gready", "no policy called 'gready'; there are: dgm, greedy, hgm"),
         (
             "hgm:alpa=1",
-            "no option of hgm called 'alpa'; there are: alpha, beta, clade, cooling, evaluations, quantile",
+            "no option of hgm called 'alpa'; there are: alpha, beta, clade, cooling, evaluations, merge, quantile",
         ),
         ("sica:alpha=1", "no option of sica called 'alpha'; there are: none"),
         ("hgm:alpha", "the option of hgm 'alpha' has no value"),
