@@ -76,7 +76,9 @@ def proved(benchmark: FolderBenchmark, box: Sandbox) -> dict[str, str]:
         rules = set()
         for result in benchcheck.check(benchmark, box, [name]):
             rules.add(result.rule)
-            if result.verdict in ("failed", "fault"):
+            if (
+                result.verdict in ("failed", "fault") and result.rule != "cheats"
+            ):  # the authors' tests are theirs
                 wrong[f"{name} {result.rule}"] = result.why
             if result.rule == "nothing" and folder.grading == "two-box":
                 break  # its vandals wait ten seconds each, and test_grading.py has them all

@@ -78,7 +78,12 @@ def _rows(source: Source, shown: Shown) -> tuple[report.Row, ...]:
     rows = report.rows(reading.agents, summaries, reading.champion, interval)
     trees = {a.number: a.tree for a in reading.agents}
 
+    measured = scores.of(shown.benchmark, shown.setting)
+
     def against_parent(row: report.Row) -> report.Row:
+        known = measured[row.tree].estimate() if row.tree in measured else None
+        if known is not None:
+            row = replace(row, low=known.low, high=known.high, method=known.method)
         if not row.parents:
             return row
         change = scores.change(shown.benchmark, shown.setting, trees[row.parents[0]], row.tree)

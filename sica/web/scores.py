@@ -16,6 +16,7 @@ from sica import chronicle
 from sica.cli.reading import paired
 from sica.ledger import SqliteLedger
 from sica.model import Agent, Setting, Summary, Usage
+from sica.stats import Estimate, estimate
 
 Key = tuple[str, int, int, int]
 """Task, its digest's number, conditions, attempt."""
@@ -29,6 +30,7 @@ class Measured:
     faults: dict[str, int] = field(default_factory=dict)
     """By task."""
     usage: list[float] = field(default_factory=lambda: [0.0] * 6)
+    _estimated: tuple[int, Estimate | None] = (0, None)
     rows: int = 0
     """Goes up with every trial: a pair of these numbers names a state."""
 
@@ -48,6 +50,12 @@ class Measured:
         used = Usage(usd, int(prompt), int(cached), int(completion), int(calls), seconds)
         total, squares = sum(values), sum(v * v for v in values)
         return Summary(agent, benchmark, len(values), total, squares, sum(self.faults.values()), used)
+
+    def estimate(self) -> Estimate | None:
+        """The mean with its interval, as `sica log` has it; worked out again only after another trial."""
+        if self._estimated[0] != self.rows:
+            self._estimated = self.rows, estimate(self.by_task().values())
+        return self._estimated[1]
 
     def by_task(self) -> dict[str, list[float]]:
         found: dict[str, list[float]] = defaultdict(list)
