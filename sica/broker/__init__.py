@@ -95,14 +95,16 @@ class HttpBroker:
         self._recording = threading.Lock()
         self._pace = Pace()
         self._sessions: dict[str, BoxSession] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
 
     def __enter__(self) -> Self:
         room_for_connections()
         (self._runtime / "s").mkdir(parents=True, exist_ok=True)
         for folder in (self._runtime, self._runtime / "s"):
             folder.chmod(0o711)  # a box's user walks through and lists nothing
+        self._loop = asyncio.new_event_loop()  # only now: one that is never entered leaves nothing open
+        self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
         self._thread.start()
         return self
 
