@@ -99,7 +99,10 @@ function arranged(archive, query, sort = "") {
 
 function Filter({ query, onQuery }) {
   const [text, setText] = useState(query);
-  useEffect(() => setText(query), [query]);
+  useEffect(() => {
+    // Whoever types is ahead of the query, which comes back late: an older one must not undo their letters.
+    if (!document.activeElement?.hasAttribute("data-filter")) setText(query);
+  }, [query]);
   const type = (event) => {
     setText(event.target.value);
     onQuery(event.target.value);
