@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,6 @@ from sica.mining.source import Source, open_source
 from sica.mining.verdicts import Verdicts
 from sica.model import File
 from sica.ports import Sandbox
-from sica.sandboxes import open_sandbox
 
 Tree = Mapping[str, str]
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
@@ -82,22 +79,6 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         git("add", "-A")
         git("commit", "-q", "-m", message)
     return folder
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Path:
-    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"commits-{os.getpid()}"
-    path.mkdir(parents=True, exist_ok=True)
-    for each in (path.parent, path):
-        each.chmod(0o711)
-    return path
-
-
-@pytest.fixture(scope="module")
-def box(runtime: Path) -> Iterator[Sandbox]:
-    sandbox = open_sandbox("bubblewrap", store="commits", runtime=runtime)
-    yield sandbox
-    sandbox.close()
 
 
 @pytest.fixture(scope="module")

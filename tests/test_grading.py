@@ -9,9 +9,7 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +22,12 @@ from sica.errors import SandboxError, UsageError
 from sica.grading import Case, lay_over, reward
 from sica.model import Ended, File, Files, Grade, Task
 from sica.ports import Sandbox
-from sica.sandboxes import open_sandbox
 
 ROOT = Path(__file__).parents[1]
 
 
 def files(**texts: str) -> Files:
     return {f"/app/{name}": File(text.encode()) for name, text in texts.items()}
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Path:
-    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"grading-{os.getpid()}"
-    path.mkdir(parents=True, exist_ok=True)
-    for each in (path.parent, path):
-        each.chmod(0o711)
-    return path
-
-
-@pytest.fixture(scope="module")
-def box(runtime: Path) -> Iterator[Sandbox]:
-    sandbox = open_sandbox("bubblewrap", store="grading", runtime=runtime)
-    yield sandbox
-    sandbox.close()
 
 
 def case(grading: str, tests: dict[str, str], pristine: Files, **more: Any) -> Case:

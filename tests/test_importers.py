@@ -12,7 +12,7 @@ import os
 import pickle
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +26,9 @@ from sica.benchmarks.folder import FolderBenchmark
 from sica.errors import UsageError
 from sica.model import File, Grade
 from sica.ports import Sandbox
-from sica.sandboxes import open_sandbox
 
 ROOT = Path(__file__).parents[1]
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Path:
-    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"importers-{os.getpid()}"
-    path.mkdir(parents=True, exist_ok=True)
-    for each in (path.parent, path):
-        each.chmod(0o711)
-    return path
-
-
-@pytest.fixture(scope="module")
-def box(runtime: Path) -> Iterator[Sandbox]:
-    sandbox = open_sandbox("bubblewrap", store="importers", runtime=runtime)
-    yield sandbox
-    sandbox.close()
 
 
 @pytest.fixture

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +31,6 @@ from sica.mining.source import Source, open_source
 from sica.mining.verdicts import Verdicts
 from sica.model import File
 from sica.ports import Sandbox
-from sica.sandboxes import open_sandbox
 from sica.wheels import Python, python_of
 
 LIBRARY = '''"""Sums."""
@@ -114,22 +110,6 @@ FILES = {
     "tests/test_cal.py": TESTS,
     "pyproject.toml": '[project]\nname = "cal"\n[dependency-groups]\ntest = ["pytest"]\n',
 }
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Path:
-    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"injection-{os.getpid()}"
-    path.mkdir(parents=True, exist_ok=True)
-    for each in (path.parent, path):
-        each.chmod(0o711)
-    return path
-
-
-@pytest.fixture(scope="module")
-def box(runtime: Path) -> Iterator[Sandbox]:
-    sandbox = open_sandbox("bubblewrap", store="injection", runtime=runtime)
-    yield sandbox
-    sandbox.close()
 
 
 @pytest.fixture(scope="module")

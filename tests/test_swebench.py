@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,22 +52,6 @@ def write(root: Path, files: Mapping[str, str]) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(words)
     return root
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Path:
-    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"swebench-{os.getpid()}"
-    path.mkdir(parents=True, exist_ok=True)
-    for each in (path.parent, path):
-        each.chmod(0o711)
-    return path
-
-
-@pytest.fixture(scope="module")
-def box(runtime: Path) -> Iterator[Sandbox]:
-    sandbox = open_sandbox("bubblewrap", store="swebench", runtime=runtime)
-    yield sandbox
-    sandbox.close()
 
 
 @pytest.fixture(scope="module")

@@ -64,17 +64,6 @@ CHECKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import tempfile
-
-    path = Path(tempfile.gettempdir()) / f"box-{os.getuid()}" / f"cheats-{os.getpid()}"
-    path.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o711)
-    path.chmod(0o711)
-    return path
-
-
 @pytest.fixture(scope="module", params=["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
 def sandbox(request: pytest.FixtureRequest, runtime: Path) -> Iterator[Sandbox]:
     from sica.errors import SandboxUnavailable
