@@ -152,7 +152,7 @@ class Assembler:
         span.placed.add(name)
         if message is None:
             return
-        if message.answers and (tool := self._pending(span, message.answers)) is not None:
+        if message.answers and (tool := span.pending.pop(message.answers, None)) is not None:
             tool.lines.append(message.line)
             tool.facts |= {"answered": True, "seconds": max(0.0, self.latest - tool.ts)}
         elif message.role == "assistant" and span.unsaid > 0:
@@ -162,9 +162,6 @@ class Assembler:
             block = self._add("message", said, message.line, span.span, {"role": message.role})
             block.e = round(again, 4) if message.shown else block.e
             message.shown = True
-
-    def _pending(self, span: Span, call: str) -> Block | None:
-        return span.pending.pop(call, None)
 
     def _response(self, event: Event, line: int) -> None:
         block = self._calls.get(event.get("call"))
