@@ -7,7 +7,8 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading
+from sica.cli.options import BENCH, UNDER
+from sica.cli.reading import Reading
 from sica.errors import UsageError, no_such
 from sica.report import Row
 from sica.stats import overstatement
@@ -29,13 +30,8 @@ def command(
         help="champion, score, low (end of the interval) or cheap.",
         autocompletion=completion.one_of("champion", "score", "low", "cheap"),
     ),
-    bench: str = typer.Option(
-        "",
-        "--bench",
-        help="Whose scores; default: the configured benchmark.",
-        autocompletion=completion.benchmarks,
-    ),
-    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
+    bench: str = BENCH,
+    under: str = UNDER,
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Name the best agent.

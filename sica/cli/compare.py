@@ -10,7 +10,8 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading
+from sica.cli.options import BENCH, UNDER
+from sica.cli.reading import Reading
 from sica.errors import UsageError
 from sica.model import Agent, Trial
 from sica.scoring import (
@@ -38,13 +39,8 @@ def command(
     agents: list[str] = typer.Argument(
         ..., help="Two or more agents; the first is the yardstick.", autocompletion=completion.agents
     ),
-    bench: str = typer.Option(
-        "",
-        "--bench",
-        help="Whose scores; default: the configured benchmark.",
-        autocompletion=completion.benchmarks,
-    ),
-    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
+    bench: str = BENCH,
+    under: str = UNDER,
     exit_code: bool = typer.Option(
         False, "--exit-code", help="Exit 5 unless the last is better than the first by more than noise."
     ),

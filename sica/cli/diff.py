@@ -10,7 +10,8 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading
+from sica.cli.options import BENCH, UNDER
+from sica.cli.reading import Reading
 from sica.errors import UsageError
 from sica.model import Agent, Trial
 from sica.scoring import Difference, difference, measured, p_value, verdict
@@ -31,13 +32,8 @@ def command(
     stat: bool = typer.Option(False, "--stat", help="Files and counts instead of the code."),
     tasks: bool = typer.Option(False, "--tasks", help="Only the tasks that changed, all of them."),
     code: bool = typer.Option(False, "--code", help="Only the code, as git says it."),
-    bench: str = typer.Option(
-        "",
-        "--bench",
-        help="Whose scores; default: the configured benchmark.",
-        autocompletion=completion.benchmarks,
-    ),
-    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
+    bench: str = BENCH,
+    under: str = UNDER,
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
     """Show what changed between two agents: score, tasks gained and lost, code."""

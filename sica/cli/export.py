@@ -15,7 +15,8 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation, examples
-from sica.cli.reading import UNDER, Reading
+from sica.cli.options import UNDER_HELP
+from sica.cli.reading import Reading
 from sica.errors import UsageError, no_such
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _writes(form: str) -> Callable[..., None]:
         ),
         run: str = RUN,
         task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-        under: str = typer.Option("", "--under", help=UNDER),
+        under: str = typer.Option("", "--under", help=UNDER_HELP),
         force: bool = typer.Option(False, "--force", help="Put it in the place of what is there."),
         as_json: bool = JSON,
     ) -> None:

@@ -9,7 +9,8 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading
+from sica.cli.options import BENCH, UNDER
+from sica.cli.reading import Reading
 from sica.errors import UsageError, no_such
 from sica.report import Row
 
@@ -43,13 +44,8 @@ def command(
         help="number, score, change or cost; without lanes.",
         autocompletion=completion.one_of("number", "score", "change", "cost"),
     ),
-    bench: str = typer.Option(
-        "",
-        "--bench",
-        help="Whose scores; default: the configured benchmark.",
-        autocompletion=completion.benchmarks,
-    ),
-    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
+    bench: str = BENCH,
+    under: str = UNDER,
     as_json: bool = typer.Option(False, "--json", help="One object with a list of agents."),
     plain: bool = typer.Option(False, "--plain", help="One agent a line, tab-separated, no lanes."),
     template: str = typer.Option("", "--format", help="A line an agent: '{agent} {score} {subject}'."),

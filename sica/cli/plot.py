@@ -10,7 +10,8 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation, write_whole
-from sica.cli.reading import UNDER, Reading
+from sica.cli.options import BENCH, UNDER
+from sica.cli.reading import Reading
 from sica.errors import UsageError, no_such
 
 NAMES = ("staircase", "cost", "matrix", "lineage")
@@ -32,13 +33,8 @@ def command(
     ),
     size: str = typer.Option("", "--size", metavar="WxH", help="Inches; default: what suits a paper."),
     dpi: int = typer.Option(300, "--dpi", min=30, max=1200, help="Dots an inch, of a PNG."),
-    bench: str = typer.Option(
-        "",
-        "--bench",
-        help="Whose scores; default: the configured benchmark.",
-        autocompletion=completion.benchmarks,
-    ),
-    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
+    bench: str = BENCH,
+    under: str = UNDER,
 ) -> None:
     """Draw the archive for a paper: the same bytes for the same archive, readable in one column and in grey.
 

@@ -219,10 +219,6 @@ class Reading:
         return found if len(set(found.values())) > 1 else {}
 
 
-UNDER = "Whose scores: part of a model's or sandbox's name; default: the latest."
-"""Help of the option --under of every command that shows scores."""
-
-
 def names_of(bench: str) -> tuple[str, ...]:
     """What a benchmark's scores may be kept under: core, core/fix-*, a folder, a file of tasks, one task's folder."""
     from sica.benchmarks import named, set_name

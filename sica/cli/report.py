@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
-from sica.cli import completion
 from sica.cli.invocation import Invocation, write_whole
-from sica.cli.reading import UNDER, Reading, glimpse
+from sica.cli.options import BENCH, UNDER
+from sica.cli.reading import Reading, glimpse
 from sica.errors import UsageError
 from sica.ledger import SqliteLedger
 from sica.model import Agent, Trial
@@ -36,13 +36,8 @@ def command(
     heldout: bool = typer.Option(
         True, "--heldout/--no-heldout", help="Show held-out scores; that look is recorded."
     ),
-    bench: str = typer.Option(
-        "",
-        "--bench",
-        help="Whose scores; default: the configured benchmark.",
-        autocompletion=completion.benchmarks,
-    ),
-    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
+    bench: str = BENCH,
+    under: str = UNDER,
     as_json: bool = typer.Option(False, "--json", help="One object instead of pages."),
 ) -> None:
     """Write what evolution came to, with everything that speaks against it: report.html, report.md, pictures.

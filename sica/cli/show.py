@@ -11,7 +11,8 @@ import typer
 from sica import report
 from sica.cli import completion
 from sica.cli.invocation import Invocation
-from sica.cli.reading import UNDER, Reading
+from sica.cli.options import BENCH, UNDER
+from sica.cli.reading import Reading
 from sica.model import Agent, Trial, Usage
 from sica.scoring import difference, estimated, measured, pass_k, pass_words
 
@@ -23,13 +24,8 @@ def command(
     agent: str = typer.Argument(
         "best", help="7, agent/7, best, 7^, a hash or a tag.", autocompletion=completion.agents
     ),
-    bench: str = typer.Option(
-        "",
-        "--bench",
-        help="Whose scores; default: the configured benchmark.",
-        autocompletion=completion.benchmarks,
-    ),
-    under: str = typer.Option("", "--under", help=UNDER, autocompletion=completion.settings),
+    bench: str = BENCH,
+    under: str = UNDER,
     tasks: bool = typer.Option(False, "--tasks", help="List every trial."),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
