@@ -344,7 +344,7 @@ def _reason(event: Event) -> str:
 
 
 def _line(text: str) -> str:
-    return report.clean(text[: 2 * HEAD])[:HEAD]
+    return report.clean(text[: 2 * HEAD])[:HEAD].rstrip()
 
 
 def _key(text: str) -> str:

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 from commands import OFFLINE, Project, environment, sica
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from screens import screen
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from sica import report
-from sica.blocks import Story, body
+from sica.blocks import HEAD, Story, body
 from sica.cli.browser import Browser, Choice, Line, Reading
 from sica.cli.rows import Rows, wrapped
 from sica.errors import StoreError
@@ -162,6 +162,7 @@ keys = st.sampled_from(["call", "body", "usage", "text", "span", "parent", "ts",
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(kinds, st.dictionaries(keys, json_values, max_size=5)), max_size=12))
+@example([("failed", {"reason": f"{'x' * (HEAD - 9)} cut behind a blank"})])
 def test_any_events_make_blocks_of_safe_lines(events: list[tuple[str, dict[str, Any]]]) -> None:
     made = Story()
     lines = [{**data, "type": kind} for kind, data in events]
