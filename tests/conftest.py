@@ -3,6 +3,7 @@ because its agents are small programs whose skill is a constant in their own cod
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
@@ -36,6 +37,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=20,
         help="Seeded runs of tests/test_cap.py; the issue's figure is 200.",
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def main_threads_loop() -> Iterator[None]:
+    """LiteLLM asks for the thread's event loop; where there is none, Python 3.11 makes one that nobody closes."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.close()
 
 
 SKILLED = r"""
