@@ -69,7 +69,7 @@ def agent(project: Path) -> Path:
     """The seed, calling its tools in words: the model's template knows no tool calls."""
     place = Path(shutil.copytree(ROOT / "seed_agent", project / "agent"))
     settings = place / "seed" / "settings.py"
-    settings.write_text(settings.read_text().replace('CALLS = "native"', 'CALLS = "xml"'))
+    settings.write_text(settings.read_text().replace('PROTOCOL = "native"', 'PROTOCOL = "xml"'))
     manifest = place / "agent.toml"  # its own tests are about its own settings
     manifest.write_text(re.sub(r"(?m)^\[check\]\n(?:[^\[].*\n|\n)*", "", manifest.read_text()))
     return place
