@@ -32,10 +32,36 @@ def said(text, finish="stop"):
     return answer(content=text, finish=finish)
 
 
+CUT = 200, None
+"""A stream that begins and is closed before its end."""
+
 SUBMIT = answer(call("submit", {"summary": "done"}))
 
 
+def pieces(given):
+    """An answer as the events of a stream; text and arguments come in small pieces."""
+    choice = given["choices"][0]
+    message = choice["message"]
+    text = message["content"] or ""
+    deltas = [{"role": "assistant"}, *({"content": text[at : at + 9]} for at in range(0, len(text), 9))]
+    for number, made in enumerate(message.get("tool_calls", ())):
+        told = made["function"]["arguments"]
+        start = {**made, "index": number, "function": {"name": made["function"]["name"], "arguments": ""}}
+        deltas.append({"tool_calls": [start]})
+        for at in range(0, len(told), 9):
+            deltas.append({"tool_calls": [{"index": number, "function": {"arguments": told[at : at + 9]}}]})
+    for delta in deltas:
+        yield {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]}
+    yield {"choices": [], "usage": given["usage"]}
+
+
 class Served(unittest.TestCase):
+    def run(self, result=None):
+        """Each test in both ways in which answers can come, whichever the settings name."""
+        for settings.ANSWERS in ("whole", "streamed"):
+            super().run(result)
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -56,8 +82,16 @@ class Served(unittest.TestCase):
                     test.asked.append(json.loads(body))
                     test.spans.append(self.headers["X-Agent-Span"])
                     status, given = left.pop(0) if len(left) > 1 else left[0]
-                data = json.dumps(given).encode()
+                streamed = status == 200 and test.asked[-1].get("stream")
+                if given is None:
+                    data = f"data: {json.dumps(next(pieces(SUBMIT[1])))}\n\n".encode()
+                elif streamed:
+                    told = [*(json.dumps(piece) for piece in pieces(given)), "[DONE]"]
+                    data = "".join(f"data: {one}\n\n" for one in told).encode()
+                else:
+                    data = json.dumps(given).encode()
                 self.send_response(status)
+                self.send_header("Content-Type", "text/event-stream" if streamed else "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
