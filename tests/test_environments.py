@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
 import os
 import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +17,7 @@ from commands import ROOT
 from conftest import World
 from hypothesis import given
 from hypothesis import strategies as st
+from packed import wheel
 
 from sica import contract, gate, making, requirements
 from sica.attempt import TRAJECTORY_BYTES
@@ -79,26 +77,6 @@ def test_whatever_an_agent_writes_no_option_of_it_is_passed_on(text: str) -> Non
     for line in lines:
         assert "\n" not in line and "://" not in line.partition(";")[0]
         assert all(w.startswith("--hash=sha") for w in line.split() if w.startswith("-"))
-
-
-def wheel(folder: Path, name: str, version: str) -> None:
-    """A wheel with one module and one program that prints what it is."""
-    info = f"{name}-{version}.dist-info"
-    code = f"def main():\n    import os\n    open('answer.txt', 'w').write('starts')\nVERSION = '{version}'\n"
-    files = {
-        f"{name}.py": code,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
-    }
-    record = "".join(
-        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},\n"
-        for path, text in files.items()
-    )
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as packed:
-        for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            packed.writestr(path, text)
 
 
 @pytest.fixture
