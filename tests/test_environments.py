@@ -24,7 +24,7 @@ from sica.attempt import TRAJECTORY_BYTES
 from sica.benchmarks import open_benchmark
 from sica.environments import Environments, _turn
 from sica.errors import CannotInstall, SandboxError, UsageError
-from sica.model import Agent, File, Files
+from sica.model import Agent, File, Files, Setting, conditions
 
 MANIFEST = b"""
 contract = 1
@@ -249,3 +249,16 @@ def wait_for(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_another_python_is_another_environment_and_never_the_same_score(
+    world: World, installing: Environments
+) -> None:
+    """Scores are kept by tree and image: the image names the Python, and the Python the environment."""
+    ours = installing._python(world.sandbox, None, None)
+    other = replace(ours, version="3.12.0" if ours.minor != "3.12" else "3.11.0")
+    one, two = (installing.made_for(python, ("greet==1.0",)) for python in (ours, other))
+    assert one.path != two.path and one.resolved == two.resolved
+    (task,) = open_benchmark(str(world.root / "gate")).tasks()
+    images = (world.sandbox.image(), "docker:another")
+    assert len({conditions(task, Setting("offline", image)) for image in images}) == 2
