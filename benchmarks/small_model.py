@@ -66,12 +66,14 @@ def main() -> int:
 
 
 def agent(project: Path) -> Path:
-    """The seed, calling its tools in words: the model's template knows no tool calls."""
+    """The seed, calling its tools in words, for the model's template knows no tool calls; its answers streamed."""
     place = Path(shutil.copytree(ROOT / "seed_agent", project / "agent"))
     settings = place / "seed" / "settings.py"
-    settings.write_text(settings.read_text().replace('CALLS = "native"', 'CALLS = "xml"'))
-    manifest = place / "agent.toml"  # its own tests are about its own settings
-    manifest.write_text(re.sub(r"(?m)^\[check\]\n(?:[^\[].*\n|\n)*", "", manifest.read_text()))
+    text = settings.read_text()
+    for name, value in (("PROTOCOL", "xml"), ("ANSWERS", "streamed")):
+        text, found = re.subn(rf"(?m)^{name} = .*$", f'{name} = "{value}"', text)
+        assert found == 1, f"the seed has no setting {name}"
+    settings.write_text(text)
     return place
 
 

@@ -37,7 +37,7 @@ SECONDS = 1200.0
 """For one build."""
 UNUSED_DAYS = 30
 
-_ASK = """
+ASK = """
 import json, platform, sys
 json.dump([sys.version.split()[0], sys.implementation.name, platform.machine(), *platform.libc_ver()], sys.stdout)
 """
@@ -105,7 +105,12 @@ class Environments:
 
         Raises CannotInstall when the answer is no, and SandboxError when it could not be had for reasons of ours.
         """
-        python = self._python(sandbox, image, cancel)
+        return self.made_for(self._python(sandbox, image, cancel), wanted, cancel)
+
+    def made_for(
+        self, python: Python, wanted: Sequence[str], cancel: threading.Event | None = None
+    ) -> Installed:
+        """The same for a Python that is known, wherever it runs."""
         asked = json.dumps([FORMAT, list(wanted), python.minor, python.implementation, python.platform])
         name = hashlib.sha256(asked.encode()).hexdigest()[:32]
         place = self.root / name
@@ -194,7 +199,7 @@ def _asked(sandbox: Sandbox, image: str | None, cancel: threading.Event | None) 
         profile="compat" if image else "strict",
     )
     path = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-    ended = sandbox.run(spec, Job(("python3", "-I", "-S", "-c", _ASK), cwd="/", env=path), cancel)
+    ended = sandbox.run(spec, Job(("python3", "-I", "-S", "-c", ASK), cwd="/", env=path), cancel)
     try:
         return Python(*json.loads(ended.stdout))
     except (ValueError, TypeError):

@@ -3,12 +3,16 @@
     harbor run -p TASKS --agent sica.harbor_agent:CommitAgent --ak agent=7 --ak store=.sica/agents.git -m openai/gpt-5
 
 It runs in Harbor's environment: sica must be importable there, and nothing of sica's that needs more than pydantic is
-used. Harbor has no broker: the model's key enters the container, and nothing bounds what is spent.
+used; an agent that needs packages also needs uv. Harbor has no broker: the model's key enters the container, and
+nothing bounds what is spent.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
+import json
+import logging
 import os
 import shlex
 import subprocess
@@ -20,7 +24,7 @@ from typing import Any
 
 from harbor.agents.base import BaseAgent
 
-from sica import contract
+from sica import contract, environments
 from sica.errors import UsageError
 from sica.model import Budget, File, Files
 
@@ -43,11 +47,7 @@ class CommitAgent(BaseAgent):  # type: ignore[misc]  # Harbor is not installed w
         self._commit = commit_of(self._store, str(agent))
         self._files = tree(self._store, self._commit)
         self._asks = contract.manifest(self._files)
-        if contract.packages(self._files, self._asks):
-            raise UsageError(
-                f"{self._asks.name} needs Python packages, and this adapter installs none",
-                "put them into its tree, or run the agent under Harbor by its own name",
-            )
+        self._wanted = contract.packages(self._files, self._asks)
 
     @staticmethod
     def name() -> str:
@@ -57,7 +57,7 @@ class CommitAgent(BaseAgent):  # type: ignore[misc]  # Harbor is not installed w
         return self._commit
 
     async def setup(self, environment: Any) -> None:
-        """The commit's tree at /agent, as in a box of ours; nobody but root can write it."""
+        """The commit's tree at /agent and its packages at /opt/env, as in a box of ours; only root can write them."""
         with tempfile.TemporaryDirectory() as name:
             for path, file in self._files.items():
                 target = Path(name) / path
@@ -66,6 +66,23 @@ class CommitAgent(BaseAgent):  # type: ignore[misc]  # Harbor is not installed w
                 target.chmod(0o755 if file.executable else 0o644)
             Path(name).chmod(0o755)
             await environment.upload_dir(name, contract.HOME)
+        if self._wanted:
+            await environment.upload_dir(await self._packages(environment), contract.PACKAGES)
+
+    async def _packages(self, environment: Any) -> Path:
+        """Built here for the container's Python, once, and sent: the container needs no index, nor a network."""
+        asked = await environment.exec(shlex.join(("python3", "-I", "-S", "-c", environments.ASK)))
+        try:
+            python = environments.Python(*json.loads(asked.stdout or ""))
+        except ValueError:
+            raise UsageError(
+                f"{self._asks.name} needs Python packages, and the container has no python3: {asked.stderr or ''}",
+                "run it on tasks whose image has Python",
+            ) from None
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        say = logging.getLogger(__name__).info
+        kept = environments.Environments(cache / "agent-environments", say)
+        return (await asyncio.to_thread(kept.made_for, python, self._wanted)).path
 
     async def run(self, instruction: str, environment: Any, context: Any) -> None:
         """The agent's own command in the task's directory. Harbor's clock ends it, and its verifier judges."""
@@ -98,6 +115,7 @@ class CommitAgent(BaseAgent):  # type: ignore[misc]  # Harbor is not installed w
             deadline=time.time(),
             budget=Budget(),
             extra=self._asks.run.env,
+            installed=bool(self._wanted),
         )
         ours = {
             key: value for key, value in given.items() if key not in (*CONNECTION, "AGENT_DEADLINE", "HOME")

@@ -75,8 +75,13 @@ class Project:
         store.mkdir(parents=True)
         return cls(folder, GitRepo.create(store / "agents.git"), SqliteLedger.open(store / "sica.db"))
 
-    def agent(self, code: str, *parents: Agent, subject: str, body: str = "", rejected: str = "") -> Agent:
+    def agent(
+        self, code: str, *parents: Agent, subject: str, body: str = "", rejected: str = "", packages: str = ""
+    ) -> Agent:
         files = {"agent.toml": File(MANIFEST), "main.py": File(code.encode())}
+        if packages:
+            files["agent.toml"] = File(MANIFEST + b'[setup]\nrequirements = "needs.txt"\n')
+            files["needs.txt"] = File(packages.encode())
         operator = "self-edit" if parents else "seed"
         agent = self.repo.add(files, parents, Message(subject, body, operator, "r1", "offline", 0.25))
         self.ledger.reconcile([agent])

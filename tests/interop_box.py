@@ -11,7 +11,7 @@ from typing import Any
 from harbor.environments.base import BaseEnvironment, ExecResult
 from harbor.environments.capabilities import EnvironmentCapabilities
 
-WRITABLE = ("app", "agent", "task", "tests", "logs", "tmp", "solution")
+WRITABLE = ("app", "agent", "task", "tests", "logs", "tmp", "solution", "opt")
 
 
 class Box(BaseEnvironment):  # type: ignore[misc]

@@ -12,7 +12,7 @@ import pytest
 from conftest import World, write_task
 from doors import said
 from loopback import SEED_AGENT
-from provider import Provider, Raw, failing
+from provider import CUT, Provider, Raw, failing
 
 from sica.attempt import trial
 from sica.benchmarks import open_benchmark
@@ -195,3 +195,79 @@ def test_trouble_that_passes_is_waited_for(work: Callable[..., Ended], trouble: 
 def test_trouble_that_stays_is_the_providers_fault_and_no_score(work: Callable[..., Ended]) -> None:
     done = work(failing(503, "busy"))
     assert (done.trial.score, done.trial.fault) == (None, "provider")
+
+
+def piece(finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+
+
+def part(index: int, arguments: str, **head: Any) -> dict[str, Any]:
+    name = {"name": head.pop("name")} if "name" in head else {}
+    call = {"index": index, **head, "function": {**name, "arguments": arguments}}
+    return piece(tool_calls=[call])
+
+
+def stream(*pieces: dict[str, Any], end: str = "data: [DONE]\n\n") -> Raw:
+    """As it goes over the wire, with the comments that keep a connection awake."""
+    usage = {
+        **piece(),
+        "choices": [],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+    text = ": waiting\n\n" + "".join(f"data: {json.dumps(one)}\n\n" for one in (*pieces, usage)) + end
+    return Raw(200, text.encode(), {"Content-Type": "text/event-stream"})
+
+
+PARALLEL = stream(
+    piece(role="assistant", reasoning_content="The task "),
+    piece(reasoning_content="wants a file."),
+    piece(content="I look first."),
+    part(0, "", id="a", type="function", name="bash"),
+    part(0, '{"command": "ec'),
+    part(1, "", id="b", type="function", name="bash"),
+    part(1, '{"command": '),
+    part(0, 'ho one"}'),
+    part(1, '"echo two"}'),
+    piece("tool_calls"),
+)
+MALFORMED = stream(part(0, '{"command": "echo', id="c", type="function", name="bash"), piece("tool_calls"))
+TRUNCATED = stream(
+    part(0, '{"path": "answer.txt", ', id="d", type="function", name="overwrite"), piece("length")
+)
+
+
+def test_one_streamed_dialogue_with_all_that_can_come_in_it(work: Callable[..., Ended]) -> None:
+    """Parallel calls in mixed pieces with thoughts, malformed and truncated ones, trouble before and in an answer."""
+    troubles = (failing(429, "slow down", "rate_limit_exceeded", Retry_After="0"), failing(503, "busy"))
+    done = work(
+        PARALLEL, MALFORMED, *troubles, TRUNCATED, CUT, WRITES, DONE, ANSWERS="streamed", CALLS_PER_ANSWER=2
+    )
+    assert (done.trial.score, done.trial.ending, done.trial.fault) == (1.0, "done", None)
+    assert all(body["stream"] for body in done.asked)
+    one, two, malformed, truncated, wrote = done.shown()
+    assert one.startswith("one") and two.startswith("two") and wrote.startswith("wrote")
+    assert "malformed call of bash: the arguments are no JSON" in malformed
+    assert "malformed call of overwrite" in truncated
+    assert (
+        "answers cut: 1" in done.said and "requests repeated: 1" in done.said
+    )  # the broker repeated the others
+    assert done.trial.usage.prompt_tokens > 50 and done.asked[5] == done.asked[6]
+
+
+def test_streamed_words_refusals_and_xml(work: Callable[..., Ended]) -> None:
+    refused = work(ended(said("I cannot help with that."), "content_filter"), ANSWERS="streamed")
+    assert (refused.trial.score, refused.trial.fault) == (0.0, None)
+    cut = ended(said(XML[:70]), "length")
+    assert work(cut, said(XML[70:]), said(XML_DONE), ANSWERS="streamed", PROTOCOL="xml").trial.score == 1.0
+
+
+def test_a_stream_that_is_always_cut_is_the_providers_fault_and_no_score(work: Callable[..., Ended]) -> None:
+    done = work(CUT, ANSWERS="streamed")
+    assert (done.trial.score, done.trial.fault) == (None, "provider")
+    assert "ended: model failed" in done.said

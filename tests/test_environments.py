@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
 import os
 import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +17,14 @@ from commands import ROOT
 from conftest import World
 from hypothesis import given
 from hypothesis import strategies as st
+from packed import wheel
 
 from sica import contract, gate, making, requirements
 from sica.attempt import TRAJECTORY_BYTES
 from sica.benchmarks import open_benchmark
 from sica.environments import Environments, _turn
 from sica.errors import CannotInstall, SandboxError, UsageError
-from sica.model import Agent, File, Files
+from sica.model import Agent, File, Files, Setting, conditions
 
 MANIFEST = b"""
 contract = 1
@@ -79,26 +77,6 @@ def test_whatever_an_agent_writes_no_option_of_it_is_passed_on(text: str) -> Non
     for line in lines:
         assert "\n" not in line and "://" not in line.partition(";")[0]
         assert all(w.startswith("--hash=sha") for w in line.split() if w.startswith("-"))
-
-
-def wheel(folder: Path, name: str, version: str) -> None:
-    """A wheel with one module and one program that prints what it is."""
-    info = f"{name}-{version}.dist-info"
-    code = f"def main():\n    import os\n    open('answer.txt', 'w').write('starts')\nVERSION = '{version}'\n"
-    files = {
-        f"{name}.py": code,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
-    }
-    record = "".join(
-        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},\n"
-        for path, text in files.items()
-    )
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as packed:
-        for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            packed.writestr(path, text)
 
 
 @pytest.fixture
@@ -271,3 +249,16 @@ def wait_for(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_another_python_is_another_environment_and_never_the_same_score(
+    world: World, installing: Environments
+) -> None:
+    """Scores are kept by tree and image: the image names the Python, and the Python the environment."""
+    ours = installing._python(world.sandbox, None, None)
+    other = replace(ours, version="3.12.0" if ours.minor != "3.12" else "3.11.0")
+    one, two = (installing.made_for(python, ("greet==1.0",)) for python in (ours, other))
+    assert one.path != two.path and one.resolved == two.resolved
+    (task,) = open_benchmark(str(world.root / "gate")).tasks()
+    images = (world.sandbox.image(), "docker:another")
+    assert len({conditions(task, Setting("offline", image)) for image in images}) == 2

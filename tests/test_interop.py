@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from commands import ROOT, Project, family, sica
+from packed import wheel
 
 from sica.sandboxes.bubblewrap import find_bwrap
 
@@ -94,11 +95,19 @@ print("worked as", os.environ["AGENT_HOME"])
 """
 
 
-def test_harbor_runs_one_of_our_commits(python: str, tmp_path: Path) -> None:
-    """The whole of `harbor run`: its orchestrator, our adapter, a box, the task's own verifier."""
+IMPORTS = """import pathlib, greet
+pathlib.Path("answer.txt").write_text("yes" if greet.VERSION == "1.0" else "no")
+print("imported", greet.__file__)
+"""
+
+
+def test_harbor_runs_our_commits_with_their_packages(python: str, tmp_path: Path) -> None:
+    """The whole of `harbor run`: its orchestrator, our adapter, a box without a network, the task's own verifier."""
     project = Project.make(tmp_path / "a project")
     project.agent("print('the seed does nothing')\n", subject="seed")
     project.agent(ANSWERS, project.ledger.agents()[0], subject="answers")
+    project.agent(IMPORTS, project.ledger.agents()[0], subject="imports", packages="greet==1.0\n")
+    wheel(tmp_path / "wheels", "greet", "1.0")
     files = {
         "task.toml": 'schema_version = "1.4"\n[task]\nname = "mine/say-yes"\n[environment]\nworkdir = "/app"\n',
         "instruction.md": "write yes into answer.txt\n",
@@ -118,7 +127,7 @@ def test_harbor_runs_one_of_our_commits(python: str, tmp_path: Path) -> None:
             "model_name": "openai/gpt-test",
             "kwargs": {"agent": name, "store": store},
         }
-        for name in ("0", "agent/1")
+        for name in ("0", "agent/1", "agent/2")
     ]
     job = {
         "job_name": "both",
@@ -130,6 +139,12 @@ def test_harbor_runs_one_of_our_commits(python: str, tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps(job))
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OPENAI_API_KEY": "k"}
     environ |= {"BWRAP": str(find_bwrap()[0]), "HARBOR_TELEMETRY": "0", "HOME": str(tmp_path)}
+    environ |= {
+        "UV_FIND_LINKS": f"{tmp_path}/wheels",
+        "UV_NO_INDEX": "1",
+        "XDG_CACHE_HOME": f"{tmp_path}/cache",
+    }
+    environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"  # where uv is
     command = [f"{Path(python).parent}/harbor", "run", "-c", f"{tmp_path}/job.json", "-q", "-y"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -138,6 +153,7 @@ def test_harbor_runs_one_of_our_commits(python: str, tmp_path: Path) -> None:
     assert {r["agent_info"]["version"]: r["verifier_result"] for r in results} == {
         commits[0]: {"rewards": {"reward": 0}},
         commits[1]: {"rewards": {"reward": 1}},
+        commits[2]: {"rewards": {"reward": 1}},
     }, [r["exception_info"] for r in results]
     said = [path.read_text() for path in (tmp_path / "jobs/both").glob("*/agent/stdout.txt")]
-    assert sorted(said) == ["the seed does nothing\n", "worked as /agent\n"]
+    assert sorted(said) == ["imported /opt/env/greet.py\n", "the seed does nothing\n", "worked as /agent\n"]

@@ -97,6 +97,7 @@ SHARED = {
     "wheels": {"twobox"},
     "mining": {"wheels", "benchcheck"},
     "presets": {"environments"},
+    "harbor_agent": {"environments"},
     "dataset": {"harbor"},
     "images": {"harbor"},
     "grading": {"twobox", "harbor", "wire"},

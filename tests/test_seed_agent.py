@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import ROOT, SEED_AGENT, door, reward, run_agent, workspace_of
+from loopback import ROOT, SEED_AGENT, door, reward, run_agent, tuned, workspace_of
 
 SMOKE = sorted((ROOT / "benchmark_data" / "smoke").iterdir())
 
@@ -85,10 +85,12 @@ def test_without_a_server_it_says_so_and_fails(app: Path) -> None:
     assert "ended: model failed" in ended.stdout
 
 
-def test_its_own_tests_pass() -> None:
+@pytest.mark.parametrize(
+    "settings", [{}, {"PROTOCOL": "xml", "ANSWERS": "streamed"}], ids=["shipped", "flipped"]
+)
+def test_its_own_tests_pass_whichever_way_it_speaks(settings: dict[str, object], tmp_path: Path) -> None:
+    agent = tuned(tmp_path, **settings)
     argv = [sys.executable, "-m", "unittest", "discover", "-s", "tests", "-t", "."]
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SEED_AGENT), "PYTHONDONTWRITEBYTECODE": "1"}
-    ended = subprocess.run(
-        argv, cwd=SEED_AGENT, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(agent), "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(argv, cwd=agent, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr

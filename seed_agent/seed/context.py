@@ -3,6 +3,7 @@ byte, which is what a provider's prompt cache needs. Two things start it anew, a
 """
 
 import json
+import re
 
 from seed import settings
 
@@ -78,7 +79,8 @@ def _gist(message):
 
 def _folded(content):
     text = text_of({"content": content})
+    frame, text = re.match(r'(<result tool="[^"\n]*">\n)?(.*)', text, re.DOTALL).groups("")
     if text.startswith("[view ") or "\n[changed on disk " in text or text.startswith("[changed on disk "):
-        head = text.split("\n", 1)[0]
-        return f"{head}\n[folded: the file stands below as it is now]"
+        head, end = text.split("\n", 1)[0], "\n</result>" if frame else ""
+        return f"{frame}{head}\n[folded: the file stands below as it is now]{end}"
     return content

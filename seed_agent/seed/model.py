@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from seed import settings
+from seed import settings, stream
 
 
 class BudgetExhausted(Exception):
@@ -78,6 +78,8 @@ class Model:
             head["tools"] = tools
             if settings.CALLS_PER_ANSWER == 1:
                 head["parallel_tool_calls"] = False
+        if settings.ANSWERS == "streamed":
+            head.update(stream=True, stream_options={"include_usage": True})
         answer = self._repeat(context.request(head), facts, who)
         self.meter.count(answer.get("usage") or {})
         choice = answer["choices"][0]
@@ -92,20 +94,21 @@ class Model:
                 facts["requests repeated"] += 1
                 time.sleep(settings.RETRY_SECONDS)
             try:
-                status, text = self._post(body, who)
-            except (OSError, http.client.HTTPException) as error:
+                status, told = self._post(body, who)
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 reason = repr(error)
                 continue
             if status == 200:
-                return json.loads(text)
-            if status == 429 and "budget" in text:
-                raise BudgetExhausted(text)
-            reason = f"status {status}: {text[:200]}"
+                return told
+            if status == 429 and "budget" in told:
+                raise BudgetExhausted(told)
+            reason = f"status {status}: {told[:200]}"
             if status < 500 and status != 429:
-                raise _refused(status, text.lower())(reason)
+                raise _refused(status, told.lower())(reason)
         raise Unreachable(reason)
 
     def _post(self, body, who):
+        """The status, and the answer as an object or what the server says instead of one as text."""
         self._keep(body)
         connection = http.client.HTTPConnection(self.host, self.port, timeout=settings.REQUEST_SECONDS)
         try:
@@ -116,7 +119,10 @@ class Model:
             }
             connection.request("POST", self.path + "/chat/completions", body, headers)
             response = connection.getresponse()
-            return response.status, response.read().decode("utf-8", "replace")
+            if "text/event-stream" in response.getheader("Content-Type", ""):
+                return response.status, stream.whole(response)
+            text = response.read().decode("utf-8", "replace")
+            return response.status, json.loads(text) if response.status == 200 else text
         finally:
             connection.close()
 

@@ -19,6 +19,9 @@ CALLS_PER_ANSWER = 1
 # How the model asks for its tools: native | xml
 PROTOCOL = "native"
 
+# How answers come: whole | streamed. Whole ones are repeated for the agent, unseen, when a server fails in the middle.
+ANSWERS = "whole"
+
 # Characters kept of what a command printed; the rest of the output is dropped (output cut).
 OUTPUT_KEPT = 2000
 

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import tempfile
 import threading
 import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from seed import loop, model, settings
+from seed import calls, loop, model, settings
 
 SET = {name: value for name, value in vars(settings).items() if name.isupper()}
 
@@ -32,10 +33,51 @@ def said(text, finish="stop"):
     return answer(content=text, finish=finish)
 
 
+CUT = 200, None
+"""A stream that begins and is closed before its end."""
+
 SUBMIT = answer(call("submit", {"summary": "done"}))
 
 
+def spoken(given):
+    """The answer as a model gives it that calls in words. A call that is malformed is malformed there too."""
+    choice = given["choices"][0]
+    message = choice["message"]
+    texts = [message["content"]] if message["content"] else []
+    for made in message.get("tool_calls", ()):
+        name, told = made["function"]["name"], made["function"]["arguments"]
+        try:
+            texts.append(calls.written(name, json.loads(told)))
+        except ValueError:
+            texts.append(f'<call tool="{name}">\n<command>{told}\n</call>')
+    message = {"role": "assistant", "content": "\n".join(texts)}
+    return {**given, "choices": [{**choice, "message": message}]}
+
+
+def pieces(given):
+    """An answer as the events of a stream; text and arguments come in small pieces."""
+    choice = given["choices"][0]
+    message = choice["message"]
+    text = message["content"] or ""
+    deltas = [{"role": "assistant"}, *({"content": text[at : at + 9]} for at in range(0, len(text), 9))]
+    for number, made in enumerate(message.get("tool_calls", ())):
+        told = made["function"]["arguments"]
+        start = {**made, "index": number, "function": {"name": made["function"]["name"], "arguments": ""}}
+        deltas.append({"tool_calls": [start]})
+        for at in range(0, len(told), 9):
+            deltas.append({"tool_calls": [{"index": number, "function": {"arguments": told[at : at + 9]}}]})
+    for delta in deltas:
+        yield {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]}
+    yield {"choices": [], "usage": given["usage"]}
+
+
 class Served(unittest.TestCase):
+    def run(self, result=None):
+        """Each test in both ways of calling and in both of answering, whichever the settings name."""
+        for settings.PROTOCOL, settings.ANSWERS in (("native", "whole"), ("xml", "streamed")):
+            super().run(result)
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -56,8 +98,18 @@ class Served(unittest.TestCase):
                     test.asked.append(json.loads(body))
                     test.spans.append(self.headers["X-Agent-Span"])
                     status, given = left.pop(0) if len(left) > 1 else left[0]
-                data = json.dumps(given).encode()
+                if settings.PROTOCOL == "xml" and given and "choices" in given:
+                    given = spoken(given)
+                streamed = status == 200 and test.asked[-1].get("stream")
+                if given is None:
+                    data = f"data: {json.dumps(next(pieces(SUBMIT[1])))}\n\n".encode()
+                elif streamed:
+                    told = [*(json.dumps(piece) for piece in pieces(given)), "[DONE]"]
+                    data = "".join(f"data: {one}\n\n" for one in told).encode()
+                else:
+                    data = json.dumps(given).encode()
                 self.send_response(status)
+                self.send_header("Content-Type", "text/event-stream" if streamed else "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -76,6 +128,13 @@ class Served(unittest.TestCase):
             server.shutdown()
             thread.join()
             server.server_close()
+
+    def offered(self, request):
+        """The tools that a request tells of, in either way of calling."""
+        asked = self.asked[request]
+        if "tools" in asked:
+            return {tool["function"]["name"] for tool in asked["tools"]}
+        return set(re.findall(r"^## (\w+)$", self.shown(request, 0), re.MULTILINE))
 
     def shown(self, request=-1, message=-1):
         content = self.asked[request]["messages"][message]["content"]

@@ -21,7 +21,8 @@ TOOL = {
 
 
 class Arguments(unittest.TestCase):
-    def tearDown(self):
+    def setUp(self):
+        self.addCleanup(setattr, settings, "PROTOCOL", settings.PROTOCOL)
         settings.PROTOCOL = "native"
 
     def refused(self, raw):
@@ -95,6 +96,7 @@ class Xml(Served):
         self.assertEqual(Path("a").read_text(), "one\ntwo\n")
 
     def test_a_server_without_tool_calls_is_spoken_to_in_xml(self):
+        settings.PROTOCOL = "native"
         refusal = (400, {"error": {"message": "this model does not support tools"}})
         self.assertEqual(self.work(refusal, said(calls.written("submit", {}))), loop.SUBMITTED)
         self.assertIn("## open_file", self.shown(message=0))

@@ -29,14 +29,14 @@ class Team(Served):
 
     def test_it_has_its_own_tools_only(self):
         self.work(answer(call("solver", {"task": "Find it."})), SUBMIT, SUBMIT)
-        offered = {tool["function"]["name"] for tool in self.asked[1]["tools"]}
+        offered = self.offered(1)
         self.assertTrue({"coder", "reasoner", "search"} <= offered)
         self.assertFalse({"overwrite", "solver", "review"} & offered)
 
     def test_nobody_is_asked_deeper_than_allowed(self):
         settings.TEAM_DEPTH = 1
         self.work(answer(call("solver", {"task": "Find it."})), SUBMIT, SUBMIT)
-        self.assertNotIn("coder", {tool["function"]["name"] for tool in self.asked[1]["tools"]})
+        self.assertNotIn("coder", self.offered(1))
 
     def test_it_inherits_what_its_caller_says(self):
         Path("f").write_text("seen\n")
@@ -62,13 +62,13 @@ class Team(Served):
 
     def test_the_archivist_is_there_where_an_archive_is(self):
         self.work(SUBMIT)
-        offered = {tool["function"]["name"] for tool in self.asked[0]["tools"]}
-        self.assertEqual("archivist" in offered, Path("/archive").exists())
+        self.assertEqual("archivist" in self.offered(0), Path("/archive").exists())
         self.assertEqual(set(agents.modules()), {"archivist", "coder", "reasoner", "review", "solver"})
 
 
 class Reasoner(Served):
     def test_each_step_has_its_own_tool_and_no_other(self):
+        settings.PROTOCOL = "native"
         steps = [name for name, _ in reasoner.STRUCTURES["hypotheses"]]
         thoughts = [answer(call(name, {"thought": f"thought of {name}"})) for name in steps]
         self.work(

@@ -407,6 +407,8 @@ class HttpBroker:
             outcome = self._ask(session, held, request, exchange)
         finally:
             self._settle(session, held, outcome)
+            if outcome.state == "failed":
+                session.put_back(notices, request.span)  # nobody has heard them
         exchange.put(outcome.last)
 
     def _admit(self, session: BoxSession, request: Request) -> tuple[Held, list[str]]:
@@ -540,7 +542,10 @@ class HttpBroker:
         seconds = round(time.monotonic() - began, 6)
         session.log("response", call=held.number, body=body, usage=facts(usage), seconds=seconds)
         if broken is not None:
-            return _Outcome(usage, "failed", self._told(session, held, broken))
+            session.log("failed", call=held.number, reason=f"{type(broken).__name__}: {broken}")
+            session.mark_broken(request.body, str(broken))
+            return _Outcome(usage, "failed", Reply(502, _failed().body()))
+        session.mark_answered(request.body)
         if request.stream:
             return _Outcome(usage, "settled", None)
         return _Outcome(usage, "settled", Reply(200, body))

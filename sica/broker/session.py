@@ -67,6 +67,7 @@ class BoxSession:
         self._prompts: dict[str, int] = {}
         self._reached = ""
         self._failure = ""
+        self._broken: dict[str, str] = {}
         self._waited = 0.0
         self._refused = 0
         self._cancelled: dict[str, str] = {}
@@ -80,7 +81,8 @@ class BoxSession:
         return self._reached
 
     def failure(self) -> str:
-        return self._failure
+        with self.lock:
+            return self._failure or next(iter(self._broken.values()), "")
 
     def waited(self) -> float:
         return self._waited
@@ -146,6 +148,16 @@ class BoxSession:
     def mark_failed(self, why: str) -> None:
         with self.lock:
             self._failure = self._failure or why
+
+    def mark_broken(self, request: Mapping[str, Any], why: str) -> None:
+        """An answer broke off while it was shown: a failure, unless the very same request is answered later."""
+        with self.lock:
+            self._broken[chat.fingerprint(request)] = why
+
+    def mark_answered(self, request: Mapping[str, Any]) -> None:
+        with self.lock:
+            if self._broken:
+                self._broken.pop(chat.fingerprint(request), None)
 
     def add_wait(self, seconds: float) -> None:
         with self.lock:
