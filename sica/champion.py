@@ -15,16 +15,17 @@ promotes one of them in at most one of twenty runs. Nobody is promoted who is wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sica.model import Agent, Archive, Evaluate, Promotion
 from sica.stats import swapped
 from sica.utility import mean_utility, utility
 
 Rule = Literal["mean", "separable"]
+T = TypeVar("T")
 
 ALPHA = 0.05
 SURE = 0.9
@@ -32,19 +33,58 @@ SURE = 0.9
 
 def confirmations(archive: Archive, fresh: int) -> Sequence[Evaluate]:
     """Fresh trials still needed to decide on the best challenger that is not decided yet."""
-    for challenger in _challengers(archive):
-        for attempts in _rounds(archive, fresh):
-            if _unsettled(archive, challenger, attempts):
-                pair = challenger.commit, archive.champion
-                return [step for agent in pair for step in archive.missing(agent, attempts)]
-            if not _ahead(archive, challenger, attempts):
-                break
-    return ()
+    open_ = _told(archive, ("open", fresh), lambda able: _first_open(archive, able, fresh))
+    if open_ is None:
+        return ()
+    challenger, attempts = open_
+    pair = challenger.commit, archive.champion
+    return [step for agent in pair for step in archive.missing(agent, attempts)]
 
 
 def promotion(archive: Archive, fresh: int, rule: Rule, veto: float | None = None) -> Promotion | None:
     """The promotion that the archive's facts ask for, if any."""
-    challengers, attempts = _challengers(archive), _deciding(archive, fresh)
+    return _told(
+        archive,
+        ("promotion", fresh, rule, veto),
+        lambda able: _promotion(archive, able, fresh, rule, veto),
+    )
+
+
+def _told(archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]) -> T | None:
+    """What follows from the trials of the champion and of its challengers; of no other agent's, and of no step."""
+    better = _better(archive)
+    if not better:
+        return None
+    facts = (
+        better,
+        archive.tasks,
+        archive.weights,
+        archive.flagged,
+        *(archive.trials.get(a.tree) for a in better),
+        archive.trials.get(archive.agents[archive.champion].tree),
+    )
+    return archive.found(
+        (*what, archive.champion, archive.attempts, archive.run),
+        facts,
+        lambda: find([a for a in better if not _flagged(archive, a)]),
+    )
+
+
+def _first_open(archive: Archive, challengers: Sequence[Agent], fresh: int) -> tuple[Agent, range] | None:
+    """The best challenger that is not decided yet, and the attempts that are being made."""
+    for challenger in challengers:
+        for attempts in _rounds(archive, fresh):
+            if _unsettled(archive, challenger, attempts):
+                return challenger, attempts
+            if not _ahead(archive, challenger, attempts):
+                break
+    return None
+
+
+def _promotion(
+    archive: Archive, challengers: Sequence[Agent], fresh: int, rule: Rule, veto: float | None
+) -> Promotion | None:
+    attempts = _deciding(archive, fresh)
     found = [_candidacy(archive, challenger, fresh) for challenger in challengers]
     tried = sum(candidacy != "open" for candidacy in found)
     for challenger, candidacy in zip(challengers, found, strict=True):
@@ -82,28 +122,24 @@ def _surely_worse(archive: Archive, agent: str, kind: str, margin: float) -> boo
     return NormalDist(means[1] - means[0], sqrt(variance)).cdf(-margin) >= SURE
 
 
-def _challengers(archive: Archive) -> Sequence[Agent]:
-    """Agents measured in full that beat the champion on the ordinary attempts and that nothing flags; best first."""
+def _better(archive: Archive) -> Sequence[Agent]:
+    """Agents measured in full that beat the champion on the ordinary attempts, flagged ones too; best first.
+
+    Their ordinary trials are all there, so that whatever else is measured of them changes nothing here.
+    """
     unfinished = archive.unfinished()
-    finished = archive.found(
-        "finished",
-        (archive.agents, unfinished),
-        lambda: tuple(a for a in archive.ready() if a.commit not in unfinished),
-    )
-    if not any(a.commit == archive.champion for a in finished):
-        return ()
-    better = archive.found(
+    return archive.found(
         ("better", archive.champion, archive.attempts),
-        (finished, archive.tasks, archive.weights),
-        lambda: _better(archive, finished),
+        (archive.agents, unfinished, archive.tasks, archive.weights),
+        lambda: _beating(archive, frozenset(unfinished)),
     )
-    return [a for a in better if not _flagged(archive, a)]
 
 
-def _better(archive: Archive, finished: Sequence[Agent]) -> Sequence[Agent]:
-    """Ordinary trials are all there, so that whatever else is measured of these agents changes nothing here."""
-    means = {a.commit: mean_utility(archive, a.commit) for a in finished}
-    able = [a for a in finished if means[a.commit] > means[archive.champion]]
+def _beating(archive: Archive, unfinished: frozenset[str]) -> Sequence[Agent]:
+    means = {a.commit: mean_utility(archive, a.commit) for a in archive.ready() if a.commit not in unfinished}
+    if archive.champion not in means:
+        return ()
+    able = [archive.agents[commit] for commit, mean in means.items() if mean > means[archive.champion]]
     return sorted(able, key=lambda a: (-means[a.commit], a.number))
 
 
