@@ -50,22 +50,21 @@ def promotion(archive: Archive, fresh: int, rule: Rule, veto: float | None = Non
     )
 
 
-def _told(archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]) -> T | None:
+def _told(
+    archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]
+) -> T | None:
     """What follows from the trials of the champion and of its challengers; of no other agent's, and of no step."""
     better = _better(archive)
     if not better:
         return None
-    facts = (
-        better,
-        archive.tasks,
-        archive.weights,
-        archive.flagged,
-        *(archive.trials.get(a.tree) for a in better),
-        archive.trials.get(archive.agents[archive.champion].tree),
+    champion = archive.agents[archive.champion].tree
+    trees = archive.found(
+        ("trees", archive.champion), (better,), lambda: frozenset({champion, *(a.tree for a in better)})
     )
-    return archive.found(
+    return archive.told(
         (*what, archive.champion, archive.attempts, archive.run),
-        facts,
+        trees,
+        (better, archive.tasks, archive.weights, archive.flagged),
         lambda: find([a for a in better if not _flagged(archive, a)]),
     )
 

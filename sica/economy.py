@@ -15,11 +15,14 @@ own scores are left out: chosen by them, the tasks would be those on which it wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from math import fsum, sqrt
+from operator import mul
 
-from sica.model import Agent, Archive, Evaluate
+from sica.model import Agent, Archive, Evaluate, Trial
 from sica.stats import wilson
 from sica.utility import bounds, mean_utility, utility
 
@@ -49,6 +52,7 @@ class Race:
         return f"stopped early after {self.n} of {self.of} trials: z {self.z:+.1f}"
 
 
+@lru_cache
 def looks(tasks: int, attempts: int = 1) -> tuple[int, ...]:
     """So many trials in, a child is looked at; the last look of all would save nothing and is left out."""
     within = []
@@ -61,11 +65,16 @@ def looks(tasks: int, attempts: int = 1) -> tuple[int, ...]:
 
 def race(mine: Outcomes, theirs: Outcomes, tasks: int, attempts: int = 1, against: str = "") -> Race:
     """The race as far as both have been measured."""
-    differences = [mine[key] - theirs[key] for key in mine.keys() & theirs.keys()]
-    n, spread = len(differences), sqrt(fsum([d * d for d in differences]))
-    z = fsum(differences) / spread if spread else 0.0
+    differences = [value - theirs[key] for key, value in mine.items() if key in theirs]
+    return _judged(differences, tasks, attempts, against)
+
+
+def _judged(differences: Collection[float], tasks: int, attempts: int, against: str) -> Race:
+    n, total = len(differences), fsum(differences)
+    spread = sqrt(fsum(map(mul, differences, differences)))
+    z = total / spread if spread else 0.0
     stopped = n in looks(tasks, attempts) and z < FUTILE
-    return Race(against, n, tasks * attempts, z, fsum(differences) / n if n else 0.0, stopped)
+    return Race(against, n, tasks * attempts, z, total / n if n else 0.0, stopped)
 
 
 def races(
@@ -84,8 +93,9 @@ def races(
 
 def raced(archive: Archive, agent: str) -> Race | None:
     """The agent's race; None for a seed, which runs against nobody, and for one whose rival has no score yet."""
-    facts = (archive.tasks, archive.weights, *map(archive.trials.get, archive.line(agent)))
-    return archive.found(("race", agent, archive.attempts), facts, lambda: _raced(archive, agent))
+    facts = archive.tasks, archive.weights
+    what = "race", agent, archive.attempts
+    return archive.told(what, archive.line(agent), facts, lambda: _raced(archive, archive.agents[agent]))
 
 
 def stopped(archive: Archive, agent: str) -> bool:
@@ -93,17 +103,16 @@ def stopped(archive: Archive, agent: str) -> bool:
     return found is not None and found.stopped
 
 
-def offers(archive: Archive, agent: str, open_: tuple[Evaluate, ...]) -> tuple[Evaluate, ...]:
+def offers(archive: Archive, agent: str, open_: Mapping[tuple[str, int], Evaluate]) -> tuple[Evaluate, ...]:
     """Of the trials that are open, those up to the next look, the telling ones first; none when the race is over."""
     found = raced(archive, agent)
     if found is None:
-        return open_
+        return tuple(open_.values())
     if found.stopped:
         return ()
-    telling = _telling(archive, agent, found.against)
-    return archive.found(
-        ("offers", agent), (open_, found, telling), lambda: _offered(archive, found, telling, open_)
-    )
+    following = next((at for at in looks(len(archive.tasks), archive.attempts) if at > found.n), None)
+    ordered = filter(None, map(open_.get, _order(archive, agent, found.against)))
+    return tuple(islice(ordered, following and following - found.n))
 
 
 def estimate(archive: Archive, agent: str) -> float:
@@ -126,12 +135,16 @@ def interval(archive: Archive, agent: str) -> tuple[float, float]:
 # ── within ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _raced(archive: Archive, agent: str) -> Race | None:
-    rival = _rival(archive, archive.agents[agent])
+def _raced(archive: Archive, me: Agent) -> Race | None:
+    above = archive.found(
+        ("above", me.commit), (), lambda: frozenset[str]().union(*map(archive.line, me.parents))
+    )
+    facts = archive.tasks, archive.weights
+    rival = archive.told(("rival", me.commit, archive.attempts), above, facts, lambda: _rival(archive, me))
     if rival is None:
         return None
-    mine, theirs = (_outcomes(archive, commit) for commit in (agent, rival.commit))
-    return race(mine, theirs, len(archive.tasks), archive.attempts, rival.commit)
+    differences = _differences(archive, me, _outcomes(archive, rival.commit))
+    return _judged(differences.values(), len(archive.tasks), archive.attempts, rival.commit)
 
 
 def _rival(archive: Archive, agent: Agent) -> Agent | None:
@@ -146,50 +159,62 @@ def _rival(archive: Archive, agent: Agent) -> Agent | None:
 
 
 def _outcomes(archive: Archive, agent: str) -> Outcomes:
-    def find() -> Outcomes:
-        weights, ordinary = archive.weights, archive.attempts
+    tree, ordinary = archive.agents[agent].tree, archive.attempts
+    return archive.grown(
+        ("outcomes", tree, ordinary),
+        tree,
+        (archive.tasks, archive.weights),
+        dict,
+        lambda before, trials: {
+            **before,
+            **{
+                (t.digest, t.attempt): utility(t, archive.weights)
+                for t in trials
+                if t.score is not None and t.attempt < ordinary
+            },
+        },
+    )
+
+
+def _differences(archive: Archive, agent: Agent, theirs: Outcomes) -> Outcomes:
+    """To what the rival has, where both have something."""
+
+    def more(before: Outcomes, trials: Sequence[Trial]) -> Outcomes:
+        both = ((t, (t.digest, t.attempt)) for t in trials if t.score is not None)
         return {
-            (t.digest, t.attempt): utility(t, weights) for t in archive.scored(agent) if t.attempt < ordinary
+            **before,
+            **{key: utility(t, archive.weights) - theirs[key] for t, key in both if key in theirs},
         }
 
-    return archive.once(("outcomes", archive.attempts), archive.agents[agent].tree, find)
+    facts = archive.tasks, archive.weights, theirs
+    return archive.grown(("differences", agent.commit, archive.attempts), agent.tree, facts, dict, more)
 
 
-def _offered(
-    archive: Archive, found: Race, telling: Mapping[str, float], open_: Sequence[Evaluate]
-) -> tuple[Evaluate, ...]:
-    theirs = _outcomes(archive, found.against)
-    agent = open_[0].agent
-    places = archive.found(("places", agent), (telling, theirs), lambda: _places(archive, telling, theirs))
-    ordered = sorted(open_, key=lambda s: places[s.task, s.attempt])
-    following = [at for at in looks(len(archive.tasks), archive.attempts) if at > found.n]
-    return tuple(ordered[: following[0] - found.n] if following else ordered)
-
-
-def _places(
-    archive: Archive, telling: Mapping[str, float], theirs: Outcomes
-) -> Mapping[tuple[str, int], int]:
+def _order(archive: Archive, agent: str, against: str) -> Sequence[tuple[str, int]]:
     """What the rival has, too, comes first, the telling ones before the others; else the tasks' order."""
-    every = [(t.digest, attempt) for attempt in range(archive.attempts) for t in archive.tasks]
-    every.sort(key=lambda key: (key[1], key not in theirs, -telling.get(key[0], 0.25)))
-    return {key: place for place, key in enumerate(every)}
+    theirs, telling = _outcomes(archive, against), _telling(archive, agent, against)
+
+    def find() -> Sequence[tuple[str, int]]:
+        every = [(t.digest, attempt) for attempt in range(archive.attempts) for t in archive.tasks]
+        return sorted(every, key=lambda key: (key[1], key not in theirs, -telling.get(key[0], 0.25)))
+
+    return archive.found(("order", agent, archive.attempts), (archive.tasks, theirs, telling), find)
 
 
 def _telling(archive: Archive, agent: str, against: str) -> Mapping[str, float]:
     """By task digest, p (1 - p) among the agents that were there before; a task that nobody tried tells the most."""
 
-    def trees() -> tuple[str, ...]:
+    def trees() -> Mapping[str, None]:
         me = archive.agents[agent]
         apart = me.tree, archive.agents[against].tree
         before = dict.fromkeys(a.tree for a in archive.ready() if a.number < me.number)
-        return tuple(tree for tree in before if tree not in apart)
+        return {tree: None for tree in before if tree not in apart}
 
     others = archive.found(("others", agent, against), (archive.agents,), trees)
-    facts = tuple(map(archive.trials.get, others))
-    return archive.found(("telling", agent), facts, lambda: _spread(archive, others))
+    return archive.told(("telling", agent), others, (others,), lambda: _spread(archive, others))
 
 
-def _spread(archive: Archive, trees: Sequence[str]) -> Mapping[str, float]:
+def _spread(archive: Archive, trees: Iterable[str]) -> Mapping[str, float]:
     scores: dict[str, list[float]] = {}
     for tree in trees:
         for t in archive.trials.get(tree, ()):

@@ -7,7 +7,7 @@ requests) is validated by pydantic where it enters, then becomes one of these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import is_not
 from pathlib import Path
@@ -532,6 +532,9 @@ PLAIN = Weights()
 
 # ── the archive ───────────────────────────────────────────────────────────────────────────────────
 
+_LAST = "last trial"
+"""What the newest trial made of the archive's trials, and whose tree it is of."""
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -576,6 +579,30 @@ class Archive:
         answer: T = known[1]
         return answer
 
+    def told(
+        self, what: object, trees: Collection[str], facts: tuple[object, ...], find: Callable[[], T]
+    ) -> T:
+        """What follows from these facts and from these trees' trials; a trial of another tree costs one look."""
+        trials, known = self.trials, self._known.get(what)
+        if known is not None and not any(map(is_not, known[0][1:], facts)):
+            before: Any = known[0][0]
+            answer: T = known[1]
+            if before is trials:
+                return answer
+            if not self._touched(trees, before):
+                self._known[what] = (trials, *facts), answer
+                return answer
+        answer = find()
+        self._known[what] = (trials, *facts), answer
+        return answer
+
+    def _touched(self, trees: Collection[str], before: Mapping[str, tuple[Trial, ...]]) -> bool:
+        """Whether one of these trees has other trials than there were before."""
+        (old, new), tree = self._known.get(_LAST, ((None, None), ""))
+        if old is before and new is self.trials:
+            return tree in trees
+        return any(before.get(tree) is not self.trials.get(tree) for tree in trees)
+
     def once(self, what: object, tree: str, find: Callable[[], T]) -> T:
         """What follows from a tree's trials, the tasks and the weights."""
         key, trials = (what, tree, self.weights is PLAIN or self.weights), self.trials.get(tree, ())
@@ -585,25 +612,68 @@ class Archive:
         answer: T = known[1]
         return answer
 
+    def grown(
+        self,
+        what: object,
+        tree: str,
+        facts: tuple[object, ...],
+        start: Callable[[], T],
+        more: Callable[[T, Sequence[Trial]], T],
+    ) -> T:
+        """What follows from a tree's trials and these facts; after one more trial, from what followed before it.
+
+        `more` leaves what it is given as it is: earlier archives hold it.
+        """
+        trials, known = self.trials.get(tree, ()), self._known.get(what)
+        if known is not None and not any(map(is_not, known[0][1:], facts)):
+            before: Any = known[0][0]
+            answer: T = known[1]
+            if before is trials:
+                return answer
+            if before != trials[: len(before)]:
+                before, answer = (), start()
+        else:
+            before, answer = (), start()
+        if len(before) < len(trials):
+            answer = more(answer, trials[len(before) :])
+        self._known[what] = (trials, *facts), answer
+        return answer
+
     def by_tree(self, what: object, find: Callable[[str], T]) -> Mapping[str, T]:
         """For the tree of every agent what follows from its trials, worked out anew where they changed."""
-        trees = self.found(
-            "trees", (self.agents,), lambda: tuple(dict.fromkeys(a.tree for a in self.agents.values()))
-        )
+        trees = self._holders()
         key = "by tree", what
         known = self._known.get(key)
         answers: Mapping[str, T] = {}
-        trials: Any = {}
+        before: Any = {}
         if known and known[0][0] is self.tasks and known[0][1] is self.weights:
-            trials, answers = known[0][2], known[1]
-        answers = {
-            tree: answers[tree]
-            if tree in answers and trials.get(tree) is self.trials.get(tree)
-            else find(tree)
-            for tree in trees
-        }
+            before, answers = known[0][2], known[1]
+        if len(answers) < len(trees):
+            answers = {tree: answers[tree] if tree in answers else find(tree) for tree in trees}
+        if changed := [tree for tree in self._changed(before) if tree in trees]:
+            answers = {**answers, **{tree: find(tree) for tree in changed}}
         self._known[key] = (self.tasks, self.weights, self.trials), answers
         return answers
+
+    def _holders(self) -> Mapping[str, Sequence[str]]:
+        """Tree -> the commits that have it, by number."""
+
+        def find() -> Mapping[str, Sequence[str]]:
+            holders: dict[str, list[str]] = {}
+            for agent in self.agents.values():
+                holders.setdefault(agent.tree, []).append(agent.commit)
+            return holders
+
+        return self.found("holders", (self.agents,), find)
+
+    def _changed(self, before: Mapping[str, tuple[Trial, ...]]) -> Iterable[str]:
+        """Trees of which there are other trials than there were before; known without looking after one outcome."""
+        if before is self.trials:
+            return ()
+        (old, new), tree = self._known.get(_LAST, ((None, None), ""))
+        if old is before and new is self.trials:
+            return (tree,)
+        return [tree for tree in self._holders() if before.get(tree) is not self.trials.get(tree)]
 
     def ready(self) -> tuple[Agent, ...]:
         return self.found("ready", (self.agents,), lambda: self._standing("ready"))
@@ -623,8 +693,8 @@ class Archive:
 
         In the tasks' order, all of them, when attempts are named; else those that `offers` lets through.
         """
-        wanted = self._wanted(agent) if attempts is None else self._open(agent, attempts)
-        busy = self._busy().get(self.agents[agent].tree) if wanted else None
+        wanted = self._wanted(agent) if attempts is None else self.unsettled(agent, attempts)
+        busy = self._busy().get(self.agents[agent].tree) if wanted and self.in_flight else None
         if not busy:
             return wanted
         free = tuple(s for s in wanted if (s.task, s.attempt) not in busy)
@@ -632,7 +702,7 @@ class Archive:
 
     def unsettled(self, agent: str, attempts: range) -> tuple[Evaluate, ...]:
         """Trials of these attempts that are neither scored nor given up, whether in flight or not."""
-        return self._open(agent, attempts)
+        return tuple(self._open(agent, attempts).values())
 
     def _busy(self) -> Mapping[str, set[tuple[str, int]]]:
         """The trials in flight, by tree."""
@@ -647,19 +717,32 @@ class Archive:
         return self.found("busy", (self.in_flight,), find)
 
     def _wanted(self, agent: str) -> tuple[Evaluate, ...]:
-        open_ = self._open(agent, range(self.attempts))
-        return self.offers(self, agent, open_) if self.offers and open_ else open_
-
-    def _open(self, agent: str, wanted: range) -> tuple[Evaluate, ...]:
-        """Trials wanted and not settled, whether in flight or not."""
-
         def find() -> tuple[Evaluate, ...]:
-            every = self.found(("every", *what), (self.tasks,), lambda: _every(agent, self.tasks, wanted))
-            settled = self._tally(tree).settled
-            return tuple(step for key, step in every if key not in settled)
+            open_ = self._open(agent, range(self.attempts))
+            return self.offers(self, agent, open_) if self.offers and open_ else tuple(open_.values())
 
-        tree, what = self.agents[agent].tree, (agent, wanted.start, wanted.stop, self.run)
-        return self.once(what, tree, find)
+        return self.found(("wanted", agent, self.attempts, self.run), self._state(), find)
+
+    def _open(self, agent: str, wanted: range) -> Mapping[tuple[str, int], Evaluate]:
+        """Trials wanted and not settled, whether in flight or not, by task and attempt; in the tasks' order."""
+        tree = self.agents[agent].tree
+
+        def every() -> Mapping[tuple[str, int], Evaluate]:
+            return {(t.digest, n): Evaluate(agent, t.digest, n) for n in wanted for t in self.tasks}
+
+        def without(
+            before: Mapping[tuple[str, int], Evaluate], trials: Sequence[Trial]
+        ) -> Mapping[tuple[str, int], Evaluate]:
+            left = dict(before)
+            for t in trials:
+                key = t.digest, t.attempt
+                if t.score is not None or key in self._tally(tree).settled:
+                    left.pop(key, None)
+            return left
+
+        return self.grown(
+            ("open", agent, wanted.start, wanted.stop, self.run), tree, (self.tasks,), every, without
+        )
 
     def measured(self, agent: str, attempts: range | None = None) -> bool:
         """Whether every wanted trial of the agent has been settled, with at least one score among them.
@@ -709,8 +792,10 @@ class Archive:
         return self._tally(self.agents[step.agent].tree).faults.get((step.task, step.attempt), 0)
 
     def _tally(self, tree: str) -> _Tally:
-        trials = self.trials.get(tree, ())
-        return self.found(("tally", tree, self.run), (trials,), lambda: _Tally().plus(trials, self.run))
+        def more(before: _Tally, trials: Sequence[Trial]) -> _Tally:
+            return before.plus(trials, self.run)
+
+        return self.grown(("tally", tree, self.run), tree, (), _Tally, more)
 
     def made(self) -> int:
         """Improvements that this run made; those that a fault spoiled do not count."""
@@ -760,12 +845,11 @@ class Archive:
         match outcome:
             case Trial():
                 trials = (*self.trials.get(outcome.tree, ()), outcome)
-                tally = self._tally(outcome.tree).plus((outcome,), self.run)
-                self._known["tally", outcome.tree, self.run] = ((trials,), tally)
                 flagged = self.flagged | {outcome.tree} if outcome.ending == "integrity" else self.flagged
                 following = self._with(
                     settled=settled, trials={**self.trials, outcome.tree: trials}, flagged=flagged
                 )
+                self._known[_LAST] = (self.trials, following.trials), outcome.tree
                 following._carry(self, outcome.tree)
                 return following
             case Improvement():
@@ -784,26 +868,33 @@ class Archive:
 
     def _carry(self, before: Archive, tree: str) -> None:
         """Work out anew, of what was asked before a trial, only what that trial can have changed."""
+        was, now = before._state(), self._state()
 
-        def again(what: str, find: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+        def again(what: str, concerned: Callable[[], Iterable[str]], find: Callable[[str], object]) -> None:
             key = what, self.attempts, self.run
             known = self._known.get(key)
-            if known is not None and not any(map(is_not, known[0], before._state())):
-                found = find(known[1])
-                self._known[key] = self._state(), known[1] if found == known[1] else found
+            if known is None or any(map(is_not, known[0], was)):
+                return
+            answer: tuple[str, ...] = known[1]
+            found = {commit: bool(find(commit)) for commit in concerned()}
+            if any(holds != (commit in answer) for commit, holds in found.items()):
+                answer = tuple(a.commit for a in self.ready() if found.get(a.commit, a.commit in answer))
+            self._known[key] = now, answer
 
-        def unmeasured(were: tuple[str, ...]) -> tuple[str, ...]:
-            concerned = (a.commit for a in self.ready() if a.commit in were or tree in self.line(a.commit))
-            return tuple(c for c in concerned if self._wanted(c))
+        ordinary = range(self.attempts)
+        again("unmeasured", lambda: self._kin(tree), self._wanted)
+        again("unfinished", lambda: self._kin(tree, own=True), lambda c: self._open(c, ordinary))
 
-        again("unmeasured", unmeasured)
-
-        def unfinished(were: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(
-                c for c in were if self.agents[c].tree != tree or self._open(c, range(self.attempts))
-            )
-
-        again("unfinished", unfinished)
+    def _kin(self, tree: str, *, own: bool = False) -> Sequence[str]:
+        """Ready agents that the tree's trials can tell something of: those that have it, and their descendants."""
+        if own:
+            ready = (c for c in self._holders().get(tree, ()) if self.agents[c].standing == "ready")
+            return tuple(ready)
+        return self.found(
+            ("kin", tree),
+            (self.agents,),
+            lambda: tuple(a.commit for a in self.ready() if tree in self.line(a.commit)),
+        )
 
     def _with(self, **changes: object) -> Archive:
         """dataclasses.replace at a tenth of its price: three of these go into every outcome."""
@@ -812,8 +903,10 @@ class Archive:
         return following
 
 
-Offers = Callable[[Archive, str, tuple[Evaluate, ...]], tuple[Evaluate, ...]]
-"""Archive, commit of an agent, its open trials in the tasks' order -> those that may be made now."""
+Offers = Callable[[Archive, str, Mapping[tuple[str, int], Evaluate]], tuple[Evaluate, ...]]
+"""Archive, commit of an agent, its open trials by task and attempt, in the tasks' order -> those that may be made now.
+
+It looks at no other trials than those of the agent's line, except for the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -826,26 +919,18 @@ class _Tally:
     faults: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
     def plus(self, trials: Sequence[Trial], run: str) -> _Tally:
-        scored, settled, faults = [*self.scored], {*self.settled}, {**self.faults}
-        for t in trials:
-            key = t.digest, t.attempt
-            if t.score is not None:
-                scored.append(t)
-                settled.add(key)
-            elif t.run == run:
-                by_hand = t.fault == "cancelled"  # what a person cancelled is not tried again by this run
-                faults[key] = faults.get(key, 0) + (RETRIES + 1 if by_hand else 1)
-                if faults[key] > RETRIES:
-                    settled.add(key)
-        return _Tally(tuple(scored), frozenset(settled), faults)
-
-
-def _every(agent: str, tasks: Sequence[Task], wanted: range) -> tuple[tuple[tuple[str, int], Evaluate], ...]:
-    return tuple(
-        ((task.digest, attempt), Evaluate(agent, task.digest, attempt))
-        for attempt in wanted
-        for task in tasks
-    )
+        scored = [t for t in trials if t.score is not None]
+        settled, faults = {(t.digest, t.attempt) for t in scored}, self.faults
+        if len(scored) < len(trials):
+            faults = {**faults}
+            for t in trials:
+                if t.score is None and t.run == run:
+                    by_hand = t.fault == "cancelled"  # what a person cancelled is not tried again by this run
+                    key = t.digest, t.attempt
+                    faults[key] = faults.get(key, 0) + (RETRIES + 1 if by_hand else 1)
+                    if faults[key] > RETRIES:
+                        settled.add(key)
+        return _Tally((*self.scored, *scored), self.settled | settled, faults)
 
 
 # ── events: what whoever watches a run sees ───────────────────────────────────────────────────────

@@ -37,6 +37,7 @@ from math import exp
 from pathlib import Path
 from random import Random
 from statistics import NormalDist, fmean
+from struct import Struct
 from typing import Any
 
 from sica.attempt import Workplace, seeded
@@ -81,6 +82,7 @@ from sica.stats import sign_flip
 GENOME = "genome.json"
 MANIFEST = File(b'contract = 1\nname = "simulated"\n[run]\nargv = ["simulated"]\n')
 SMOKE = "start"
+UNLIMITED = Budget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +150,18 @@ class Truth:
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.seed = world, seed
         rng = Random(f"hardness:{seed}")
+        self._scores: dict[Genome, float] = {}
         self.hardness = {f"t{i}": rng.gauss(0, world.hardness) for i in range(world.tasks)}
         self.adam = Genome(self._skill_for(world.start))
         self._prices: dict[tuple[str, int], float] = {}
 
     def score(self, genome: Genome) -> float:
         """The true one: what the mean of endless trials would come to."""
-        return 0.0 if genome.broken else fmean(_logistic(genome.skill - h) for h in self.hardness.values())
+        if genome.broken:
+            return 0.0
+        if genome not in self._scores:
+            self._scores[genome] = fmean([_logistic(genome.skill - h) for h in self.hardness.values()])
+        return self._scores[genome]
 
     def solves(self, genome: Genome, name: str, luck: float) -> bool:
         """Luck is from 0 to 1; the less, the better."""
@@ -204,10 +211,13 @@ def _logistic(x: float) -> float:
     return 1 / (1 + exp(-x))
 
 
+_THREE = Struct(">QQQ")
+
+
 def _chances(*words: object) -> tuple[float, float, float]:
     """Each from 0 to 1, by these words alone."""
     digest = blake2b(repr(words).encode(), digest_size=24).digest()
-    first, second, third = (int.from_bytes(digest[i : i + 8]) for i in (0, 8, 16))
+    first, second, third = _THREE.unpack(digest)
     return (first + 0.5) / 2**64, (second + 0.5) / 2**64, (third + 0.5) / 2**64
 
 
@@ -323,7 +333,7 @@ class SimulatedBroker:
         self.truth = truth
 
     def left(self) -> Budget:
-        return Budget()
+        return UNLIMITED
 
     def asking(
         self,

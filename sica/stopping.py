@@ -79,7 +79,7 @@ def affordable(step: Step, archive: Archive, improving: Budget, left: Budget) ->
     `left` is after what running steps have used so far, so nothing is counted too low. Alone, a step may count on what
     such steps used before instead of on the most that it may use: then only it can be cut, and it can be done again.
     """
-    if not any(isinstance(cap, int | float) for cap in (left.usd, left.tokens, left.calls)):
+    if left.usd is None and left.tokens is None and left.calls is None:
         return True
     if not archive.in_flight:
         return _fits(_usual(step, archive), left)
