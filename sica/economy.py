@@ -66,10 +66,6 @@ def looks(tasks: int, attempts: int = 1) -> tuple[int, ...]:
 def race(mine: Outcomes, theirs: Outcomes, tasks: int, attempts: int = 1, against: str = "") -> Race:
     """The race as far as both have been measured."""
     differences = [value - theirs[key] for key, value in mine.items() if key in theirs]
-    return _judged(differences, tasks, attempts, against)
-
-
-def _judged(differences: Collection[float], tasks: int, attempts: int, against: str) -> Race:
     n, total = len(differences), fsum(differences)
     spread = sqrt(fsum(map(mul, differences, differences)))
     z = total / spread if spread else 0.0
@@ -103,16 +99,22 @@ def stopped(archive: Archive, agent: str) -> bool:
     return found is not None and found.stopped
 
 
-def offers(archive: Archive, agent: str, open_: Mapping[tuple[str, int], Evaluate]) -> tuple[Evaluate, ...]:
-    """Of the trials that are open, those up to the next look, the telling ones first; none when the race is over."""
-    found = raced(archive, agent)
-    if found is None:
-        return tuple(open_.values())
-    if found.stopped:
-        return ()
-    following = next((at for at in looks(len(archive.tasks), archive.attempts) if at > found.n), None)
-    ordered = filter(None, map(open_.get, _order(archive, agent, found.against)))
-    return tuple(islice(ordered, following and following - found.n))
+def offers(archive: Archive, agent: str) -> tuple[Evaluate, ...]:
+    """Of the open trials those up to the next look, the telling ones first; none when the race is over."""
+
+    def more(before: Batch, trials: Sequence[Trial]) -> Batch:
+        """Without what was made; once the look has come, or by any other way than that, anew."""
+        left = dict(before.trials)
+        for t in trials:
+            key = t.digest, t.attempt
+            if t.score is None or key not in before.counting or left.pop(key, None) is None:
+                return _batch(archive, agent)
+        return Batch(left, before.counting) if left else _batch(archive, agent)
+
+    trials = archive.trials.get(archive.agents[agent].tree, ())
+    facts = (_surroundings(archive, agent),)
+    batch = archive.grown(("batch", agent, archive.run), trials, facts, lambda: _batch(archive, agent), more)
+    return tuple(batch.trials.values())
 
 
 def estimate(archive: Archive, agent: str) -> float:
@@ -135,16 +137,51 @@ def interval(archive: Archive, agent: str) -> tuple[float, float]:
 # ── within ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _raced(archive: Archive, me: Agent) -> Race | None:
-    above = archive.found(
-        ("above", me.commit), (), lambda: frozenset[str]().union(*map(archive.line, me.parents))
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The trials of an agent up to its next look."""
+
+    trials: Mapping[tuple[str, int], Evaluate]
+    counting: Collection[tuple[str, int]] = ()
+    """Those that the agent it runs against has, too: each is one more towards the look."""
+
+
+def _batch(archive: Archive, agent: str) -> Batch:
+    open_, found = archive.open(agent, range(archive.attempts)), raced(archive, agent)
+    if found is None:
+        return Batch(open_, open_)
+    if found.stopped:
+        return Batch({})
+    following = next((at for at in looks(len(archive.tasks), archive.attempts) if at > found.n), None)
+    ordered = [key for key in _order(archive, agent, found.against) if key in open_]
+    upto = ordered[: following - found.n] if following else ordered
+    return Batch({key: open_[key] for key in upto}, _outcomes(archive, found.against))
+
+
+def _surroundings(archive: Archive, agent: str) -> object:
+    """Another one when a trial of another agent may change what this one is offered."""
+
+    def others() -> frozenset[str]:
+        me = archive.agents[agent]
+        return (_above(archive, me) | {a.tree for a in archive.ready() if a.number < me.number}) - {me.tree}
+
+    trees = archive.found(("surroundings", agent), (archive.agents,), others)
+    return archive.told(("surrounded", agent, archive.attempts), trees, (archive.tasks, archive.weights, trees), object)
+
+
+def _above(archive: Archive, agent: Agent) -> frozenset[str]:
+    """Trees of all the ancestors."""
+    return archive.found(
+        ("above", agent.commit), (), lambda: frozenset[str]().union(*map(archive.line, agent.parents))
     )
-    facts = archive.tasks, archive.weights
-    rival = archive.told(("rival", me.commit, archive.attempts), above, facts, lambda: _rival(archive, me))
+
+
+def _raced(archive: Archive, me: Agent) -> Race | None:
+    rival = _rival(archive, me)
     if rival is None:
         return None
-    differences = _differences(archive, me, _outcomes(archive, rival.commit))
-    return _judged(differences.values(), len(archive.tasks), archive.attempts, rival.commit)
+    mine, theirs = (_outcomes(archive, commit) for commit in (me.commit, rival.commit))
+    return race(mine, theirs, len(archive.tasks), archive.attempts, rival.commit)
 
 
 def _rival(archive: Archive, agent: Agent) -> Agent | None:
@@ -159,35 +196,13 @@ def _rival(archive: Archive, agent: Agent) -> Agent | None:
 
 
 def _outcomes(archive: Archive, agent: str) -> Outcomes:
-    tree, ordinary = archive.agents[agent].tree, archive.attempts
-    return archive.grown(
-        ("outcomes", tree, ordinary),
-        tree,
-        (archive.tasks, archive.weights),
-        dict,
-        lambda before, trials: {
-            **before,
-            **{
-                (t.digest, t.attempt): utility(t, archive.weights)
-                for t in trials
-                if t.score is not None and t.attempt < ordinary
-            },
-        },
-    )
-
-
-def _differences(archive: Archive, agent: Agent, theirs: Outcomes) -> Outcomes:
-    """To what the rival has, where both have something."""
-
-    def more(before: Outcomes, trials: Sequence[Trial]) -> Outcomes:
-        both = ((t, (t.digest, t.attempt)) for t in trials if t.score is not None)
+    def find() -> Outcomes:
+        weights, ordinary = archive.weights, archive.attempts
         return {
-            **before,
-            **{key: utility(t, archive.weights) - theirs[key] for t, key in both if key in theirs},
+            (t.digest, t.attempt): utility(t, weights) for t in archive.scored(agent) if t.attempt < ordinary
         }
 
-    facts = archive.tasks, archive.weights, theirs
-    return archive.grown(("differences", agent.commit, archive.attempts), agent.tree, facts, dict, more)
+    return archive.once(("outcomes", archive.attempts), archive.agents[agent].tree, find)
 
 
 def _order(archive: Archive, agent: str, against: str) -> Sequence[tuple[str, int]]:

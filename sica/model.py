@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 CONTRACT = 1
 """Version of the agent contract (docs/agents.md); part of the score key."""
@@ -615,29 +616,27 @@ class Archive:
     def grown(
         self,
         what: object,
-        tree: str,
+        rows: tuple[R, ...],
         facts: tuple[object, ...],
         start: Callable[[], T],
-        more: Callable[[T, Sequence[Trial]], T],
+        more: Callable[[T, Sequence[R]], T],
     ) -> T:
-        """What follows from a tree's trials and these facts; after one more trial, from what followed before it.
+        """What follows from rows that only become more, and from these facts; worked out from what followed before.
 
         `more` leaves what it is given as it is: earlier archives hold it.
         """
-        trials, known = self.trials.get(tree, ()), self._known.get(what)
+        known = self._known.get(what)
+        before: tuple[R, ...] = ()
         if known is not None and not any(map(is_not, known[0][1:], facts)):
-            before: Any = known[0][0]
-            answer: T = known[1]
-            if before is trials:
-                return answer
-            if before != trials[: len(before)]:
-                before, answer = (), start()
-        else:
+            before, answer = known[0][0], known[1]  # type: ignore[assignment]
+            if before is rows:
+                return answer  # type: ignore[no-any-return]
+        if not before or before != rows[: len(before)]:
             before, answer = (), start()
-        if len(before) < len(trials):
-            answer = more(answer, trials[len(before) :])
-        self._known[what] = (trials, *facts), answer
-        return answer
+        if len(before) < len(rows):
+            answer = more(answer, rows[len(before) :])
+        self._known[what] = (rows, *facts), answer
+        return answer  # type: ignore[no-any-return]
 
     def by_tree(self, what: object, find: Callable[[str], T]) -> Mapping[str, T]:
         """For the tree of every agent what follows from its trials, worked out anew where they changed."""
@@ -702,7 +701,7 @@ class Archive:
 
     def unsettled(self, agent: str, attempts: range) -> tuple[Evaluate, ...]:
         """Trials of these attempts that are neither scored nor given up, whether in flight or not."""
-        return tuple(self._open(agent, attempts).values())
+        return tuple(self.open(agent, attempts).values())
 
     def _busy(self) -> Mapping[str, set[tuple[str, int]]]:
         """The trials in flight, by tree."""
@@ -718,14 +717,15 @@ class Archive:
 
     def _wanted(self, agent: str) -> tuple[Evaluate, ...]:
         def find() -> tuple[Evaluate, ...]:
-            open_ = self._open(agent, range(self.attempts))
-            return self.offers(self, agent, open_) if self.offers and open_ else tuple(open_.values())
+            open_ = self.unsettled(agent, range(self.attempts))
+            return self.offers(self, agent) if self.offers and open_ else open_
 
         return self.found(("wanted", agent, self.attempts, self.run), self._state(), find)
 
-    def _open(self, agent: str, wanted: range) -> Mapping[tuple[str, int], Evaluate]:
+    def open(self, agent: str, wanted: range) -> Mapping[tuple[str, int], Evaluate]:
         """Trials wanted and not settled, whether in flight or not, by task and attempt; in the tasks' order."""
         tree = self.agents[agent].tree
+        trials = self.trials.get(tree, ())
 
         def every() -> Mapping[tuple[str, int], Evaluate]:
             return {(t.digest, n): Evaluate(agent, t.digest, n) for n in wanted for t in self.tasks}
@@ -741,7 +741,7 @@ class Archive:
             return left
 
         return self.grown(
-            ("open", agent, wanted.start, wanted.stop, self.run), tree, (self.tasks,), every, without
+            ("open", agent, wanted.start, wanted.stop, self.run), trials, (self.tasks,), every, without
         )
 
     def measured(self, agent: str, attempts: range | None = None) -> bool:
@@ -751,7 +751,7 @@ class Archive:
         """
         if attempts is None and self.agents[agent].standing == "ready":
             return agent not in self.unmeasured() and bool(self.scored(agent))
-        wanted = self._wanted(agent) if attempts is None else self._open(agent, attempts)
+        wanted = self._wanted(agent) if attempts is None else self.open(agent, attempts)
         return not wanted and bool(self.scored(agent))
 
     def unmeasured(self) -> tuple[str, ...]:
@@ -767,7 +767,7 @@ class Archive:
         return self.found(
             ("unfinished", self.attempts, self.run),
             self._state(),
-            lambda: tuple(a.commit for a in self.ready() if self._open(a.commit, range(self.attempts))),
+            lambda: tuple(a.commit for a in self.ready() if self.open(a.commit, range(self.attempts))),
         )
 
     def _state(self) -> tuple[object, ...]:
@@ -795,22 +795,23 @@ class Archive:
         def more(before: _Tally, trials: Sequence[Trial]) -> _Tally:
             return before.plus(trials, self.run)
 
-        return self.grown(("tally", tree, self.run), tree, (), _Tally, more)
+        return self.grown(("tally", tree, self.run), self.trials.get(tree, ()), (), _Tally, more)
 
     def made(self) -> int:
         """Improvements that this run made; those that a fault spoiled do not count."""
-        mine = self.improvements
-        return self.found(
-            ("made", self.run), (mine,), lambda: sum(i.run == self.run and not i.fault for i in mine)
-        )
+
+        def more(before: int, made: Sequence[Improvement]) -> int:
+            return before + sum(i.run == self.run and not i.fault for i in made)
+
+        return self.grown(("made", self.run), self.improvements, (), int, more)
 
     def improve(self, parent: str) -> Improve:
         """The parent's next improvement."""
-        made = self.found(
-            "by parent",
-            (self.improvements,),
-            lambda: Counter(i.parent for i in self.improvements if not i.other),
-        )
+
+        def more(before: Counter[str], made: Sequence[Improvement]) -> Counter[str]:
+            return before + Counter(i.parent for i in made if not i.other)
+
+        made = self.grown("by parent", self.improvements, (), Counter[str], more)
         going = sum(isinstance(s, Improve) and s.parent == parent for s in self.in_flight)
         return Improve(parent, made[parent] + going)
 
@@ -850,46 +851,45 @@ class Archive:
                     settled=settled, trials={**self.trials, outcome.tree: trials}, flagged=flagged
                 )
                 self._known[_LAST] = (self.trials, following.trials), outcome.tree
-                following._carry(self, outcome.tree)
-                return following
+                return following._carry(self, lambda: following._kin(outcome.tree))
             case Improvement():
-                agents = (
-                    {**self.agents, outcome.child.commit: outcome.child} if outcome.child else self.agents
-                )
-                return self._with(settled=settled, agents=agents, improvements=(*self.improvements, outcome))
+                improvements = *self.improvements, outcome
+                if outcome.child is None:
+                    return self._with(settled=settled, improvements=improvements)
+                agents = {**self.agents, outcome.child.commit: outcome.child}
+                following = self._with(settled=settled, agents=agents, improvements=improvements)
+                return following._carry(self, lambda: (outcome.child.commit,))
             case Verdict(fault=None):
                 standing: Standing = "ready" if outcome.passed else "rejected"
                 agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
-                return self._with(settled=settled, agents={**self.agents, agent.commit: agent})
+                following = self._with(settled=settled, agents={**self.agents, agent.commit: agent})
+                return following._carry(self, lambda: (outcome.agent,))
             case Promotion():
                 return self._with(settled=settled, champion=outcome.agent, crowned=outcome.at)
             case _:
                 return self._with(settled=settled)  # a gate that broke decided nothing
 
-    def _carry(self, before: Archive, tree: str) -> None:
-        """Work out anew, of what was asked before a trial, only what that trial can have changed."""
+    def _carry(self, before: Archive, concerned: Callable[[], Iterable[str]]) -> Archive:
+        """Work out anew, of what was asked before an outcome, only what it can have changed."""
         was, now = before._state(), self._state()
 
-        def again(what: str, concerned: Callable[[], Iterable[str]], find: Callable[[str], object]) -> None:
+        def again(what: str, find: Callable[[str], object]) -> None:
             key = what, self.attempts, self.run
             known = self._known.get(key)
             if known is None or any(map(is_not, known[0], was)):
                 return
             answer: tuple[str, ...] = known[1]
-            found = {commit: bool(find(commit)) for commit in concerned()}
-            if any(holds != (commit in answer) for commit, holds in found.items()):
-                answer = tuple(a.commit for a in self.ready() if found.get(a.commit, a.commit in answer))
+            holds = {c: self.agents[c].standing == "ready" and bool(find(c)) for c in concerned()}
+            if any(there != (c in answer) for c, there in holds.items()):
+                answer = tuple(c for c in self.agents if holds.get(c, c in answer))
             self._known[key] = now, answer
 
-        ordinary = range(self.attempts)
-        again("unmeasured", lambda: self._kin(tree), self._wanted)
-        again("unfinished", lambda: self._kin(tree, own=True), lambda c: self._open(c, ordinary))
+        again("unmeasured", self._wanted)
+        again("unfinished", lambda c: self.open(c, range(self.attempts)))
+        return self
 
-    def _kin(self, tree: str, *, own: bool = False) -> Sequence[str]:
-        """Ready agents that the tree's trials can tell something of: those that have it, and their descendants."""
-        if own:
-            ready = (c for c in self._holders().get(tree, ()) if self.agents[c].standing == "ready")
-            return tuple(ready)
+    def _kin(self, tree: str) -> Sequence[str]:
+        """Ready agents that have the tree, and their descendants: those that its trials can tell something of."""
         return self.found(
             ("kin", tree),
             (self.agents,),
@@ -903,10 +903,10 @@ class Archive:
         return following
 
 
-Offers = Callable[[Archive, str, Mapping[tuple[str, int], Evaluate]], tuple[Evaluate, ...]]
-"""Archive, commit of an agent, its open trials by task and attempt, in the tasks' order -> those that may be made now.
+Offers = Callable[[Archive, str], tuple[Evaluate, ...]]
+"""Archive, commit of an agent -> those of its open trials that may be made now, most wanted first.
 
-It looks at no other trials than those of the agent's line, except for the order."""
+Whether there are any depends on no other trials than those of the agent's line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ class Truth:
         self._scores: dict[Genome, float] = {}
         self.hardness = {f"t{i}": rng.gauss(0, world.hardness) for i in range(world.tasks)}
         self.adam = Genome(self._skill_for(world.start))
-        self._prices: dict[tuple[str, int], float] = {}
+        self._usages: dict[tuple[str, int], Usage] = {}
 
     def score(self, genome: Genome) -> float:
         """The true one: what the mean of endless trials would come to."""
@@ -175,10 +175,13 @@ class Truth:
 
     def price(self, role: str, dice: int) -> float:
         """Dollars that a box costs: by its role, give or take."""
-        if (role, dice) not in self._prices:
-            usual = self.world.improve_usd if role == "improve" else self.world.trial_usd
-            self._prices[role, dice] = usual * _give_or_take(_chances(self.seed, role, dice)[0])
-        return self._prices[role, dice]
+        usual = self.world.improve_usd if role == "improve" else self.world.trial_usd
+        return usual * _give_or_take(_chances(self.seed, role, dice)[0])
+
+    def usage(self, role: str, dice: int) -> Usage:
+        if (role, dice) not in self._usages:
+            self._usages[role, dice] = Usage(usd=self.price(role, dice), calls=1)
+        return self._usages[role, dice]
 
     def minutes(self, role: str, chance: float) -> float:
         usual = self.world.improve_minutes if role == "improve" else self.world.trial_minutes
@@ -453,7 +456,7 @@ class Virtual:
         role, dice, agent = self._asked(step, archive)
         self._runs[agent.tree, dice] += 1
         fault, luck, slow = self.truth.luck(agent.tree, dice, self._runs[agent.tree, dice])
-        usage = Usage(usd=self.truth.price("improve" if role == "improve" else "main", dice), calls=1)
+        usage = self.truth.usage("improve" if role == "improve" else "main", dice)
         outcome: Outcome
         failed = fault < self.truth.world.faults
         match step:

@@ -103,7 +103,7 @@ def test_what_is_in_flight_is_not_asked_for_again_and_not_decided() -> None:
 def test_an_agent_that_was_stopped_early_is_no_challenger() -> None:
     """It would look the better one by far: on the ten telling tasks that it saw."""
     known = archive({"a": [0] * 14, "b": [1] * 10}, parents={"b": "a"})
-    known = replace(known, offers=lambda archive, agent, open_: ())
+    known = replace(known, offers=lambda archive, agent: ())
     assert known.measured("b")
     assert confirmations(known, 1) == ()
     assert promotion(known, 0, "mean") is None
