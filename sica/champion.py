@@ -50,17 +50,11 @@ def promotion(archive: Archive, fresh: int, rule: Rule, veto: float | None = Non
     )
 
 
-def _told(
-    archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]
-) -> T | None:
+def _told(archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]) -> T | None:
     """What follows from the trials of the champion and of its challengers; of no other agent's, and of no step."""
-    better = _better(archive)
+    better, trees = _better(archive)
     if not better:
         return None
-    champion = archive.agents[archive.champion].tree
-    trees = archive.found(
-        ("trees", archive.champion), (better,), lambda: frozenset({champion, *(a.tree for a in better)})
-    )
     return archive.told(
         (*what, archive.champion, archive.attempts, archive.run),
         trees,
@@ -121,10 +115,11 @@ def _surely_worse(archive: Archive, agent: str, kind: str, margin: float) -> boo
     return NormalDist(means[1] - means[0], sqrt(variance)).cdf(-margin) >= SURE
 
 
-def _better(archive: Archive) -> Sequence[Agent]:
+def _better(archive: Archive) -> tuple[Sequence[Agent], frozenset[str]]:
     """Agents measured in full that beat the champion on the ordinary attempts, flagged ones too; best first.
 
-    Their ordinary trials are all there, so that whatever else is measured of them changes nothing here.
+    And their trees, with the champion's. All ordinary trials are there, so that whatever else is measured of these
+    agents changes nothing here.
     """
     unfinished = archive.unfinished()
     return archive.found(
@@ -134,12 +129,13 @@ def _better(archive: Archive) -> Sequence[Agent]:
     )
 
 
-def _beating(archive: Archive, unfinished: frozenset[str]) -> Sequence[Agent]:
+def _beating(archive: Archive, unfinished: frozenset[str]) -> tuple[Sequence[Agent], frozenset[str]]:
     means = {a.commit: mean_utility(archive, a.commit) for a in archive.ready() if a.commit not in unfinished}
     if archive.champion not in means:
-        return ()
+        return (), frozenset()
     able = [archive.agents[commit] for commit, mean in means.items() if mean > means[archive.champion]]
-    return sorted(able, key=lambda a: (-means[a.commit], a.number))
+    able.sort(key=lambda a: (-means[a.commit], a.number))
+    return able, frozenset(a.tree for a in (archive.agents[archive.champion], *able))
 
 
 def _flagged(archive: Archive, agent: Agent) -> bool:

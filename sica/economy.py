@@ -147,7 +147,8 @@ class Batch:
 
 
 def _batch(archive: Archive, agent: str) -> Batch:
-    open_, found = archive.open(agent, range(archive.attempts)), raced(archive, agent)
+    open_ = archive.open(agent, range(archive.attempts))
+    found = raced(archive, agent) if open_ else None
     if found is None:
         return Batch(open_, open_)
     if found.stopped:

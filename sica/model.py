@@ -717,8 +717,7 @@ class Archive:
 
     def _wanted(self, agent: str) -> tuple[Evaluate, ...]:
         def find() -> tuple[Evaluate, ...]:
-            open_ = self.unsettled(agent, range(self.attempts))
-            return self.offers(self, agent) if self.offers and open_ else open_
+            return self.offers(self, agent) if self.offers else self.unsettled(agent, range(self.attempts))
 
         return self.found(("wanted", agent, self.attempts, self.run), self._state(), find)
 
@@ -873,19 +872,20 @@ class Archive:
         """Work out anew, of what was asked before an outcome, only what it can have changed."""
         was, now = before._state(), self._state()
 
-        def again(what: str, find: Callable[[str], object]) -> None:
+        def again(what: str, find: Callable[[str], object]) -> Mapping[str, bool]:
             key = what, self.attempts, self.run
             known = self._known.get(key)
             if known is None or any(map(is_not, known[0], was)):
-                return
+                return {}
             answer: tuple[str, ...] = known[1]
             holds = {c: self.agents[c].standing == "ready" and bool(find(c)) for c in concerned()}
             if any(there != (c in answer) for c, there in holds.items()):
                 answer = tuple(c for c in self.agents if holds.get(c, c in answer))
             self._known[key] = now, answer
+            return holds
 
-        again("unmeasured", self._wanted)
-        again("unfinished", lambda c: self.open(c, range(self.attempts)))
+        wanted = again("unmeasured", self._wanted)
+        again("unfinished", lambda c: wanted.get(c) or self.open(c, range(self.attempts)))
         return self
 
     def _kin(self, tree: str) -> Sequence[str]:
