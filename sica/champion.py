@@ -124,7 +124,7 @@ def _better(archive: Archive) -> tuple[Sequence[Agent], frozenset[str]]:
     unfinished = archive.unfinished()
     return archive.found(
         ("better", archive.champion, archive.attempts),
-        (archive.agents, unfinished, archive.tasks, archive.weights),
+        (archive.ready(), unfinished, archive.tasks, archive.weights),
         lambda: _beating(archive, frozenset(unfinished)),
     )
 

@@ -120,7 +120,15 @@ def offers(archive: Archive, agent: str) -> tuple[Evaluate, ...]:
 def estimate(archive: Archive, agent: str) -> float:
     """The agent's mean over all tasks. Of one that was stopped, which saw some of them only: what the other one has
     on all, plus their difference on those that both saw."""
-    found = raced(archive, agent) if archive.offers else None
+    if not archive.offers:
+        return mean_utility(archive, agent)
+    facts = archive.tasks, archive.weights
+    what = "estimate", agent, archive.attempts
+    return archive.told(what, archive.line(agent), facts, lambda: _estimate(archive, agent))
+
+
+def _estimate(archive: Archive, agent: str) -> float:
+    found = raced(archive, agent)
     if found is None or not found.stopped:
         return mean_utility(archive, agent)
     return min(1.0, max(0.0, mean_utility(archive, found.against) + found.difference))
@@ -128,7 +136,15 @@ def estimate(archive: Archive, agent: str) -> float:
 
 def interval(archive: Archive, agent: str) -> tuple[float, float]:
     """Of the estimate; as wide as the trials that the agent itself had make it."""
-    found = raced(archive, agent) if archive.offers else None
+    if not archive.offers:
+        return bounds(archive, agent)
+    facts = archive.tasks, archive.weights
+    what = "interval", agent, archive.attempts
+    return archive.told(what, archive.line(agent), facts, lambda: _interval(archive, agent))
+
+
+def _interval(archive: Archive, agent: str) -> tuple[float, float]:
+    found = raced(archive, agent)
     if found is None or not found.stopped:
         return bounds(archive, agent)
     return wilson(estimate(archive, agent), found.n)
@@ -166,8 +182,9 @@ def _surroundings(archive: Archive, agent: str) -> object:
         me = archive.agents[agent]
         return (_above(archive, me) | {a.tree for a in archive.ready() if a.number < me.number}) - {me.tree}
 
-    trees = archive.found(("surroundings", agent), (archive.agents,), others)
-    return archive.told(("surrounded", agent, archive.attempts), trees, (archive.tasks, archive.weights, trees), object)
+    trees = archive.found(("surroundings", agent), (archive.ready(),), others)
+    facts = archive.tasks, archive.weights, trees
+    return archive.told(("surrounded", agent, archive.attempts), trees, facts, object)
 
 
 def _above(archive: Archive, agent: Agent) -> frozenset[str]:
@@ -226,7 +243,7 @@ def _telling(archive: Archive, agent: str, against: str) -> Mapping[str, float]:
         before = dict.fromkeys(a.tree for a in archive.ready() if a.number < me.number)
         return {tree: None for tree in before if tree not in apart}
 
-    others = archive.found(("others", agent, against), (archive.agents,), trees)
+    others = archive.found(("others", agent, against), (archive.ready(),), trees)
     return archive.told(("telling", agent), others, (others,), lambda: _spread(archive, others))
 
 

@@ -533,9 +533,6 @@ PLAIN = Weights()
 
 # ── the archive ───────────────────────────────────────────────────────────────────────────────────
 
-_LAST = "last trial"
-"""What the newest trial made of the archive's trials, and whose tree it is of."""
-
 
 @dataclass(frozen=True)
 class Archive:
@@ -563,10 +560,20 @@ class Archive:
     """Trees that a trial has flagged, on whatever benchmark and model."""
     settled: int = 0
     """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
-    _known: dict[object, tuple[tuple[object, ...], Any]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    """What was `found`, shared by the archives that follow from this one."""
+    _known: dict[object, tuple[Any, ...]] = field(default_factory=dict, repr=False, compare=False)
+    """What was found out, shared by the archives that follow from this one."""
+    _mark: object = field(init=False, default_factory=object, repr=False, compare=False)
+    """Another one when agents or trials are."""
+    _last: tuple[object, str] = field(init=False, default=(None, ""), repr=False, compare=False)
+    """The trials before the last one came, and its tree."""
+
+    def now(self, what: object, find: Callable[[], T]) -> T:
+        """What follows from the agents and the trials as they are."""
+        known = self._known.get(what)
+        if known is None or known[0] is not self._mark:
+            known = self._known[what] = self._mark, find()
+        answer: T = known[1]
+        return answer
 
     def found(self, what: object, facts: tuple[object, ...], find: Callable[[], T]) -> T:
         """What follows from these facts, worked out once as long as they are the very same objects.
@@ -585,23 +592,21 @@ class Archive:
     ) -> T:
         """What follows from these facts and from these trees' trials; a trial of another tree costs one look."""
         trials, known = self.trials, self._known.get(what)
-        if known is not None and not any(map(is_not, known[0][1:], facts)):
-            before: Any = known[0][0]
-            answer: T = known[1]
-            if before is trials:
-                return answer
-            if not self._touched(trees, before):
-                self._known[what] = (trials, *facts), answer
-                return answer
+        if known is not None and not any(map(is_not, known[1], facts)):
+            answer: T = known[2]
+            if known[0] is not trials:
+                if self._touched(trees, known[0]):
+                    answer = find()
+                self._known[what] = trials, facts, answer
+            return answer
         answer = find()
-        self._known[what] = (trials, *facts), answer
+        self._known[what] = trials, facts, answer
         return answer
 
     def _touched(self, trees: Collection[str], before: Mapping[str, tuple[Trial, ...]]) -> bool:
         """Whether one of these trees has other trials than there were before."""
-        (old, new), tree = self._known.get(_LAST, ((None, None), ""))
-        if old is before and new is self.trials:
-            return tree in trees
+        if self._last[0] is before:
+            return self._last[1] in trees
         return any(before.get(tree) is not self.trials.get(tree) for tree in trees)
 
     def once(self, what: object, tree: str, find: Callable[[], T]) -> T:
@@ -627,16 +632,17 @@ class Archive:
         """
         known = self._known.get(what)
         before: tuple[R, ...] = ()
-        if known is not None and not any(map(is_not, known[0][1:], facts)):
-            before, answer = known[0][0], known[1]  # type: ignore[assignment]
+        answer: T
+        if known is not None and not any(map(is_not, known[1], facts)):
+            before, answer = known[0], known[2]
             if before is rows:
-                return answer  # type: ignore[no-any-return]
+                return answer
         if not before or before != rows[: len(before)]:
             before, answer = (), start()
         if len(before) < len(rows):
             answer = more(answer, rows[len(before) :])
-        self._known[what] = (rows, *facts), answer
-        return answer  # type: ignore[no-any-return]
+        self._known[what] = rows, facts, answer
+        return answer
 
     def by_tree(self, what: object, find: Callable[[str], T]) -> Mapping[str, T]:
         """For the tree of every agent what follows from its trials, worked out anew where they changed."""
@@ -669,19 +675,21 @@ class Archive:
         """Trees of which there are other trials than there were before; known without looking after one outcome."""
         if before is self.trials:
             return ()
-        (old, new), tree = self._known.get(_LAST, ((None, None), ""))
-        if old is before and new is self.trials:
-            return (tree,)
+        if self._last[0] is before:
+            return (self._last[1],)
         return [tree for tree in self._holders() if before.get(tree) is not self.trials.get(tree)]
 
     def ready(self) -> tuple[Agent, ...]:
+        """By number; the very same tuple as long as they are the same agents."""
         return self.found("ready", (self.agents,), lambda: self._standing("ready"))
 
     def unchecked(self) -> tuple[Agent, ...]:
         return self.found("unchecked", (self.agents,), lambda: self._standing("unchecked"))
 
     def _standing(self, standing: Standing) -> tuple[Agent, ...]:
-        return tuple(a for a in self.agents.values() if a.standing == standing)
+        found = tuple([a for a in self.agents.values() if a.standing == standing])
+        known = self._known.get(standing)
+        return known[1] if known is not None and known[1] == found else found
 
     def scored(self, agent: str) -> tuple[Trial, ...]:
         """The agent's trials that have a score, shared by every commit with the same tree."""
@@ -719,7 +727,7 @@ class Archive:
         def find() -> tuple[Evaluate, ...]:
             return self.offers(self, agent) if self.offers else self.unsettled(agent, range(self.attempts))
 
-        return self.found(("wanted", agent, self.attempts, self.run), self._state(), find)
+        return self.now(("wanted", agent, self.attempts, self.run), find)
 
     def open(self, agent: str, wanted: range) -> Mapping[tuple[str, int], Evaluate]:
         """Trials wanted and not settled, whether in flight or not, by task and attempt; in the tasks' order."""
@@ -755,22 +763,17 @@ class Archive:
 
     def unmeasured(self) -> tuple[str, ...]:
         """Ready agents of which trials are wanted, in flight or not; by number."""
-        return self.found(
+        return self.now(
             ("unmeasured", self.attempts, self.run),
-            self._state(),
             lambda: tuple(a.commit for a in self.ready() if self._wanted(a.commit)),
         )
 
     def unfinished(self) -> tuple[str, ...]:
         """Ready agents of which an ordinary trial is not settled, whether it is wanted or not; by number."""
-        return self.found(
+        return self.now(
             ("unfinished", self.attempts, self.run),
-            self._state(),
             lambda: tuple(a.commit for a in self.ready() if self.open(a.commit, range(self.attempts))),
         )
-
-    def _state(self) -> tuple[object, ...]:
-        return self.agents, self.trials, self.tasks, self.weights, self.offers
 
     def line(self, agent: str) -> frozenset[str]:
         """Trees of the agent and of all its ancestors."""
@@ -847,21 +850,27 @@ class Archive:
                 trials = (*self.trials.get(outcome.tree, ()), outcome)
                 flagged = self.flagged | {outcome.tree} if outcome.ending == "integrity" else self.flagged
                 following = self._with(
-                    settled=settled, trials={**self.trials, outcome.tree: trials}, flagged=flagged
+                    settled=settled,
+                    trials={**self.trials, outcome.tree: trials},
+                    flagged=flagged,
+                    _last=(self.trials, outcome.tree),
+                    _mark=object(),
                 )
-                self._known[_LAST] = (self.trials, following.trials), outcome.tree
                 return following._carry(self, lambda: following._kin(outcome.tree))
             case Improvement():
                 improvements = *self.improvements, outcome
                 if outcome.child is None:
                     return self._with(settled=settled, improvements=improvements)
                 agents = {**self.agents, outcome.child.commit: outcome.child}
-                following = self._with(settled=settled, agents=agents, improvements=improvements)
-                return following._carry(self, lambda: (outcome.child.commit,))
+                following = self._with(
+                    settled=settled, agents=agents, improvements=improvements, _mark=object()
+                )
+                return following._carry(self, lambda: ())  # it is before the gate: no trial of it is wanted
             case Verdict(fault=None):
                 standing: Standing = "ready" if outcome.passed else "rejected"
                 agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
-                following = self._with(settled=settled, agents={**self.agents, agent.commit: agent})
+                agents = {**self.agents, agent.commit: agent}
+                following = self._with(settled=settled, agents=agents, _mark=object())
                 return following._carry(self, lambda: (outcome.agent,))
             case Promotion():
                 return self._with(settled=settled, champion=outcome.agent, crowned=outcome.at)
@@ -870,29 +879,28 @@ class Archive:
 
     def _carry(self, before: Archive, concerned: Callable[[], Iterable[str]]) -> Archive:
         """Work out anew, of what was asked before an outcome, only what it can have changed."""
-        was, now = before._state(), self._state()
-
-        def again(what: str, find: Callable[[str], object]) -> Mapping[str, bool]:
+        def again(what: str, find: Callable[[str], object]) -> tuple[str, ...]:
             key = what, self.attempts, self.run
             known = self._known.get(key)
-            if known is None or any(map(is_not, known[0], was)):
-                return {}
+            if known is None or known[0] is not before._mark:
+                return ()
             answer: tuple[str, ...] = known[1]
-            holds = {c: self.agents[c].standing == "ready" and bool(find(c)) for c in concerned()}
-            if any(there != (c in answer) for c, there in holds.items()):
-                answer = tuple(c for c in self.agents if holds.get(c, c in answer))
-            self._known[key] = now, answer
-            return holds
+            agents = concerned()
+            now = [c for c in agents if self.agents[c].standing == "ready" and find(c)]
+            if now != [c for c in agents if c in answer]:
+                answer = tuple(c for c in self.agents if (c in now if c in agents else c in answer))
+            self._known[key] = self._mark, answer
+            return answer
 
         wanted = again("unmeasured", self._wanted)
-        again("unfinished", lambda c: wanted.get(c) or self.open(c, range(self.attempts)))
+        again("unfinished", lambda c: c in wanted or self.open(c, range(self.attempts)))
         return self
 
     def _kin(self, tree: str) -> Sequence[str]:
         """Ready agents that have the tree, and their descendants: those that its trials can tell something of."""
         return self.found(
             ("kin", tree),
-            (self.agents,),
+            (self.ready(),),
             lambda: tuple(a.commit for a in self.ready() if tree in self.line(a.commit)),
         )
 

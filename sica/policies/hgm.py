@@ -87,7 +87,8 @@ def _counts(archive: Archive, tree: str) -> Counts:
 
 def clades(archive: Archive, own: Mapping[str, Counts]) -> Mapping[str, Counts]:
     """By commit. Every tree counts once for each of its ancestors, however many ways lead there."""
-    won, lost, n = (dict.fromkeys(archive.agents, nothing) for nothing in (0.0, 0.0, 0))
+    won, lost = dict.fromkeys(archive.agents, 0.0), dict.fromkeys(archive.agents, 0.0)
+    n = dict.fromkeys(archive.agents, 0)
     for tree, ancestors in archive.found("ancestors", (archive.agents,), lambda: _ancestors(archive)):
         counts = own[tree]
         if counts.n:
