@@ -856,7 +856,7 @@ class Archive:
                     _last=(self.trials, outcome.tree),
                     _mark=object(),
                 )
-                return following._carry(self, lambda: following._kin(outcome.tree))
+                return following._carry(self, outcome.tree, lambda: following._kin(outcome.tree))
             case Improvement():
                 improvements = *self.improvements, outcome
                 if outcome.child is None:
@@ -865,21 +865,24 @@ class Archive:
                 following = self._with(
                     settled=settled, agents=agents, improvements=improvements, _mark=object()
                 )
-                return following._carry(self, lambda: ())  # it is before the gate: no trial of it is wanted
+                return following._carry(self, "", lambda: ())  # it is before the gate: no trial of it is wanted
             case Verdict(fault=None):
                 standing: Standing = "ready" if outcome.passed else "rejected"
                 agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
                 agents = {**self.agents, agent.commit: agent}
                 following = self._with(settled=settled, agents=agents, _mark=object())
-                return following._carry(self, lambda: (outcome.agent,))
+                return following._carry(self, agent.tree, lambda: (outcome.agent,))
             case Promotion():
                 return self._with(settled=settled, champion=outcome.agent, crowned=outcome.at)
             case _:
                 return self._with(settled=settled)  # a gate that broke decided nothing
 
-    def _carry(self, before: Archive, concerned: Callable[[], Iterable[str]]) -> Archive:
-        """Work out anew, of what was asked before an outcome, only what it can have changed."""
-        def again(what: str, find: Callable[[str], object]) -> tuple[str, ...]:
+    def _carry(self, before: Archive, tree: str, kin: Callable[[], Sequence[str]]) -> Archive:
+        """Work out anew, of what was asked before an outcome, only what it can have changed: it concerns this tree."""
+
+        def again(
+            what: str, concerned: Callable[[], Sequence[str]], find: Callable[[str], object]
+        ) -> tuple[str, ...]:
             key = what, self.attempts, self.run
             known = self._known.get(key)
             if known is None or known[0] is not before._mark:
@@ -888,12 +891,16 @@ class Archive:
             agents = concerned()
             now = [c for c in agents if self.agents[c].standing == "ready" and find(c)]
             if now != [c for c in agents if c in answer]:
-                answer = tuple(c for c in self.agents if (c in now if c in agents else c in answer))
+                answer = tuple([c for c in self.agents if (c in now if c in agents else c in answer)])
             self._known[key] = self._mark, answer
             return answer
 
-        wanted = again("unmeasured", self._wanted)
-        again("unfinished", lambda c: c in wanted or self.open(c, range(self.attempts)))
+        wanted = again("unmeasured", kin, self._wanted)
+        again(
+            "unfinished",
+            lambda: self._holders().get(tree, ()),
+            lambda c: c in wanted or self.open(c, range(self.attempts)),
+        )
         return self
 
     def _kin(self, tree: str) -> Sequence[str]:
