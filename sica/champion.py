@@ -16,10 +16,12 @@ promotes one of them in at most one of twenty runs. Nobody is promoted who is wo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 from typing import Literal, TypeVar
 
+from sica import repeats
 from sica.model import Agent, Archive, Evaluate, Promotion
 from sica.stats import swapped
 from sica.utility import mean_utility, utility
@@ -29,28 +31,43 @@ T = TypeVar("T")
 
 ALPHA = 0.05
 SURE = 0.9
+SIGNIFICANT = 1.96
+"""Standard deviations: what the first challenger of a champion needs; later ones need more."""
 
 
-def confirmations(archive: Archive, fresh: int) -> Sequence[Evaluate]:
-    """Fresh trials still needed to decide on the best challenger that is not decided yet."""
-    open_ = _told(archive, ("open", fresh), lambda able: _first_open(archive, able, fresh))
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a challenger is proved."""
+
+    fresh: int = 1
+    """Attempts that decide."""
+    rule: Rule = "separable"
+    veto: float | None = None
+    """A champion is not worse than the last one by more than this in any kind of task."""
+    futile: float = repeats.FUTILE
+    """A challenger whose chance is below this is let go before all of its fresh attempts are made; 0 never does."""
+
+
+def confirmations(archive: Archive, terms: Terms) -> Sequence[Evaluate]:
+    """Fresh trials still needed to decide on the best challenger that is not decided yet, the telling ones first."""
+    open_ = _told(archive, ("open", terms), lambda able: _first_open(archive, able, terms))
     if open_ is None:
         return ()
     challenger, attempts = open_
     pair = challenger.commit, archive.champion
-    return [step for agent in pair for step in archive.missing(agent, attempts)]
+    steps = [step for agent in pair for step in archive.missing(agent, attempts)]
+    places = {key: place for place, key in enumerate(_order(archive, challenger, attempts))}
+    return sorted(steps, key=lambda s: places[s.task, s.attempt])
 
 
-def promotion(archive: Archive, fresh: int, rule: Rule, veto: float | None = None) -> Promotion | None:
+def promotion(archive: Archive, terms: Terms) -> Promotion | None:
     """The promotion that the archive's facts ask for, if any."""
-    return _told(
-        archive,
-        ("promotion", fresh, rule, veto),
-        lambda able: _promotion(archive, able, fresh, rule, veto),
-    )
+    return _told(archive, ("promotion", terms), lambda able: _promotion(archive, able, terms))
 
 
-def _told(archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]) -> T | None:
+def _told(
+    archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]
+) -> T | None:
     """What follows from the trials of the champion and of its challengers; of no other agent's, and of no step."""
     better, trees = _better(archive)
     if not better:
@@ -63,22 +80,18 @@ def _told(archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[A
     )
 
 
-def _first_open(archive: Archive, challengers: Sequence[Agent], fresh: int) -> tuple[Agent, range] | None:
+def _first_open(archive: Archive, challengers: Sequence[Agent], terms: Terms) -> tuple[Agent, range] | None:
     """The best challenger that is not decided yet, and the attempts that are being made."""
     for challenger in challengers:
-        for attempts in _rounds(archive, fresh):
-            if _unsettled(archive, challenger, attempts):
-                return challenger, attempts
-            if not _ahead(archive, challenger, attempts):
-                break
+        if _candidacy(archive, challenger, terms) == "open":
+            rounds = _rounds(archive, terms.fresh)
+            return challenger, next(r for r in rounds if _unsettled(archive, challenger, r))
     return None
 
 
-def _promotion(
-    archive: Archive, challengers: Sequence[Agent], fresh: int, rule: Rule, veto: float | None
-) -> Promotion | None:
-    attempts = _deciding(archive, fresh)
-    found = [_candidacy(archive, challenger, fresh) for challenger in challengers]
+def _promotion(archive: Archive, challengers: Sequence[Agent], terms: Terms) -> Promotion | None:
+    fresh, attempts = terms.fresh, _deciding(archive, terms.fresh)
+    found = [_candidacy(archive, challenger, terms) for challenger in challengers]
     tried = sum(candidacy != "open" for candidacy in found)
     for challenger, candidacy in zip(challengers, found, strict=True):
         if candidacy == "open":
@@ -86,9 +99,9 @@ def _promotion(
         if candidacy == "lost":
             continue
         p = _luck(archive, challenger, attempts)
-        if rule == "separable" and not p < ALPHA / (tried * (tried + 1)):
+        if terms.rule == "separable" and not p < ALPHA / (tried * (tried + 1)):
             continue
-        if veto is not None and worse_kinds(archive, challenger.commit, veto):
+        if terms.veto is not None and worse_kinds(archive, challenger.commit, terms.veto):
             continue
         old, new = (mean_utility(archive, a, attempts) for a in (archive.champion, challenger.commit))
         on = f"{fresh} fresh attempt{'s' * (fresh != 1)} per task" if fresh else "the same attempts"
@@ -165,13 +178,13 @@ def _ahead(archive: Archive, challenger: Agent, attempts: range) -> bool:
     return new > old
 
 
-def _candidacy(archive: Archive, challenger: Agent, fresh: int) -> Literal["open", "lost", "ahead"]:
+def _candidacy(archive: Archive, challenger: Agent, terms: Terms) -> Literal["open", "lost", "ahead"]:
     """Ahead: measured on all fresh attempts, and ahead after each of them."""
 
     def find() -> Literal["open", "lost", "ahead"]:
-        for attempts in _rounds(archive, fresh):
+        for attempts in _rounds(archive, terms.fresh):
             if _unsettled(archive, challenger, attempts):
-                return "open"
+                return "lost" if _futile(archive, challenger, terms) else "open"
             if not _ahead(archive, challenger, attempts):
                 return "lost"
         return "ahead"
@@ -179,7 +192,39 @@ def _candidacy(archive: Archive, challenger: Agent, fresh: int) -> Literal["open
     pair = archive.champion, challenger.commit
     trials = (archive.trials.get(archive.agents[a].tree) for a in pair)
     facts = (archive.tasks, archive.weights, *trials)
-    return archive.found(("candidacy", *pair, archive.attempts, fresh, archive.run), facts, find)
+    return archive.found(("candidacy", *pair, archive.attempts, terms, archive.run), facts, find)
+
+
+def _futile(archive: Archive, challenger: Agent, terms: Terms) -> bool:
+    """Whether what is still to be made of the fresh attempts will hardly crown the challenger."""
+    attempts = _deciding(archive, terms.fresh)
+    old, new = (
+        {(t.digest, t.attempt): t for t in archive.scored(a)} for a in (archive.champion, challenger.commit)
+    )
+    before, now = (
+        {key: utility(t, archive.weights) for key, t in of.items() if t.attempt in attempts}
+        for of in (old, new)
+    )
+    chance = repeats.chance(
+        before,
+        now,
+        list(dict.fromkeys((s.task, s.attempt) for s in _unsettled(archive, challenger, attempts))),
+        _beliefs(archive, challenger),
+        {t.digest: t.weight for t in archive.tasks},
+        SIGNIFICANT if terms.rule == "separable" else 0.0,
+    )
+    return chance < terms.futile
+
+
+def _order(archive: Archive, challenger: Agent, attempts: range) -> Sequence[tuple[str, int]]:
+    every = [(t.digest, attempt) for attempt in attempts for t in archive.tasks]
+    return repeats.order(*_beliefs(archive, challenger), every)
+
+
+def _beliefs(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repeats.Beliefs]:
+    """Of the champion and the challenger, by every attempt known."""
+    old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
+    return repeats.believed(old), repeats.believed(new)
 
 
 def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:
@@ -193,9 +238,9 @@ def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:
     )
 
 
-def _by_task(archive: Archive, agent: str, attempts: range) -> Mapping[str, Sequence[float]]:
+def _by_task(archive: Archive, agent: str, attempts: range | None = None) -> Mapping[str, Sequence[float]]:
     found: dict[str, list[float]] = {}
     for t in archive.scored(agent):
-        if t.attempt in attempts:
+        if attempts is None or t.attempt in attempts:
             found.setdefault(t.digest, []).append(utility(t, archive.weights))
     return found

@@ -40,6 +40,7 @@ from statistics import NormalDist, fmean
 from struct import Struct
 from typing import Any
 
+from sica import repeats
 from sica.attempt import Workplace, seeded
 from sica.brief import workspace
 from sica.champion import Rule
@@ -589,6 +590,7 @@ class Simulation:
         race: bool = True,
         confirm: int = 0,
         promote: Rule = "separable",
+        futile: float = repeats.FUTILE,
     ) -> None:
         self.truth = Truth(world, seed)
         self.repo, self.recorder = SimulatedRepo(self.truth), Recorder()
@@ -608,6 +610,7 @@ class Simulation:
             race=race,
             confirm=confirm,
             promote=promote,
+            futile=futile,
             seed=seed,
         )
         self.virtual = Virtual(self.truth, self.repo, self.plan.tasks, seed)

@@ -24,6 +24,7 @@ PURE = {
     "evidence",
     "economy",
     "racing",
+    "repeats",
     "roles",
     "plots",
     "account",
