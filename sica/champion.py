@@ -68,7 +68,7 @@ def promotion(archive: Archive, terms: Terms) -> Promotion | None:
 def _told(
     archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]
 ) -> T | None:
-    """What follows from the trials of the champion and of its challengers; of no other agent's, and of no step."""
+    """What follows from the trials of the champion, of its challengers and of their lines; and of no step."""
     better, trees = _better(archive)
     if not better:
         return None
@@ -131,8 +131,8 @@ def _surely_worse(archive: Archive, agent: str, kind: str, margin: float) -> boo
 def _better(archive: Archive) -> tuple[Sequence[Agent], frozenset[str]]:
     """Agents measured in full that beat the champion on the ordinary attempts, flagged ones too; best first.
 
-    And their trees, with the champion's. All ordinary trials are there, so that whatever else is measured of these
-    agents changes nothing here.
+    And the trees of their lines, with the champion's. All ordinary trials are there, so that whatever else is
+    measured of these agents changes nothing here.
     """
     unfinished = archive.unfinished()
     return archive.found(
@@ -148,7 +148,8 @@ def _beating(archive: Archive, unfinished: frozenset[str]) -> tuple[Sequence[Age
         return (), frozenset()
     able = [archive.agents[commit] for commit, mean in means.items() if mean > means[archive.champion]]
     able.sort(key=lambda a: (-means[a.commit], a.number))
-    return able, frozenset(a.tree for a in (archive.agents[archive.champion], *able))
+    lines = (archive.line(a.commit) for a in (archive.agents[archive.champion], *able))
+    return able, frozenset[str]().union(*lines)
 
 
 def _flagged(archive: Archive, agent: Agent) -> bool:
@@ -190,9 +191,9 @@ def _candidacy(archive: Archive, challenger: Agent, terms: Terms) -> Literal["op
         return "ahead"
 
     pair = archive.champion, challenger.commit
-    trials = (archive.trials.get(archive.agents[a].tree) for a in pair)
-    facts = (archive.tasks, archive.weights, *trials)
-    return archive.found(("candidacy", *pair, archive.attempts, terms, archive.run), facts, find)
+    facts = archive.tasks, archive.weights
+    trees = archive.line(archive.champion) | archive.line(challenger.commit)
+    return archive.told(("candidacy", *pair, archive.attempts, terms, archive.run), trees, facts, find)
 
 
 def _futile(archive: Archive, challenger: Agent, terms: Terms) -> bool:
@@ -223,8 +224,13 @@ def _order(archive: Archive, challenger: Agent, attempts: range) -> Sequence[tup
 
 def _beliefs(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repeats.Beliefs]:
     """Of the champion and the challenger, by every attempt known."""
+    pool: dict[str, list[float]] = {}
+    for tree in sorted(archive.line(challenger.commit)):
+        for t in archive.trials.get(tree, ()):
+            if t.score is not None and t.attempt < archive.attempts:
+                pool.setdefault(t.digest, []).append(utility(t, archive.weights))
     old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
-    return repeats.believed(old), repeats.believed(new)
+    return repeats.believed(old, pool), repeats.believed(new, pool)
 
 
 def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:

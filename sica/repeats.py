@@ -2,8 +2,9 @@
 
 Two agents are measured again on tasks that both know, to decide which is better. What an agent will score at a task
 is not known: with s and n the sum and the number of its scores there, its chance has the posterior
-Beta(1/2 + s, 1/2 + n - s). A task that both always solve, or never, says little that is new, so the next repeat goes to
-the task whose two posteriors are widest together, in pairs: both agents meet the same task at the same attempt.
+Beta(m + s, 1 - m + n - s), where m is what agents of its line scored at the task. A task that both always solve, or
+never, says little that is new, so the next repeat goes to the task whose two posteriors are widest together, in pairs:
+both agents meet the same task at the same attempt.
 
 And a repeat matters only while it can still decide. D is what the newer agent is ahead by at the end of all attempts:
 what is known of it, and the posterior predictions of the rest. Once P(D > bar) is below `FUTILE` the matter is
@@ -29,10 +30,11 @@ class Belief:
 
     won: float = 0.0
     n: int = 0
+    prior: float = 0.5
 
     @property
     def mean(self) -> float:
-        return (0.5 + self.won) / (1 + self.n)
+        return (self.prior + self.won) / (1 + self.n)
 
     @property
     def width(self) -> float:
@@ -48,8 +50,13 @@ Beliefs = Mapping[str, Belief]
 """By task digest."""
 
 
-def believed(scores: Mapping[str, Sequence[float]]) -> Beliefs:
-    return {task: Belief(fsum(of), len(of)) for task, of in scores.items()}
+def believed(scores: Mapping[str, Sequence[float]], pool: Mapping[str, Sequence[float]]) -> Beliefs:
+    """From an agent's own scores and those of its line, both by task."""
+    found = {}
+    for task in {**pool, **scores}:
+        own, others = scores.get(task, ()), pool.get(task, ())
+        found[task] = Belief(fsum(own), len(own), (0.5 + fsum(others)) / (1 + len(others)))
+    return found
 
 
 def order(old: Beliefs, new: Beliefs, open_: Sequence[Key]) -> Sequence[Key]:

@@ -51,6 +51,7 @@ LOOP = {
     "critique",
     "ports",
     "simulate",
+    "crowning",
     "watch",
 }
 OUTSIDE = {
