@@ -13,7 +13,7 @@ from sica import repeats
 from sica.champion import Rule
 from sica.model import Evaluate, Finished, Promoted
 from sica.policies import open_policy
-from sica.simulate import Genome, Simulation, Truth, World
+from sica.simulate import Genome, Simulation, Truth, World, every
 
 POINTS = (0, 4, 8, 14)
 CHILDREN = 4
@@ -48,10 +48,12 @@ class Crowned:
     """By points: fresh trials of one run."""
 
 
-def figures(proofs: Sequence[Proof] = PROOFS, worlds: int = WORLDS) -> Iterator[Crowned]:
-    """Proofs on as many tasks meet the same children with the same luck."""
+def figures(proofs: Sequence[Proof] = PROOFS, worlds: int = WORLDS, jobs: int = 1) -> Iterator[Crowned]:
+    """Proofs on as many tasks meet the same children with the same luck; `jobs` processes at once."""
+    asked = [(proof, points, seed) for proof in proofs for points in POINTS for seed in range(worlds)]
+    ended = every(_run, asked, jobs)
     for proof in proofs:
-        runs = {points: [_run(proof, points, seed) for seed in range(worlds)] for points in POINTS}
+        runs = {points: [next(ended) for _ in range(worlds)] for points in POINTS}
         yield Crowned(
             proof,
             {points: fmean(crowned for crowned, _ in of) for points, of in runs.items()},

@@ -27,7 +27,7 @@ import multiprocessing
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -38,7 +38,7 @@ from pathlib import Path
 from random import Random
 from statistics import NormalDist, fmean
 from struct import Struct
-from typing import Any
+from typing import Any, TypeVar
 
 from sica import repeats
 from sica.attempt import Workplace, seeded
@@ -84,6 +84,7 @@ GENOME = "genome.json"
 MANIFEST = File(b'contract = 1\nname = "simulated"\n[run]\nargv = ["simulated"]\n')
 SMOKE = "start"
 UNLIMITED = Budget()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -740,13 +741,18 @@ def compare(
 ) -> Iterator[Result]:
     """Every policy in the same worlds, `jobs` processes at once; in order of seed, then of policy."""
     asked = [(words, world, seed, spending) for seed in range(seeds) for words in policies]
+    return every(simulate, asked, jobs)
+
+
+def every(run: Callable[..., T], asked: Sequence[tuple[object, ...]], jobs: int) -> Iterator[T]:
+    """What the function comes to with each of these arguments, in their order; `jobs` processes at once."""
     if jobs == 1:
-        yield from (simulate(*one) for one in asked)
+        yield from (run(*one) for one in asked)
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
-            yield from pool.map(simulate, *zip(*asked, strict=True), chunksize=CHUNK)
+            yield from pool.map(run, *zip(*asked, strict=True), chunksize=CHUNK)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -69,7 +69,7 @@ def command(
         _race_table(call, as_json)
         return
     if throne_table:
-        _throne_table(call, as_json)
+        _throne_table(call, jobs or len(os.sched_getaffinity(0)), as_json)
         return
     names = _names(policy)
     if len(set(names)) < len(names) or not names:
@@ -201,12 +201,12 @@ def _race_table(call: Invocation, as_json: bool) -> None:
     )
 
 
-def _throne_table(call: Invocation, as_json: bool) -> None:
+def _throne_table(call: Invocation, jobs: int, as_json: bool) -> None:
     """One line for each way to be proved, as it is done."""
     from sica import crowning
 
     found = []
-    for crowned in crowning.figures():
+    for crowned in crowning.figures(jobs=jobs):
         found.append(crowned)
         if call.live(sys.stderr):
             call.say(f"{len(found)} of {len(crowning.PROOFS)}")
