@@ -210,7 +210,7 @@ def _futile(archive: Archive, challenger: Agent, terms: Terms) -> bool:
         before,
         now,
         list(dict.fromkeys((s.task, s.attempt) for s in _unsettled(archive, challenger, attempts))),
-        _beliefs(archive, challenger),
+        _unaided(archive, challenger),
         {t.digest: t.weight for t in archive.tasks},
         SIGNIFICANT if terms.rule == "separable" else 0.0,
     )
@@ -223,7 +223,7 @@ def _order(archive: Archive, challenger: Agent, attempts: range) -> Sequence[tup
 
 
 def _beliefs(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repeats.Beliefs]:
-    """Of the champion and the challenger, by every attempt known."""
+    """Of the champion and the challenger, by every attempt known and by what their line scored."""
     pool: dict[str, list[float]] = {}
     for tree in sorted(archive.line(challenger.commit)):
         for t in archive.trials.get(tree, ()):
@@ -231,6 +231,12 @@ def _beliefs(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repe
                 pool.setdefault(t.digest, []).append(utility(t, archive.weights))
     old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
     return repeats.believed(old, pool), repeats.believed(new, pool)
+
+
+def _unaided(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repeats.Beliefs]:
+    """Of both, by their own attempts alone: a change that helps everywhere is not foreseen by who did not have it."""
+    old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
+    return repeats.believed(old, {}), repeats.believed(new, {})
 
 
 def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:

@@ -865,9 +865,7 @@ class Archive:
                 following = self._with(
                     settled=settled, agents=agents, improvements=improvements, _mark=object()
                 )
-                return following._carry(
-                    self, "", lambda: ()
-                )  # it is before the gate: no trial of it is wanted
+                return following._carry(self, "", tuple)  # nothing: before the gate no trial of it is wanted
             case Verdict(fault=None):
                 standing: Standing = "ready" if outcome.passed else "rejected"
                 agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)

@@ -7,8 +7,9 @@ never, says little that is new, so the next repeat goes to the task whose two po
 both agents meet the same task at the same attempt.
 
 And a repeat matters only while it can still decide. D is what the newer agent is ahead by at the end of all attempts:
-what is known of it, and the posterior predictions of the rest. Once P(D > bar) is below `FUTILE` the matter is
-settled. It is only ever settled against the newer agent, so that no error of the first kind is added.
+what is known of it, and the predictions of the rest, with m = 1/2: a line does not foresee what a change does. Once
+P(D > bar) is below `FUTILE` the matter is settled. It is only ever settled against the newer agent, so that no error
+of the first kind is added.
 """
 
 from __future__ import annotations

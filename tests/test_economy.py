@@ -159,9 +159,15 @@ def test_what_is_carried_from_outcome_to_outcome_is_what_a_new_archive_finds(
         for name, scores in zip(names, every, strict=True)
         for task, score in zip(whole.tasks, scores, strict=False)
     ]
-    known = replace(whole, trials={}, offers=offers)
-    for outcome in data.draw(st.permutations(arriving)):
+    waiting = data.draw(st.sets(st.sampled_from(names)))
+    at_first = {c: replace(a, standing="unchecked") if c in waiting else a for c, a in whole.agents.items()}
+    known = replace(whole, agents=at_first, trials={}, offers=offers)
+    passed = [Verdict(name, passed=True, reason="") for name in sorted(waiting)]
+    outcomes: list[Trial | Verdict] = [*arriving, *passed]
+    for outcome in data.draw(st.permutations(outcomes)):
         known.unmeasured(), known.unfinished()
+        if data.draw(st.booleans()):
+            [known.missing(name) for name in names]
         known = known.plus(outcome)
     fresh = Archive(
         known.agents, known.tasks, known.trials, champion=known.champion, offers=offers, settled=known.settled
