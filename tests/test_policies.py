@@ -602,6 +602,7 @@ def test_the_final_choice_is_good_with_certainty() -> None:
     assert best(archive({"a": [], "b": [None]})) is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.01, 500), st.floats(0.01, 500)), min_size=1, max_size=8),
     st.integers(0, 2**32),

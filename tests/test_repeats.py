@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from archives import archive, trial
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sica.champion import Terms, confirmations, promotion
@@ -27,6 +27,7 @@ def test_the_task_that_was_solved_now_and_then_comes_before_those_that_never_cha
     ]
 
 
+@settings(deadline=None)
 @given(KNOWN, KNOWN, st.permutations(EVERY))
 def test_the_order_is_one_whole_attempt_after_the_other_and_the_widest_first(
     old: dict[str, list[float]], new: dict[str, list[float]], open_: list[Key]
@@ -38,6 +39,7 @@ def test_the_order_is_one_whole_attempt_after_the_other_and_the_widest_first(
     assert places == sorted(places)
 
 
+@settings(deadline=None)
 @given(SCORES, st.sampled_from([0.0, 0.5, 1.0]))
 def test_a_posterior_grows_narrower_with_what_is_known_on_the_average(
     scores: list[float], more: float
@@ -49,6 +51,7 @@ def test_a_posterior_grows_narrower_with_what_is_known_on_the_average(
     assert expected <= belief.width**2 + 1e-12
 
 
+@settings(deadline=None)
 @given(KNOWN, KNOWN, FRESH, FRESH, st.integers(0, 10_000))
 def test_a_score_that_turns_out_better_never_lowers_the_chance(
     old: dict[str, list[float]],
@@ -68,6 +71,7 @@ def test_a_score_that_turns_out_better_never_lowers_the_chance(
     )
 
 
+@settings(deadline=None)
 @given(FRESH, FRESH)
 def test_with_nothing_left_to_make_it_is_what_is_known(
     before: dict[Key, float], now: dict[Key, float]
