@@ -51,6 +51,8 @@ def draws(pairs: Sequence[tuple[float, float]], rng: Random) -> list[float]:
     for pair in pairs:
         two = []
         for a in pair:
+            if two and not two[0]:
+                break  # nothing of nothing: the other one is not drawn
             if a <= 1:
                 two.append(rng.gammavariate(a, 1.0))
                 continue
@@ -66,8 +68,7 @@ def draws(pairs: Sequence[tuple[float, float]], rng: Random) -> list[float]:
                 if r + _ALWAYS - 4.5 * z >= 0.0 or r >= log(z):
                     break
             two.append(x)
-        x, y = two
-        found.append(x / (x + y) if x else 0.0)
+        found.append(two[0] / (two[0] + two[1]) if two[0] else 0.0)
     return found
 
 
