@@ -33,6 +33,7 @@ from typing import Any
 
 import ledger_scale
 
+from sica import simulate
 from sica.attempt import Workplace, trial
 from sica.benchmarks import open_benchmark
 from sica.broker import HttpBroker
@@ -42,6 +43,7 @@ from sica.gateways.offline import OfflineGateway
 from sica.inside import runner
 from sica.ledger import SqliteLedger
 from sica.model import Agent, Budget, File, Limits, Message, Task, Usage
+from sica.policies import policy_names
 from sica.ports import Benchmark
 from sica.repo import GitRepo
 from sica.sandboxes import bubblewrap, docker, open_sandbox
@@ -49,7 +51,7 @@ from sica.traces import Traces
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = os.cpu_count() or 1
-SECTIONS = ("bubblewrap", "docker", "cli", "ledger")
+SECTIONS = ("bubblewrap", "docker", "cli", "simulate", "ledger")
 
 AGENT = {
     "agent.toml": 'contract = 1\nname = "idle"\n[run]\nargv = ["python3", "/agent/main.py"]\n',
@@ -177,6 +179,10 @@ def measured(sections: Sequence[str], *, quick: bool, say: Callable[[str], None]
                 say(f"{name}: not measured, {error}")
     if "cli" in sections:
         yield from commands(5 if quick else 20, 2_000 if quick else 10_000)
+    if "simulate" in sections:
+        yield Compared(
+            "sica simulate : its dice alone", *compare(dice, every_policy, 2 if quick else 6), aim=None
+        )
 
 
 def compare(
@@ -467,6 +473,25 @@ def commands(times: int, agents: int) -> Iterator[Compared]:
         yield Compared(
             "sica log --all : the same", *compare(run([*repo, "--all"]), run([*log, "--all"]), few), aim=None
         )
+
+
+TRIALS = 800
+
+
+def every_policy() -> None:
+    """One run of each policy in one world: the real loop, its policies, racing and the throne, over simulated boxes."""
+    for name in policy_names():
+        simulate.simulate(name, simulate.World(), 0, simulate.Spending(TRIALS))
+
+
+def dice() -> None:
+    """What so many simulated trials come to, decided by nobody."""
+    truth = simulate.Truth(simulate.World(), 0)
+    for run in range(len(policy_names())):
+        for number in range(TRIALS):
+            _, luck, slow = truth.luck(f"tree {run}", number, 1)
+            truth.solves(truth.adam, f"t{number % truth.world.tasks}", luck)
+            truth.minutes("main", slow)
 
 
 def run(command: Sequence[str]) -> Callable[[], object]:

@@ -15,37 +15,83 @@ promotes one of them in at most one of twenty runs. Nobody is promoted who is wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, TypeVar
 
+from sica import repeats
 from sica.model import Agent, Archive, Evaluate, Promotion
 from sica.stats import swapped
 from sica.utility import mean_utility, utility
 
 Rule = Literal["mean", "separable"]
+T = TypeVar("T")
 
 ALPHA = 0.05
 SURE = 0.9
+SIGNIFICANT = 1.96
+"""Standard deviations: what the first challenger of a champion needs; later ones need more."""
 
 
-def confirmations(archive: Archive, fresh: int) -> Sequence[Evaluate]:
-    """Fresh trials still needed to decide on the best challenger that is not decided yet."""
-    for challenger in _challengers(archive):
-        for attempts in _rounds(archive, fresh):
-            if _unsettled(archive, challenger, attempts):
-                pair = challenger.commit, archive.champion
-                return [step for agent in pair for step in archive.missing(agent, attempts)]
-            if not _ahead(archive, challenger, attempts):
-                break
-    return ()
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a challenger is proved."""
+
+    fresh: int = 1
+    """Attempts that decide."""
+    rule: Rule = "separable"
+    veto: float | None = None
+    """A champion is not worse than the last one by more than this in any kind of task."""
+    futile: float = repeats.FUTILE
+    """A challenger whose chance is below this is let go before all of its fresh attempts are made; 0 never does."""
 
 
-def promotion(archive: Archive, fresh: int, rule: Rule, veto: float | None = None) -> Promotion | None:
+def confirmations(archive: Archive, terms: Terms) -> Sequence[Evaluate]:
+    """Fresh trials still needed to decide on the best challenger that is not decided yet, the telling ones first."""
+    open_ = _told(archive, ("open", terms), lambda able: _first_open(archive, able, terms))
+    if open_ is None:
+        return ()
+    challenger, attempts = open_
+    pair = challenger.commit, archive.champion
+    steps = [step for agent in pair for step in archive.missing(agent, attempts)]
+    places = {key: place for place, key in enumerate(_order(archive, challenger, attempts))}
+    return sorted(steps, key=lambda s: places[s.task, s.attempt])
+
+
+def promotion(archive: Archive, terms: Terms) -> Promotion | None:
     """The promotion that the archive's facts ask for, if any."""
-    challengers, attempts = _challengers(archive), _deciding(archive, fresh)
-    found = [_candidacy(archive, challenger, fresh) for challenger in challengers]
+    return _told(archive, ("promotion", terms), lambda able: _promotion(archive, able, terms))
+
+
+def _told(
+    archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]
+) -> T | None:
+    """What follows from the trials of the champion, of its challengers and of their lines; and of no step."""
+    better, trees = _better(archive)
+    if not better:
+        return None
+    return archive.told(
+        (*what, archive.champion, archive.attempts, archive.run),
+        trees,
+        (better, archive.tasks, archive.weights, archive.flagged),
+        lambda: find([a for a in better if not _flagged(archive, a)]),
+    )
+
+
+def _first_open(archive: Archive, challengers: Sequence[Agent], terms: Terms) -> tuple[Agent, range] | None:
+    """The best challenger that is not decided yet, and the attempts that are being made."""
+    for challenger in challengers:
+        if _candidacy(archive, challenger, terms) == "open":
+            rounds = _rounds(archive, terms.fresh)
+            return challenger, next(r for r in rounds if _unsettled(archive, challenger, r))
+    return None
+
+
+def _promotion(archive: Archive, challengers: Sequence[Agent], terms: Terms) -> Promotion | None:
+    fresh, attempts = terms.fresh, _deciding(archive, terms.fresh)
+    found = [_candidacy(archive, challenger, terms) for challenger in challengers]
     tried = sum(candidacy != "open" for candidacy in found)
     for challenger, candidacy in zip(challengers, found, strict=True):
         if candidacy == "open":
@@ -53,9 +99,9 @@ def promotion(archive: Archive, fresh: int, rule: Rule, veto: float | None = Non
         if candidacy == "lost":
             continue
         p = _luck(archive, challenger, attempts)
-        if rule == "separable" and not p < ALPHA / (tried * (tried + 1)):
+        if terms.rule == "separable" and not p < ALPHA / (tried * (tried + 1)):
             continue
-        if veto is not None and worse_kinds(archive, challenger.commit, veto):
+        if terms.veto is not None and worse_kinds(archive, challenger.commit, terms.veto):
             continue
         old, new = (mean_utility(archive, a, attempts) for a in (archive.champion, challenger.commit))
         on = f"{fresh} fresh attempt{'s' * (fresh != 1)} per task" if fresh else "the same attempts"
@@ -82,29 +128,28 @@ def _surely_worse(archive: Archive, agent: str, kind: str, margin: float) -> boo
     return NormalDist(means[1] - means[0], sqrt(variance)).cdf(-margin) >= SURE
 
 
-def _challengers(archive: Archive) -> Sequence[Agent]:
-    """Agents measured in full that beat the champion on the ordinary attempts and that nothing flags; best first."""
+def _better(archive: Archive) -> tuple[Sequence[Agent], frozenset[str]]:
+    """Agents measured in full that beat the champion on the ordinary attempts, flagged ones too; best first.
+
+    And the trees of their lines, with the champion's. All ordinary trials are there, so that whatever else is
+    measured of these agents changes nothing here.
+    """
     unfinished = archive.unfinished()
-    finished = archive.found(
-        "finished",
-        (archive.agents, unfinished),
-        lambda: tuple(a for a in archive.ready() if a.commit not in unfinished),
-    )
-    if not any(a.commit == archive.champion for a in finished):
-        return ()
-    better = archive.found(
+    return archive.found(
         ("better", archive.champion, archive.attempts),
-        (finished, archive.tasks, archive.weights),
-        lambda: _better(archive, finished),
+        (archive.ready(), unfinished, archive.tasks, archive.weights),
+        lambda: _beating(archive, frozenset(unfinished)),
     )
-    return [a for a in better if not _flagged(archive, a)]
 
 
-def _better(archive: Archive, finished: Sequence[Agent]) -> Sequence[Agent]:
-    """Ordinary trials are all there, so that whatever else is measured of these agents changes nothing here."""
-    means = {a.commit: mean_utility(archive, a.commit) for a in finished}
-    able = [a for a in finished if means[a.commit] > means[archive.champion]]
-    return sorted(able, key=lambda a: (-means[a.commit], a.number))
+def _beating(archive: Archive, unfinished: frozenset[str]) -> tuple[Sequence[Agent], frozenset[str]]:
+    means = {a.commit: mean_utility(archive, a.commit) for a in archive.ready() if a.commit not in unfinished}
+    if archive.champion not in means:
+        return (), frozenset()
+    able = [archive.agents[commit] for commit, mean in means.items() if mean > means[archive.champion]]
+    able.sort(key=lambda a: (-means[a.commit], a.number))
+    lines = (archive.line(a.commit) for a in (archive.agents[archive.champion], *able))
+    return able, frozenset[str]().union(*lines)
 
 
 def _flagged(archive: Archive, agent: Agent) -> bool:
@@ -134,21 +179,64 @@ def _ahead(archive: Archive, challenger: Agent, attempts: range) -> bool:
     return new > old
 
 
-def _candidacy(archive: Archive, challenger: Agent, fresh: int) -> Literal["open", "lost", "ahead"]:
+def _candidacy(archive: Archive, challenger: Agent, terms: Terms) -> Literal["open", "lost", "ahead"]:
     """Ahead: measured on all fresh attempts, and ahead after each of them."""
 
     def find() -> Literal["open", "lost", "ahead"]:
-        for attempts in _rounds(archive, fresh):
+        for attempts in _rounds(archive, terms.fresh):
             if _unsettled(archive, challenger, attempts):
-                return "open"
+                return "lost" if _futile(archive, challenger, terms) else "open"
             if not _ahead(archive, challenger, attempts):
                 return "lost"
         return "ahead"
 
     pair = archive.champion, challenger.commit
-    trials = (archive.trials.get(archive.agents[a].tree) for a in pair)
-    facts = (archive.tasks, archive.weights, *trials)
-    return archive.found(("candidacy", *pair, archive.attempts, fresh, archive.run), facts, find)
+    facts = archive.tasks, archive.weights
+    trees = archive.line(archive.champion) | archive.line(challenger.commit)
+    return archive.told(("candidacy", *pair, archive.attempts, terms, archive.run), trees, facts, find)
+
+
+def _futile(archive: Archive, challenger: Agent, terms: Terms) -> bool:
+    """Whether what is still to be made of the fresh attempts will hardly crown the challenger."""
+    attempts = _deciding(archive, terms.fresh)
+    old, new = (
+        {(t.digest, t.attempt): t for t in archive.scored(a)} for a in (archive.champion, challenger.commit)
+    )
+    before, now = (
+        {key: utility(t, archive.weights) for key, t in of.items() if t.attempt in attempts}
+        for of in (old, new)
+    )
+    chance = repeats.chance(
+        before,
+        now,
+        list(dict.fromkeys((s.task, s.attempt) for s in _unsettled(archive, challenger, attempts))),
+        _unaided(archive, challenger),
+        {t.digest: t.weight for t in archive.tasks},
+        SIGNIFICANT if terms.rule == "separable" else 0.0,
+    )
+    return chance < terms.futile
+
+
+def _order(archive: Archive, challenger: Agent, attempts: range) -> Sequence[tuple[str, int]]:
+    every = [(t.digest, attempt) for attempt in attempts for t in archive.tasks]
+    return repeats.order(*_beliefs(archive, challenger), every)
+
+
+def _beliefs(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repeats.Beliefs]:
+    """Of the champion and the challenger, by every attempt known and by what their line scored."""
+    pool: dict[str, list[float]] = {}
+    for tree in sorted(archive.line(challenger.commit)):
+        for t in archive.trials.get(tree, ()):
+            if t.score is not None and t.attempt < archive.attempts:
+                pool.setdefault(t.digest, []).append(utility(t, archive.weights))
+    old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
+    return repeats.believed(old, pool), repeats.believed(new, pool)
+
+
+def _unaided(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repeats.Beliefs]:
+    """Of both, by their own attempts alone: a change that helps everywhere is not foreseen by who did not have it."""
+    old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
+    return repeats.believed(old, {}), repeats.believed(new, {})
 
 
 def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:
@@ -162,9 +250,9 @@ def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:
     )
 
 
-def _by_task(archive: Archive, agent: str, attempts: range) -> Mapping[str, Sequence[float]]:
+def _by_task(archive: Archive, agent: str, attempts: range | None = None) -> Mapping[str, Sequence[float]]:
     found: dict[str, list[float]] = {}
     for t in archive.scored(agent):
-        if t.attempt in attempts:
+        if attempts is None or t.attempt in attempts:
             found.setdefault(t.digest, []).append(utility(t, archive.weights))
     return found

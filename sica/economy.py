@@ -15,11 +15,13 @@ own scores are left out: chosen by them, the tasks would be those on which it wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import fsum, sqrt
+from operator import mul
 
-from sica.model import Agent, Archive, Evaluate
+from sica.model import Agent, Archive, Evaluate, Trial
 from sica.stats import wilson
 from sica.utility import bounds, mean_utility, utility
 
@@ -49,6 +51,7 @@ class Race:
         return f"stopped early after {self.n} of {self.of} trials: z {self.z:+.1f}"
 
 
+@lru_cache
 def looks(tasks: int, attempts: int = 1) -> tuple[int, ...]:
     """So many trials in, a child is looked at; the last look of all would save nothing and is left out."""
     within = []
@@ -61,11 +64,12 @@ def looks(tasks: int, attempts: int = 1) -> tuple[int, ...]:
 
 def race(mine: Outcomes, theirs: Outcomes, tasks: int, attempts: int = 1, against: str = "") -> Race:
     """The race as far as both have been measured."""
-    differences = [mine[key] - theirs[key] for key in mine.keys() & theirs.keys()]
-    n, spread = len(differences), sqrt(fsum([d * d for d in differences]))
-    z = fsum(differences) / spread if spread else 0.0
+    differences = [value - theirs[key] for key, value in mine.items() if key in theirs]
+    n, total = len(differences), fsum(differences)
+    spread = sqrt(fsum(map(mul, differences, differences)))
+    z = total / spread if spread else 0.0
     stopped = n in looks(tasks, attempts) and z < FUTILE
-    return Race(against, n, tasks * attempts, z, fsum(differences) / n if n else 0.0, stopped)
+    return Race(against, n, tasks * attempts, z, total / n if n else 0.0, stopped)
 
 
 def races(
@@ -84,8 +88,9 @@ def races(
 
 def raced(archive: Archive, agent: str) -> Race | None:
     """The agent's race; None for a seed, which runs against nobody, and for one whose rival has no score yet."""
-    facts = (archive.tasks, archive.weights, *map(archive.trials.get, archive.line(agent)))
-    return archive.found(("race", agent, archive.attempts), facts, lambda: _raced(archive, agent))
+    facts = archive.tasks, archive.weights
+    what = "race", agent, archive.attempts
+    return archive.told(what, archive.line(agent), facts, lambda: _raced(archive, archive.agents[agent]))
 
 
 def stopped(archive: Archive, agent: str) -> bool:
@@ -93,23 +98,36 @@ def stopped(archive: Archive, agent: str) -> bool:
     return found is not None and found.stopped
 
 
-def offers(archive: Archive, agent: str, open_: tuple[Evaluate, ...]) -> tuple[Evaluate, ...]:
-    """Of the trials that are open, those up to the next look, the telling ones first; none when the race is over."""
-    found = raced(archive, agent)
-    if found is None:
-        return open_
-    if found.stopped:
-        return ()
-    telling = _telling(archive, agent, found.against)
-    return archive.found(
-        ("offers", agent), (open_, found, telling), lambda: _offered(archive, found, telling, open_)
-    )
+def offers(archive: Archive, agent: str) -> tuple[Evaluate, ...]:
+    """Of the open trials those up to the next look, the telling ones first; none when the race is over."""
+
+    def more(before: Batch, trials: Sequence[Trial]) -> Batch:
+        """Without what was made; once the look has come, or by any other way than that, anew."""
+        left = dict(before.trials)
+        for t in trials:
+            key = t.digest, t.attempt
+            if t.score is None or key not in before.counting or left.pop(key, None) is None:
+                return _batch(archive, agent)
+        return Batch(left, before.counting) if left else _batch(archive, agent)
+
+    trials = archive.trials.get(archive.agents[agent].tree, ())
+    facts = (_surroundings(archive, agent),)
+    batch = archive.grown(("batch", agent, archive.run), trials, facts, lambda: _batch(archive, agent), more)
+    return tuple(batch.trials.values())
 
 
 def estimate(archive: Archive, agent: str) -> float:
     """The agent's mean over all tasks. Of one that was stopped, which saw some of them only: what the other one has
     on all, plus their difference on those that both saw."""
-    found = raced(archive, agent) if archive.offers else None
+    if not archive.offers:
+        return mean_utility(archive, agent)
+    facts = archive.tasks, archive.weights
+    what = "estimate", agent, archive.attempts
+    return archive.told(what, archive.line(agent), facts, lambda: _estimate(archive, agent))
+
+
+def _estimate(archive: Archive, agent: str) -> float:
+    found = raced(archive, agent)
     if found is None or not found.stopped:
         return mean_utility(archive, agent)
     return min(1.0, max(0.0, mean_utility(archive, found.against) + found.difference))
@@ -117,7 +135,15 @@ def estimate(archive: Archive, agent: str) -> float:
 
 def interval(archive: Archive, agent: str) -> tuple[float, float]:
     """Of the estimate; as wide as the trials that the agent itself had make it."""
-    found = raced(archive, agent) if archive.offers else None
+    if not archive.offers:
+        return bounds(archive, agent)
+    facts = archive.tasks, archive.weights
+    what = "interval", agent, archive.attempts
+    return archive.told(what, archive.line(agent), facts, lambda: _interval(archive, agent))
+
+
+def _interval(archive: Archive, agent: str) -> tuple[float, float]:
+    found = raced(archive, agent)
     if found is None or not found.stopped:
         return bounds(archive, agent)
     return wilson(estimate(archive, agent), found.n)
@@ -126,11 +152,52 @@ def interval(archive: Archive, agent: str) -> tuple[float, float]:
 # ── within ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _raced(archive: Archive, agent: str) -> Race | None:
-    rival = _rival(archive, archive.agents[agent])
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The trials of an agent up to its next look."""
+
+    trials: Mapping[tuple[str, int], Evaluate]
+    counting: Collection[tuple[str, int]] = ()
+    """Those that the agent it runs against has, too: each is one more towards the look."""
+
+
+def _batch(archive: Archive, agent: str) -> Batch:
+    open_ = archive.open(agent, range(archive.attempts))
+    found = raced(archive, agent) if open_ else None
+    if found is None:
+        return Batch(open_, open_)
+    if found.stopped:
+        return Batch({})
+    following = next((at for at in looks(len(archive.tasks), archive.attempts) if at > found.n), None)
+    ordered = [key for key in _order(archive, agent, found.against) if key in open_]
+    upto = ordered[: following - found.n] if following else ordered
+    return Batch({key: open_[key] for key in upto}, _outcomes(archive, found.against))
+
+
+def _surroundings(archive: Archive, agent: str) -> object:
+    """Another one when a trial of another agent may change what this one is offered."""
+
+    def others() -> frozenset[str]:
+        me = archive.agents[agent]
+        return (_above(archive, me) | {a.tree for a in archive.ready() if a.number < me.number}) - {me.tree}
+
+    trees = archive.found(("surroundings", agent), (archive.ready(),), others)
+    facts = archive.tasks, archive.weights, trees
+    return archive.told(("surrounded", agent, archive.attempts), trees, facts, object)
+
+
+def _above(archive: Archive, agent: Agent) -> frozenset[str]:
+    """Trees of all the ancestors."""
+    return archive.found(
+        ("above", agent.commit), (), lambda: frozenset[str]().union(*map(archive.line, agent.parents))
+    )
+
+
+def _raced(archive: Archive, me: Agent) -> Race | None:
+    rival = _rival(archive, me)
     if rival is None:
         return None
-    mine, theirs = (_outcomes(archive, commit) for commit in (agent, rival.commit))
+    mine, theirs = (_outcomes(archive, commit) for commit in (me.commit, rival.commit))
     return race(mine, theirs, len(archive.tasks), archive.attempts, rival.commit)
 
 
@@ -155,41 +222,31 @@ def _outcomes(archive: Archive, agent: str) -> Outcomes:
     return archive.once(("outcomes", archive.attempts), archive.agents[agent].tree, find)
 
 
-def _offered(
-    archive: Archive, found: Race, telling: Mapping[str, float], open_: Sequence[Evaluate]
-) -> tuple[Evaluate, ...]:
-    theirs = _outcomes(archive, found.against)
-    agent = open_[0].agent
-    places = archive.found(("places", agent), (telling, theirs), lambda: _places(archive, telling, theirs))
-    ordered = sorted(open_, key=lambda s: places[s.task, s.attempt])
-    following = [at for at in looks(len(archive.tasks), archive.attempts) if at > found.n]
-    return tuple(ordered[: following[0] - found.n] if following else ordered)
-
-
-def _places(
-    archive: Archive, telling: Mapping[str, float], theirs: Outcomes
-) -> Mapping[tuple[str, int], int]:
+def _order(archive: Archive, agent: str, against: str) -> Sequence[tuple[str, int]]:
     """What the rival has, too, comes first, the telling ones before the others; else the tasks' order."""
-    every = [(t.digest, attempt) for attempt in range(archive.attempts) for t in archive.tasks]
-    every.sort(key=lambda key: (key[1], key not in theirs, -telling.get(key[0], 0.25)))
-    return {key: place for place, key in enumerate(every)}
+    theirs, telling = _outcomes(archive, against), _telling(archive, agent, against)
+
+    def find() -> Sequence[tuple[str, int]]:
+        every = [(t.digest, attempt) for attempt in range(archive.attempts) for t in archive.tasks]
+        return sorted(every, key=lambda key: (key[1], key not in theirs, -telling.get(key[0], 0.25)))
+
+    return archive.found(("order", agent, archive.attempts), (archive.tasks, theirs, telling), find)
 
 
 def _telling(archive: Archive, agent: str, against: str) -> Mapping[str, float]:
     """By task digest, p (1 - p) among the agents that were there before; a task that nobody tried tells the most."""
 
-    def trees() -> tuple[str, ...]:
+    def trees() -> Mapping[str, None]:
         me = archive.agents[agent]
         apart = me.tree, archive.agents[against].tree
         before = dict.fromkeys(a.tree for a in archive.ready() if a.number < me.number)
-        return tuple(tree for tree in before if tree not in apart)
+        return {tree: None for tree in before if tree not in apart}
 
-    others = archive.found(("others", agent, against), (archive.agents,), trees)
-    facts = tuple(map(archive.trials.get, others))
-    return archive.found(("telling", agent), facts, lambda: _spread(archive, others))
+    others = archive.found(("others", agent, against), (archive.ready(),), trees)
+    return archive.told(("telling", agent), others, (others,), lambda: _spread(archive, others))
 
 
-def _spread(archive: Archive, trees: Sequence[str]) -> Mapping[str, float]:
+def _spread(archive: Archive, trees: Iterable[str]) -> Mapping[str, float]:
     scores: dict[str, list[float]] = {}
     for tree in trees:
         for t in archive.trials.get(tree, ()):

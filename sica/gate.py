@@ -15,6 +15,9 @@ from sica.ports import Benchmark
 OWN_TESTS = Limits(seconds=120)
 """What an agent's own tests may take."""
 
+TRIES = 2
+"""Own tests that fail are run once more: on a full machine those of a sound agent may, and a rejection is for good."""
+
 
 def check(agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
     """Is the manifest sound, do its own tests pass, does it start, does it do the smoke tasks?
@@ -36,7 +39,10 @@ def check(agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
     except SandboxError as error:
         return replace(verdict, reason=str(error), fault="infra")
     try:
-        verdict = _own_tests(verdict, agent, asks, tree, place, packages)
+        for _ in range(TRIES):
+            verdict = _own_tests(verdict, agent, asks, tree, place, packages)
+            if verdict.passed or verdict.fault:
+                break
         return _smoke(verdict, agent, smoke, place) if verdict.passed else verdict
     except SandboxUnavailable:
         raise
@@ -69,6 +75,7 @@ def _own_tests(
         Job(argv=asks.check.argv, cwd="/app", env=env, files=files),
         place.cancel,
     )
+    verdict = replace(verdict, reason="")
     usage = replace(verdict.usage, seconds=verdict.usage.seconds + ended.seconds)
     if ended.limit == "cancelled":
         return replace(verdict, fault="cancelled", usage=usage)

@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from sica import champion, economy, gate, making, stopping
+from sica import champion, economy, gate, making, repeats, stopping
 from sica.attempt import Workplace, trial
 from sica.control import Controls
 from sica.crew import Threads
@@ -66,6 +66,8 @@ class Plan:
     promote: champion.Rule = "separable"
     veto: float | None = None
     """A champion is not worse than the last one by more than this in any kind of task."""
+    futile: float = repeats.FUTILE
+    """The chance below which a challenger is let go before all fresh attempts are made (sica/repeats.py)."""
     seed: int = 0
     improve_limits: Limits = field(default_factory=lambda: Limits(seconds=600))
     improve_budget: Budget = field(default_factory=lambda: Budget(calls=100))
@@ -74,6 +76,10 @@ class Plan:
     goal: stopping.Goal = field(default_factory=stopping.Goal)
     controls: Controls = field(default_factory=Controls)
     """What people ask while it goes."""
+
+    @property
+    def proof(self) -> champion.Terms:
+        return champion.Terms(self.confirm, self.promote, self.veto, self.futile)
 
     @property
     def making(self) -> making.Terms:
@@ -136,7 +142,7 @@ def evolve(
 
 def _crown(plan: Plan, place: Workplace, ledger: Recorder, archive: Archive) -> Promoted | Waiting | None:
     """Promote the agent that the archive's facts ask for, unless a person is to say yes first."""
-    if not (won := champion.promotion(archive, plan.confirm, plan.promote, plan.veto)):
+    if not (won := champion.promotion(archive, plan.proof)):
         return None
     won = replace(won, at=time.time())
     match plan.controls.allows(won, archive):
@@ -156,7 +162,7 @@ def wanted(plan: Plan, archive: Archive) -> Iterator[Step]:
     for agent in archive.unchecked():
         if Check(agent.commit) not in archive.in_flight:
             yield Check(agent.commit)
-    yield from champion.confirmations(archive, plan.confirm)
+    yield from champion.confirmations(archive, plan.proof)
     made = archive.made()
     going = sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
     for step in plan.policy(archive, Random(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
@@ -189,4 +195,4 @@ def _over(plan: Plan, place: Workplace, archive: Archive) -> str:
         return "interrupted"
     if plan.controls.stopping:
         return "stopped"
-    return "time" if time.time() >= plan.until else stopping.reached(archive, plan.goal, plan.confirm)
+    return "time" if time.time() >= plan.until else stopping.reached(archive, plan.goal, plan.proof)

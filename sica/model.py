@@ -7,13 +7,14 @@ requests) is validated by pydantic where it enters, then becomes one of these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import is_not
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 CONTRACT = 1
 """Version of the agent contract (docs/agents.md); part of the score key."""
@@ -559,10 +560,20 @@ class Archive:
     """Trees that a trial has flagged, on whatever benchmark and model."""
     settled: int = 0
     """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
-    _known: dict[object, tuple[tuple[object, ...], Any]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    """What was `found`, shared by the archives that follow from this one."""
+    _known: dict[object, tuple[Any, ...]] = field(default_factory=dict, repr=False, compare=False)
+    """What was found out, shared by the archives that follow from this one."""
+    _mark: object = field(init=False, default_factory=object, repr=False, compare=False)
+    """Another one when agents or trials are."""
+    _last: tuple[object, str] = field(init=False, default=(None, ""), repr=False, compare=False)
+    """The trials before the last one came, and its tree."""
+
+    def now(self, what: object, find: Callable[[], T]) -> T:
+        """What follows from the agents and the trials as they are."""
+        known = self._known.get(what)
+        if known is None or known[0] is not self._mark:
+            known = self._known[what] = self._mark, find()
+        answer: T = known[1]
+        return answer
 
     def found(self, what: object, facts: tuple[object, ...], find: Callable[[], T]) -> T:
         """What follows from these facts, worked out once as long as they are the very same objects.
@@ -576,6 +587,28 @@ class Archive:
         answer: T = known[1]
         return answer
 
+    def told(
+        self, what: object, trees: Collection[str], facts: tuple[object, ...], find: Callable[[], T]
+    ) -> T:
+        """What follows from these facts and from these trees' trials; a trial of another tree costs one look."""
+        trials, known = self.trials, self._known.get(what)
+        if known is not None and not any(map(is_not, known[1], facts)):
+            answer: T = known[2]
+            if known[0] is not trials:
+                if self._touched(trees, known[0]):
+                    answer = find()
+                self._known[what] = trials, facts, answer
+            return answer
+        answer = find()
+        self._known[what] = trials, facts, answer
+        return answer
+
+    def _touched(self, trees: Collection[str], before: Mapping[str, tuple[Trial, ...]]) -> bool:
+        """Whether one of these trees has other trials than there were before."""
+        if self._last[0] is before:
+            return self._last[1] in trees
+        return any(before.get(tree) is not self.trials.get(tree) for tree in trees)
+
     def once(self, what: object, tree: str, find: Callable[[], T]) -> T:
         """What follows from a tree's trials, the tasks and the weights."""
         key, trials = (what, tree, self.weights is PLAIN or self.weights), self.trials.get(tree, ())
@@ -585,34 +618,78 @@ class Archive:
         answer: T = known[1]
         return answer
 
+    def grown(
+        self,
+        what: object,
+        rows: tuple[R, ...],
+        facts: tuple[object, ...],
+        start: Callable[[], T],
+        more: Callable[[T, Sequence[R]], T],
+    ) -> T:
+        """What follows from rows that only become more, and from these facts; worked out from what followed before.
+
+        `more` leaves what it is given as it is: earlier archives hold it.
+        """
+        known = self._known.get(what)
+        before: tuple[R, ...] = ()
+        answer: T
+        if known is not None and not any(map(is_not, known[1], facts)):
+            before, answer = known[0], known[2]
+            if before is rows:
+                return answer
+        if not before or before != rows[: len(before)]:
+            before, answer = (), start()
+        if len(before) < len(rows):
+            answer = more(answer, rows[len(before) :])
+        self._known[what] = rows, facts, answer
+        return answer
+
     def by_tree(self, what: object, find: Callable[[str], T]) -> Mapping[str, T]:
         """For the tree of every agent what follows from its trials, worked out anew where they changed."""
-        trees = self.found(
-            "trees", (self.agents,), lambda: tuple(dict.fromkeys(a.tree for a in self.agents.values()))
-        )
+        trees = self._holders()
         key = "by tree", what
         known = self._known.get(key)
         answers: Mapping[str, T] = {}
-        trials: Any = {}
+        before: Any = {}
         if known and known[0][0] is self.tasks and known[0][1] is self.weights:
-            trials, answers = known[0][2], known[1]
-        answers = {
-            tree: answers[tree]
-            if tree in answers and trials.get(tree) is self.trials.get(tree)
-            else find(tree)
-            for tree in trees
-        }
+            before, answers = known[0][2], known[1]
+        if len(answers) < len(trees):
+            answers = {tree: answers[tree] if tree in answers else find(tree) for tree in trees}
+        if changed := [tree for tree in self._changed(before) if tree in trees]:
+            answers = {**answers, **{tree: find(tree) for tree in changed}}
         self._known[key] = (self.tasks, self.weights, self.trials), answers
         return answers
 
+    def _holders(self) -> Mapping[str, Sequence[str]]:
+        """Tree -> the commits that have it, by number."""
+
+        def find() -> Mapping[str, Sequence[str]]:
+            holders: dict[str, list[str]] = {}
+            for agent in self.agents.values():
+                holders.setdefault(agent.tree, []).append(agent.commit)
+            return holders
+
+        return self.found("holders", (self.agents,), find)
+
+    def _changed(self, before: Mapping[str, tuple[Trial, ...]]) -> Iterable[str]:
+        """Trees of which there are other trials than there were before; known without looking after one outcome."""
+        if before is self.trials:
+            return ()
+        if self._last[0] is before:
+            return (self._last[1],)
+        return [tree for tree in self._holders() if before.get(tree) is not self.trials.get(tree)]
+
     def ready(self) -> tuple[Agent, ...]:
+        """By number; the very same tuple as long as they are the same agents."""
         return self.found("ready", (self.agents,), lambda: self._standing("ready"))
 
     def unchecked(self) -> tuple[Agent, ...]:
         return self.found("unchecked", (self.agents,), lambda: self._standing("unchecked"))
 
     def _standing(self, standing: Standing) -> tuple[Agent, ...]:
-        return tuple(a for a in self.agents.values() if a.standing == standing)
+        found = tuple([a for a in self.agents.values() if a.standing == standing])
+        known = self._known.get(standing)
+        return known[1] if known is not None and known[1] == found else found
 
     def scored(self, agent: str) -> tuple[Trial, ...]:
         """The agent's trials that have a score, shared by every commit with the same tree."""
@@ -623,8 +700,8 @@ class Archive:
 
         In the tasks' order, all of them, when attempts are named; else those that `offers` lets through.
         """
-        wanted = self._wanted(agent) if attempts is None else self._open(agent, attempts)
-        busy = self._busy().get(self.agents[agent].tree) if wanted else None
+        wanted = self._wanted(agent) if attempts is None else self.unsettled(agent, attempts)
+        busy = self._busy().get(self.agents[agent].tree) if wanted and self.in_flight else None
         if not busy:
             return wanted
         free = tuple(s for s in wanted if (s.task, s.attempt) not in busy)
@@ -632,7 +709,7 @@ class Archive:
 
     def unsettled(self, agent: str, attempts: range) -> tuple[Evaluate, ...]:
         """Trials of these attempts that are neither scored nor given up, whether in flight or not."""
-        return self._open(agent, attempts)
+        return tuple(self.open(agent, attempts).values())
 
     def _busy(self) -> Mapping[str, set[tuple[str, int]]]:
         """The trials in flight, by tree."""
@@ -647,19 +724,32 @@ class Archive:
         return self.found("busy", (self.in_flight,), find)
 
     def _wanted(self, agent: str) -> tuple[Evaluate, ...]:
-        open_ = self._open(agent, range(self.attempts))
-        return self.offers(self, agent, open_) if self.offers and open_ else open_
-
-    def _open(self, agent: str, wanted: range) -> tuple[Evaluate, ...]:
-        """Trials wanted and not settled, whether in flight or not."""
-
         def find() -> tuple[Evaluate, ...]:
-            every = self.found(("every", *what), (self.tasks,), lambda: _every(agent, self.tasks, wanted))
-            settled = self._tally(tree).settled
-            return tuple(step for key, step in every if key not in settled)
+            return self.offers(self, agent) if self.offers else self.unsettled(agent, range(self.attempts))
 
-        tree, what = self.agents[agent].tree, (agent, wanted.start, wanted.stop, self.run)
-        return self.once(what, tree, find)
+        return self.now(("wanted", agent, self.attempts, self.run), find)
+
+    def open(self, agent: str, wanted: range) -> Mapping[tuple[str, int], Evaluate]:
+        """Trials wanted and not settled, whether in flight or not, by task and attempt; in the tasks' order."""
+        tree = self.agents[agent].tree
+        trials = self.trials.get(tree, ())
+
+        def every() -> Mapping[tuple[str, int], Evaluate]:
+            return {(t.digest, n): Evaluate(agent, t.digest, n) for n in wanted for t in self.tasks}
+
+        def without(
+            before: Mapping[tuple[str, int], Evaluate], trials: Sequence[Trial]
+        ) -> Mapping[tuple[str, int], Evaluate]:
+            left = dict(before)
+            for t in trials:
+                key = t.digest, t.attempt
+                if t.score is not None or key in self._tally(tree).settled:
+                    left.pop(key, None)
+            return left
+
+        return self.grown(
+            ("open", agent, wanted.start, wanted.stop, self.run), trials, (self.tasks,), every, without
+        )
 
     def measured(self, agent: str, attempts: range | None = None) -> bool:
         """Whether every wanted trial of the agent has been settled, with at least one score among them.
@@ -668,27 +758,22 @@ class Archive:
         """
         if attempts is None and self.agents[agent].standing == "ready":
             return agent not in self.unmeasured() and bool(self.scored(agent))
-        wanted = self._wanted(agent) if attempts is None else self._open(agent, attempts)
+        wanted = self._wanted(agent) if attempts is None else self.open(agent, attempts)
         return not wanted and bool(self.scored(agent))
 
     def unmeasured(self) -> tuple[str, ...]:
         """Ready agents of which trials are wanted, in flight or not; by number."""
-        return self.found(
+        return self.now(
             ("unmeasured", self.attempts, self.run),
-            self._state(),
             lambda: tuple(a.commit for a in self.ready() if self._wanted(a.commit)),
         )
 
     def unfinished(self) -> tuple[str, ...]:
         """Ready agents of which an ordinary trial is not settled, whether it is wanted or not; by number."""
-        return self.found(
+        return self.now(
             ("unfinished", self.attempts, self.run),
-            self._state(),
-            lambda: tuple(a.commit for a in self.ready() if self._open(a.commit, range(self.attempts))),
+            lambda: tuple(a.commit for a in self.ready() if self.open(a.commit, range(self.attempts))),
         )
-
-    def _state(self) -> tuple[object, ...]:
-        return self.agents, self.trials, self.tasks, self.weights, self.offers
 
     def line(self, agent: str) -> frozenset[str]:
         """Trees of the agent and of all its ancestors."""
@@ -709,23 +794,26 @@ class Archive:
         return self._tally(self.agents[step.agent].tree).faults.get((step.task, step.attempt), 0)
 
     def _tally(self, tree: str) -> _Tally:
-        trials = self.trials.get(tree, ())
-        return self.found(("tally", tree, self.run), (trials,), lambda: _Tally().plus(trials, self.run))
+        def more(before: _Tally, trials: Sequence[Trial]) -> _Tally:
+            return before.plus(trials, self.run)
+
+        return self.grown(("tally", tree, self.run), self.trials.get(tree, ()), (), _Tally, more)
 
     def made(self) -> int:
         """Improvements that this run made; those that a fault spoiled do not count."""
-        mine = self.improvements
-        return self.found(
-            ("made", self.run), (mine,), lambda: sum(i.run == self.run and not i.fault for i in mine)
-        )
+
+        def more(before: int, made: Sequence[Improvement]) -> int:
+            return before + sum(i.run == self.run and not i.fault for i in made)
+
+        return self.grown(("made", self.run), self.improvements, (), int, more)
 
     def improve(self, parent: str) -> Improve:
         """The parent's next improvement."""
-        made = self.found(
-            "by parent",
-            (self.improvements,),
-            lambda: Counter(i.parent for i in self.improvements if not i.other),
-        )
+
+        def more(before: Counter[str], made: Sequence[Improvement]) -> Counter[str]:
+            return before + Counter(i.parent for i in made if not i.other)
+
+        made = self.grown("by parent", self.improvements, (), Counter[str], more)
         going = sum(isinstance(s, Improve) and s.parent == parent for s in self.in_flight)
         return Improve(parent, made[parent] + going)
 
@@ -760,50 +848,68 @@ class Archive:
         match outcome:
             case Trial():
                 trials = (*self.trials.get(outcome.tree, ()), outcome)
-                tally = self._tally(outcome.tree).plus((outcome,), self.run)
-                self._known["tally", outcome.tree, self.run] = ((trials,), tally)
                 flagged = self.flagged | {outcome.tree} if outcome.ending == "integrity" else self.flagged
                 following = self._with(
-                    settled=settled, trials={**self.trials, outcome.tree: trials}, flagged=flagged
+                    settled=settled,
+                    trials={**self.trials, outcome.tree: trials},
+                    flagged=flagged,
+                    _last=(self.trials, outcome.tree),
+                    _mark=object(),
                 )
-                following._carry(self, outcome.tree)
-                return following
+                return following._carry(self, outcome.tree, lambda: following._kin(outcome.tree))
             case Improvement():
-                agents = (
-                    {**self.agents, outcome.child.commit: outcome.child} if outcome.child else self.agents
+                improvements = *self.improvements, outcome
+                if outcome.child is None:
+                    return self._with(settled=settled, improvements=improvements)
+                agents = {**self.agents, outcome.child.commit: outcome.child}
+                following = self._with(
+                    settled=settled, agents=agents, improvements=improvements, _mark=object()
                 )
-                return self._with(settled=settled, agents=agents, improvements=(*self.improvements, outcome))
+                return following._carry(self, "", tuple)  # nothing: before the gate no trial of it is wanted
             case Verdict(fault=None):
                 standing: Standing = "ready" if outcome.passed else "rejected"
                 agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
-                return self._with(settled=settled, agents={**self.agents, agent.commit: agent})
+                agents = {**self.agents, agent.commit: agent}
+                following = self._with(settled=settled, agents=agents, _mark=object())
+                return following._carry(self, agent.tree, lambda: (outcome.agent,))
             case Promotion():
                 return self._with(settled=settled, champion=outcome.agent, crowned=outcome.at)
             case _:
                 return self._with(settled=settled)  # a gate that broke decided nothing
 
-    def _carry(self, before: Archive, tree: str) -> None:
-        """Work out anew, of what was asked before a trial, only what that trial can have changed."""
+    def _carry(self, before: Archive, tree: str, kin: Callable[[], Sequence[str]]) -> Archive:
+        """Work out anew, of what was asked before an outcome, only what it can have changed: it concerns this tree."""
 
-        def again(what: str, find: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+        def again(
+            what: str, concerned: Callable[[], Sequence[str]], find: Callable[[str], object]
+        ) -> tuple[str, ...]:
             key = what, self.attempts, self.run
             known = self._known.get(key)
-            if known is not None and not any(map(is_not, known[0], before._state())):
-                found = find(known[1])
-                self._known[key] = self._state(), known[1] if found == known[1] else found
+            if known is None or known[0] is not before._mark:
+                return ()
+            answer: tuple[str, ...] = known[1]
+            agents = concerned()
+            now = [c for c in agents if self.agents[c].standing == "ready" and find(c)]
+            if now != [c for c in agents if c in answer]:
+                answer = tuple([c for c in self.agents if (c in now if c in agents else c in answer)])
+            self._known[key] = self._mark, answer
+            return answer
 
-        def unmeasured(were: tuple[str, ...]) -> tuple[str, ...]:
-            concerned = (a.commit for a in self.ready() if a.commit in were or tree in self.line(a.commit))
-            return tuple(c for c in concerned if self._wanted(c))
+        wanted = again("unmeasured", kin, self._wanted)
+        again(
+            "unfinished",
+            lambda: self._holders().get(tree, ()),
+            lambda c: c in wanted or self.open(c, range(self.attempts)),
+        )
+        return self
 
-        again("unmeasured", unmeasured)
-
-        def unfinished(were: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(
-                c for c in were if self.agents[c].tree != tree or self._open(c, range(self.attempts))
-            )
-
-        again("unfinished", unfinished)
+    def _kin(self, tree: str) -> Sequence[str]:
+        """Ready agents that have the tree, and their descendants: those that its trials can tell something of."""
+        return self.found(
+            ("kin", tree),
+            (self.ready(),),
+            lambda: tuple(a.commit for a in self.ready() if tree in self.line(a.commit)),
+        )
 
     def _with(self, **changes: object) -> Archive:
         """dataclasses.replace at a tenth of its price: three of these go into every outcome."""
@@ -812,8 +918,10 @@ class Archive:
         return following
 
 
-Offers = Callable[[Archive, str, tuple[Evaluate, ...]], tuple[Evaluate, ...]]
-"""Archive, commit of an agent, its open trials in the tasks' order -> those that may be made now."""
+Offers = Callable[[Archive, str], tuple[Evaluate, ...]]
+"""Archive, commit of an agent -> those of its open trials that may be made now, most wanted first.
+
+Whether there are any depends on no other trials than those of the agent's line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -826,26 +934,18 @@ class _Tally:
     faults: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
     def plus(self, trials: Sequence[Trial], run: str) -> _Tally:
-        scored, settled, faults = [*self.scored], {*self.settled}, {**self.faults}
-        for t in trials:
-            key = t.digest, t.attempt
-            if t.score is not None:
-                scored.append(t)
-                settled.add(key)
-            elif t.run == run:
-                by_hand = t.fault == "cancelled"  # what a person cancelled is not tried again by this run
-                faults[key] = faults.get(key, 0) + (RETRIES + 1 if by_hand else 1)
-                if faults[key] > RETRIES:
-                    settled.add(key)
-        return _Tally(tuple(scored), frozenset(settled), faults)
-
-
-def _every(agent: str, tasks: Sequence[Task], wanted: range) -> tuple[tuple[tuple[str, int], Evaluate], ...]:
-    return tuple(
-        ((task.digest, attempt), Evaluate(agent, task.digest, attempt))
-        for attempt in wanted
-        for task in tasks
-    )
+        scored = [t for t in trials if t.score is not None]
+        settled, faults = {(t.digest, t.attempt) for t in scored}, self.faults
+        if len(scored) < len(trials):
+            faults = {**faults}
+            for t in trials:
+                if t.score is None and t.run == run:
+                    by_hand = t.fault == "cancelled"  # what a person cancelled is not tried again by this run
+                    key = t.digest, t.attempt
+                    faults[key] = faults.get(key, 0) + (RETRIES + 1 if by_hand else 1)
+                    if faults[key] > RETRIES:
+                        settled.add(key)
+        return _Tally((*self.scored, *scored), self.settled | settled, faults)
 
 
 # ── events: what whoever watches a run sees ───────────────────────────────────────────────────────

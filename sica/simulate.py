@@ -27,7 +27,7 @@ import multiprocessing
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -37,8 +37,10 @@ from math import exp
 from pathlib import Path
 from random import Random
 from statistics import NormalDist, fmean
-from typing import Any
+from struct import Struct
+from typing import Any, TypeVar
 
+from sica import repeats
 from sica.attempt import Workplace, seeded
 from sica.brief import workspace
 from sica.champion import Rule
@@ -81,6 +83,8 @@ from sica.stats import sign_flip
 GENOME = "genome.json"
 MANIFEST = File(b'contract = 1\nname = "simulated"\n[run]\nargv = ["simulated"]\n')
 SMOKE = "start"
+UNLIMITED = Budget()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +152,18 @@ class Truth:
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.seed = world, seed
         rng = Random(f"hardness:{seed}")
+        self._scores: dict[Genome, float] = {}
         self.hardness = {f"t{i}": rng.gauss(0, world.hardness) for i in range(world.tasks)}
         self.adam = Genome(self._skill_for(world.start))
-        self._prices: dict[tuple[str, int], float] = {}
+        self._usages: dict[tuple[str, int], Usage] = {}
 
     def score(self, genome: Genome) -> float:
         """The true one: what the mean of endless trials would come to."""
-        return 0.0 if genome.broken else fmean(_logistic(genome.skill - h) for h in self.hardness.values())
+        if genome.broken:
+            return 0.0
+        if genome not in self._scores:
+            self._scores[genome] = fmean([_logistic(genome.skill - h) for h in self.hardness.values()])
+        return self._scores[genome]
 
     def solves(self, genome: Genome, name: str, luck: float) -> bool:
         """Luck is from 0 to 1; the less, the better."""
@@ -168,10 +177,13 @@ class Truth:
 
     def price(self, role: str, dice: int) -> float:
         """Dollars that a box costs: by its role, give or take."""
-        if (role, dice) not in self._prices:
-            usual = self.world.improve_usd if role == "improve" else self.world.trial_usd
-            self._prices[role, dice] = usual * _give_or_take(_chances(self.seed, role, dice)[0])
-        return self._prices[role, dice]
+        usual = self.world.improve_usd if role == "improve" else self.world.trial_usd
+        return usual * _give_or_take(_chances(self.seed, role, dice)[0])
+
+    def usage(self, role: str, dice: int) -> Usage:
+        if (role, dice) not in self._usages:
+            self._usages[role, dice] = Usage(usd=self.price(role, dice), calls=1)
+        return self._usages[role, dice]
 
     def minutes(self, role: str, chance: float) -> float:
         usual = self.world.improve_minutes if role == "improve" else self.world.trial_minutes
@@ -204,10 +216,13 @@ def _logistic(x: float) -> float:
     return 1 / (1 + exp(-x))
 
 
+_THREE = Struct(">QQQ")
+
+
 def _chances(*words: object) -> tuple[float, float, float]:
     """Each from 0 to 1, by these words alone."""
     digest = blake2b(repr(words).encode(), digest_size=24).digest()
-    first, second, third = (int.from_bytes(digest[i : i + 8]) for i in (0, 8, 16))
+    first, second, third = _THREE.unpack(digest)
     return (first + 0.5) / 2**64, (second + 0.5) / 2**64, (third + 0.5) / 2**64
 
 
@@ -323,7 +338,7 @@ class SimulatedBroker:
         self.truth = truth
 
     def left(self) -> Budget:
-        return Budget()
+        return UNLIMITED
 
     def asking(
         self,
@@ -443,7 +458,7 @@ class Virtual:
         role, dice, agent = self._asked(step, archive)
         self._runs[agent.tree, dice] += 1
         fault, luck, slow = self.truth.luck(agent.tree, dice, self._runs[agent.tree, dice])
-        usage = Usage(usd=self.truth.price("improve" if role == "improve" else "main", dice), calls=1)
+        usage = self.truth.usage("improve" if role == "improve" else "main", dice)
         outcome: Outcome
         failed = fault < self.truth.world.faults
         match step:
@@ -576,6 +591,7 @@ class Simulation:
         race: bool = True,
         confirm: int = 0,
         promote: Rule = "separable",
+        futile: float = repeats.FUTILE,
     ) -> None:
         self.truth = Truth(world, seed)
         self.repo, self.recorder = SimulatedRepo(self.truth), Recorder()
@@ -595,6 +611,7 @@ class Simulation:
             race=race,
             confirm=confirm,
             promote=promote,
+            futile=futile,
             seed=seed,
         )
         self.virtual = Virtual(self.truth, self.repo, self.plan.tasks, seed)
@@ -724,13 +741,18 @@ def compare(
 ) -> Iterator[Result]:
     """Every policy in the same worlds, `jobs` processes at once; in order of seed, then of policy."""
     asked = [(words, world, seed, spending) for seed in range(seeds) for words in policies]
+    return every(simulate, asked, jobs)
+
+
+def every(run: Callable[..., T], asked: Sequence[tuple[object, ...]], jobs: int) -> Iterator[T]:
+    """What the function comes to with each of these arguments, in their order; `jobs` processes at once."""
     if jobs == 1:
-        yield from (simulate(*one) for one in asked)
+        yield from (run(*one) for one in asked)
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
-            yield from pool.map(simulate, *zip(*asked, strict=True), chunksize=CHUNK)
+            yield from pool.map(run, *zip(*asked, strict=True), chunksize=CHUNK)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

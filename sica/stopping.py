@@ -25,13 +25,13 @@ class Goal:
     """Improvements in a row that led to no promotion; None: any number."""
 
 
-def reached(archive: Archive, goal: Goal, confirm: int) -> str:
+def reached(archive: Archive, goal: Goal, proof: champion.Terms) -> str:
     """ "score", "patience", or "" to go on. Nothing is reached while a would-be champion is being confirmed."""
     if goal.score is None and goal.patience is None:
         return ""
-    if champion.confirmations(archive, confirm) or any(_confirming(archive, confirm)):
+    if champion.confirmations(archive, proof) or any(_confirming(archive, proof.fresh)):
         return ""
-    proven = standing(archive, confirm)
+    proven = standing(archive, proof.fresh)
     if goal.score is not None and proven is not None and proven >= goal.score:
         return "score"
     return "patience" if goal.patience is not None and in_vain(archive) >= goal.patience else ""
@@ -79,7 +79,7 @@ def affordable(step: Step, archive: Archive, improving: Budget, left: Budget) ->
     `left` is after what running steps have used so far, so nothing is counted too low. Alone, a step may count on what
     such steps used before instead of on the most that it may use: then only it can be cut, and it can be done again.
     """
-    if not any(isinstance(cap, int | float) for cap in (left.usd, left.tokens, left.calls)):
+    if left.usd is None and left.tokens is None and left.calls is None:
         return True
     if not archive.in_flight:
         return _fits(_usual(step, archive), left)

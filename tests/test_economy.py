@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sica.economy import FUTILE, estimate, interval, looks, offers, race, raced, races, stopped
-from sica.model import Archive, Evaluate, Finished, Stopped, Trial
+from sica.model import Archive, Evaluate, Finished, Stopped, Trial, Verdict
 from sica.policies import open_policy
 from sica.racing import Rule
 from sica.racing import figures as racing_figures
@@ -116,6 +116,17 @@ def test_telling_tasks_come_first_and_the_parents_own_luck_is_left_out() -> None
     assert [step.task for step in other.missing("e")] == first
 
 
+def test_an_agent_that_passes_the_gate_later_counts_for_the_order_from_then_on() -> None:
+    scores = {"a": [1] * 14, "b": [1, 0, 1] + [1] * 11, "c": [1, 1, 0, 0] + [1] * 10, "d": []}
+    known = racing(scores, parents=dict.fromkeys("bcd", "a"))
+    agents = {**known.agents, "c": replace(known.agents["c"], standing="unchecked")}
+    early = replace(known, agents=agents)
+    assert {step.task for step in early.missing("d")[:3]} == {"d-t0", "d-t1", "d-t2"}
+    late = early.plus(Verdict("c", passed=True, reason=""))
+    assert [step.task for step in late.missing("d")] == [step.task for step in known.missing("d")]
+    assert {step.task for step in late.missing("d")[:3]} == {"d-t1", "d-t2", "d-t3"}
+
+
 def test_a_fresh_attempt_of_the_parent_changes_no_race() -> None:
     known = racing({"a": [1] * 12, "b": [1] * 7 + [0] * 3}, parents={"b": "a"})
     after = known.plus(trial(known.agents["a"], known.tasks[0], 0.0, attempt=1))
@@ -148,9 +159,15 @@ def test_what_is_carried_from_outcome_to_outcome_is_what_a_new_archive_finds(
         for name, scores in zip(names, every, strict=True)
         for task, score in zip(whole.tasks, scores, strict=False)
     ]
-    known = replace(whole, trials={}, offers=offers)
-    for outcome in data.draw(st.permutations(arriving)):
+    waiting = data.draw(st.sets(st.sampled_from(names)))
+    at_first = {c: replace(a, standing="unchecked") if c in waiting else a for c, a in whole.agents.items()}
+    known = replace(whole, agents=at_first, trials={}, offers=offers)
+    passed = [Verdict(name, passed=True, reason="") for name in sorted(waiting)]
+    outcomes: list[Trial | Verdict] = [*arriving, *passed]
+    for outcome in data.draw(st.permutations(outcomes)):
         known.unmeasured(), known.unfinished()
+        if data.draw(st.booleans()):
+            [known.missing(name) for name in names]
         known = known.plus(outcome)
     fresh = Archive(
         known.agents, known.tasks, known.trials, champion=known.champion, offers=offers, settled=known.settled

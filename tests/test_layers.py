@@ -24,6 +24,7 @@ PURE = {
     "evidence",
     "economy",
     "racing",
+    "repeats",
     "roles",
     "plots",
     "account",
@@ -50,6 +51,7 @@ LOOP = {
     "critique",
     "ports",
     "simulate",
+    "crowning",
     "watch",
 }
 OUTSIDE = {

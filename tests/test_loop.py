@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import World, skilled
@@ -20,11 +21,14 @@ from sica.errors import SicaError
 from sica.loop import evolve
 from sica.model import (
     Archive,
+    BoxSpec,
+    Ended,
     Evaluate,
     File,
     Finished,
     Improve,
     Improvement,
+    Job,
     Limits,
     Promoted,
     Stopped,
@@ -124,6 +128,36 @@ def test_an_agent_whose_own_tests_fail_is_rejected(world: World) -> None:
     (verdict,) = outcomes(list(events), Verdict)
     assert isinstance(verdict, Verdict)
     assert verdict.reason == "its own tests fail (exit code 1): 3 failed"
+
+
+class Full:
+    """A sandbox on a machine that is full at first: the first of an agent's own tests that it runs fails."""
+
+    def __init__(self, sandbox: Any) -> None:
+        self.sandbox, self.failed = sandbox, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sandbox, name)
+
+    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+        ended: Ended = self.sandbox.run(spec, job, cancel)
+        if job.argv[-1] == "pass" and not self.failed:
+            self.failed += 1
+            return replace(ended, exit_code=1, stderr=b"TimeoutError\n")
+        return ended
+
+
+def test_own_tests_that_fail_once_are_run_again_before_a_sound_agent_is_rejected_for_good(
+    world: World,
+) -> None:
+    toml = skilled()["agent.toml"]
+    check = b'[check]\nargv = ["python3", "-c", "pass"]\n'
+    world.seed({**skilled(), "agent.toml": replace(toml, data=toml.data + check)})
+    world.sandbox = full = Full(world.sandbox)
+    (verdict,) = outcomes(list(world.evolve(children=0)), Verdict)
+    assert full.failed == 1
+    assert isinstance(verdict, Verdict)
+    assert (verdict.passed, verdict.reason) == (True, "")
 
 
 def test_a_cut_short_improvement_is_not_measured(world: World) -> None:

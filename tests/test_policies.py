@@ -28,7 +28,7 @@ from sica.economy import offers
 from sica.errors import UsageError
 from sica.model import Archive, Check, Evaluate, Improve, Improvement, Merge, Step, Usage
 from sica.policies import open_policy, policy_names
-from sica.policies._beta import below, quantile
+from sica.policies._beta import below, draws, quantile
 from sica.policies._shared import Chances
 from sica.ports import Policy
 
@@ -600,6 +600,17 @@ def test_the_final_choice_is_good_with_certainty() -> None:
     assert chosen is not None
     assert chosen.commit == "a"
     assert best(archive({"a": [], "b": [None]})) is None
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.01, 500), st.floats(0.01, 500)), min_size=1, max_size=8),
+    st.integers(0, 2**32),
+)
+def test_draws_of_beta_are_the_standard_librarys(pairs: list[tuple[float, float]], seed: int) -> None:
+    one, other = Random(seed), Random(seed)
+    assert draws(pairs, one) == [other.betavariate(a, b) for a, b in pairs]
+    assert one.getstate() == other.getstate()
 
 
 @pytest.mark.parametrize(

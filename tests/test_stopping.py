@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from archives import agent, archive, task, trial
 
+from sica.champion import Terms
 from sica.model import Archive, Budget, Check, Evaluate, Improve, Improvement, Promotion, Usage
 from sica.stopping import Goal, affordable, in_vain, reached, standing
 
@@ -24,28 +25,28 @@ def confirmed(known: Archive, scores: Sequence[float], who: str = "a") -> Archiv
 def test_the_seeds_own_attempts_count_since_nobody_chose_it() -> None:
     known = archive({"a": [1, 1, 1, 0]})
     assert standing(known, confirm=1) == 0.75
-    assert reached(known, Goal(score=0.75), 1) == "score"
-    assert reached(known, Goal(score=0.76), 1) == ""
+    assert reached(known, Goal(score=0.75), Terms(1, "mean")) == "score"
+    assert reached(known, Goal(score=0.76), Terms(1, "mean")) == ""
 
 
 def test_a_champion_counts_with_the_attempts_that_decided_on_it() -> None:
     known = confirmed(archive({"a": [1, 1, 1, 1]}), [1, 0, 0, 0])
     assert standing(known, confirm=1) == 0.25
-    assert reached(known, Goal(score=0.9), 1) == ""
+    assert reached(known, Goal(score=0.9), Terms(1, "mean")) == ""
     assert standing(known, confirm=0) == 1.0
 
 
 def test_an_unmeasured_champion_has_reached_nothing() -> None:
     assert standing(archive({"a": [1, 1], "b": [1]}, champion="b"), confirm=0) is None
-    assert reached(archive({"a": []} | {"b": [1]}, champion="a"), Goal(score=0.0), 0) == ""
+    assert reached(archive({"a": []} | {"b": [1]}, champion="a"), Goal(score=0.0), Terms(0, "mean")) == ""
 
 
 def test_no_score_is_reached_while_a_better_one_waits_for_its_confirmation() -> None:
     """The challenger might take over with less on fresh attempts: the run ends with a decision, not in the middle."""
     known = archive({"a": [1, 0], "b": [1, 1]})
-    assert reached(known, Goal(score=0.5), 1) == ""
+    assert reached(known, Goal(score=0.5), Terms(1, "mean")) == ""
     going = known.starting(Evaluate("b", "d-t0", 1))
-    assert reached(going, Goal(score=0.5), 1) == ""
+    assert reached(going, Goal(score=0.5), Terms(1, "mean")) == ""
 
 
 # ── patience ──────────────────────────────────────────────────────────────────────────────────────
@@ -65,8 +66,8 @@ def tried(known: Archive, *children: str, started: float = 1.0, run: str = "r1")
 def test_children_that_led_to_no_promotion_are_counted_when_they_are_measured() -> None:
     known = tried(archive({"a": [1, 1], "b": [0, 0], "c": [0]}), "b", "c", "")
     assert in_vain(known) == 2  # b was measured, c is not yet, and one left no child
-    assert reached(known, Goal(patience=2), 1) == "patience"
-    assert reached(known, Goal(patience=3), 1) == ""
+    assert reached(known, Goal(patience=2), Terms(1, "mean")) == "patience"
+    assert reached(known, Goal(patience=3), Terms(1, "mean")) == ""
 
 
 def test_a_rejected_child_was_in_vain_and_a_fault_was_no_attempt() -> None:
@@ -90,7 +91,7 @@ def test_improvements_of_other_runs_do_not_count() -> None:
 
 
 def test_without_a_goal_nothing_is_ever_enough() -> None:
-    assert reached(tried(archive({"a": [1]}), "", ""), Goal(), 1) == ""
+    assert reached(tried(archive({"a": [1]}), "", ""), Goal(), Terms(1, "mean")) == ""
 
 
 # ── caps ──────────────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,7 @@ EXAMPLES = (
     "sica simulate --policy iid,dgm,hgm --seeds 20",
     "sica simulate --policy all --budget 800 --seeds 200",
     "sica simulate --race-table",
+    "sica simulate --throne-table",
     "sica simulate --policy hgm,greedy --workers 8 --no-race",
     "sica simulate --policy iid,mine.newest:back=2 --world tasks=30:broken=0.5",
 )
@@ -47,6 +48,11 @@ def command(
     race_table: bool = typer.Option(
         False, "--race-table", help="What racing saves and costs instead, for children of four kinds."
     ),
+    throne_table: bool = typer.Option(
+        False,
+        "--throne-table",
+        help="How often who is better by so much is crowned instead, and what it takes.",
+    ),
     jobs: int = typer.Option(None, "--jobs", min=1, help="Processes at once."),
     as_json: bool = typer.Option(False, "--json", help="One object, with the curves and every run."),
 ) -> None:
@@ -61,6 +67,9 @@ def command(
     call: Invocation = ctx.obj
     if race_table:
         _race_table(call, as_json)
+        return
+    if throne_table:
+        _throne_table(call, jobs or len(os.sched_getaffinity(0)), as_json)
         return
     names = _names(policy)
     if len(set(names)) < len(names) or not names:
@@ -188,5 +197,42 @@ def _race_table(call: Invocation, as_json: bool) -> None:
         [
             f"Trials of one child against a parent that is measured; of the children {kinds_in_words}",
             *report.table(lines, "<>><>><", look, header=header),
+        ]
+    )
+
+
+def _throne_table(call: Invocation, jobs: int, as_json: bool) -> None:
+    """One line for each way to be proved, as it is done."""
+    from sica import crowning
+
+    found = []
+    for crowned in crowning.figures(jobs=jobs):
+        found.append(crowned)
+        if call.live(sys.stderr):
+            call.say(f"{len(found)} of {len(crowning.PROOFS)}")
+    if as_json:
+        call.json(
+            "sica.throne-table/1",
+            worlds=crowning.WORLDS,
+            children=crowning.CHILDREN,
+            proofs=[asdict(crowned) for crowned in found],
+        )
+        return
+    lines = [
+        [
+            f"{crowned.proof.rule}{'' if crowned.proof.futile else ', all trials'}",
+            f"{crowned.proof.tasks}x{crowned.proof.fresh}",
+            *(f"{100 * share:.0f}%" for share in crowned.shares.values()),
+            " ".join(f"{trials:.0f}" for trials in crowned.trials.values()),
+        ]
+        for crowned in found
+    ]
+    header = ("rule", "tasks", *(f"{points:+d}" for points in crowning.POINTS), "fresh trials of a run")
+    look = call.look()
+    call.page(
+        [
+            f"Share of {crowning.WORLDS} runs that crown one of {crowning.CHILDREN} children, "
+            "each so many points better than the seed",
+            *report.table(lines, "<>" + ">" * len(crowning.POINTS) + "<", look, header=header),
         ]
     )

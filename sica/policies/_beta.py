@@ -6,8 +6,10 @@ Lentz's method; quantiles by Newton's steps within a bracket that is halved wher
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from math import exp, lgamma, log, log1p
+from math import exp, lgamma, log, log1p, sqrt
+from random import Random
 
 _TINY = 1e-300
 _TERMS = 10_000
@@ -38,6 +40,45 @@ def quantile(q: float, a: float, b: float) -> float:
             return x
         x = x - step if low < x - step < high else (low + high) / 2  # Newton's, or half way
     return x
+
+
+def draws(pairs: Sequence[tuple[float, float]], rng: Random) -> list[float]:
+    """One draw of Beta(a, b) for each pair: those of `rng.betavariate`, from the same dice, in half of the time.
+
+    A draw is x / (x + y) of two gamma variables (Cheng 1977, the rejection method GB).
+    """
+    random, found = rng.random, []
+    for pair in pairs:
+        two = []
+        for a in pair:
+            if two and not two[0]:
+                break  # nothing of nothing: the other one is not drawn
+            if a <= 1:
+                two.append(rng.gammavariate(a, 1.0))
+                continue
+            root, shift, slope = _proposal(a)
+            while True:
+                u = random()
+                if not 1e-7 < u < 0.9999999:
+                    continue
+                w = 1.0 - random()
+                v = log(u / (1.0 - u)) / root
+                x = a * exp(v)
+                z, r = u * u * w, shift + slope * v - x
+                if r + _ALWAYS - 4.5 * z >= 0.0 or r >= log(z):
+                    break
+            two.append(x)
+        found.append(two[0] / (two[0] + two[1]) if two[0] else 0.0)
+    return found
+
+
+_ALWAYS = 1.0 + log(4.5)
+
+
+@lru_cache(maxsize=1 << 16)
+def _proposal(a: float) -> tuple[float, float, float]:
+    root = sqrt(2.0 * a - 1.0)
+    return root, a - log(4.0), a + root
 
 
 def _fraction(x: float, a: float, b: float) -> float:

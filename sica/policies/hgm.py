@@ -17,13 +17,14 @@ achieves itself: the control for the idea.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 
 from sica.errors import UsageError
 from sica.model import Agent, Archive, Evaluate, Improve, Merge, Step
+from sica.policies._beta import draws
 from sica.policies._beta import quantile as beta_quantile
 from sica.policies._shared import crossed
 from sica.utility import utility
@@ -69,16 +70,8 @@ class Counts:
 
     won: float = 0.0
     lost: float = 0.0
-
-    @property
-    def n(self) -> float:
-        return self.won + self.lost
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(self.won + other.won, self.lost + other.lost)
-
-
-NOTHING = Counts()
+    n: int = 0
+    """Trials."""
 
 
 def outcomes(archive: Archive) -> Mapping[str, Counts]:
@@ -87,42 +80,42 @@ def outcomes(archive: Archive) -> Mapping[str, Counts]:
 
 
 def _counts(archive: Archive, tree: str) -> Counts:
-    scored = (t for t in archive.trials.get(tree, ()) if t.score is not None)
-    values = sorted(min(1.0, max(0.0, utility(t, archive.weights))) for t in scored)
-    return Counts(sum(values), sum(1 - v for v in values))
+    scored = [utility(t, archive.weights) for t in archive.trials.get(tree, ()) if t.score is not None]
+    values = sorted([0.0 if v < 0 else min(v, 1.0) for v in scored])
+    return Counts(sum(values), sum([1 - v for v in values]), len(values))
 
 
 def clades(archive: Archive, own: Mapping[str, Counts]) -> Mapping[str, Counts]:
     """By commit. Every tree counts once for each of its ancestors, however many ways lead there."""
-    holders: dict[str, list[str]] = defaultdict(list)
-    for agent in archive.agents.values():
-        holders[agent.tree].append(agent.commit)
-    found = dict.fromkeys(archive.agents, NOTHING)
-    for tree, commits in sorted(holders.items()):
-        if own[tree].n:
-            for ancestor in _upwards(archive, commits):
-                found[ancestor] += own[tree]
-    return found
+    won, lost = dict.fromkeys(archive.agents, 0.0), dict.fromkeys(archive.agents, 0.0)
+    n = dict.fromkeys(archive.agents, 0)
+    for tree, ancestors in archive.found("ancestors", (archive.agents,), lambda: _ancestors(archive)):
+        counts = own[tree]
+        if counts.n:
+            for ancestor in ancestors:
+                won[ancestor] += counts.won
+                lost[ancestor] += counts.lost
+                n[ancestor] += counts.n
+    return {commit: Counts(won[commit], lost[commit], n[commit]) for commit in archive.agents}
 
 
-def _upwards(archive: Archive, commits: Iterable[str]) -> set[str]:
-    """The agents and all their ancestors."""
-    seen: set[str] = set()
-    waiting = list(commits)
-    while waiting:
-        commit = waiting.pop()
-        if commit not in seen and commit in archive.agents:
-            seen.add(commit)
-            waiting += archive.agents[commit].parents
-    return seen
+def _ancestors(archive: Archive) -> Sequence[tuple[str, Collection[str]]]:
+    """Every tree, in an order that stays, with the agents that have it and all their ancestors."""
+    above: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = defaultdict(set)
+    for agent in sorted(archive.agents.values(), key=lambda a: a.number):
+        parents = [p for p in agent.parents if p in above]
+        above[agent.commit] = {agent.commit}.union(*(above[p] for p in parents))
+        found[agent.tree] |= above[agent.commit]
+    return sorted(found.items())
 
 
 def due(archive: Archive, own: Mapping[str, Counts], alpha: float) -> bool:
     """Whether the evidence is enough for one more agent."""
     agents = len(archive.ready()) + len(archive.unchecked())
     pending = sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
-    trials = sum(counts.n for counts in own.values())
-    return bool(round(trials) ** alpha >= agents - 1 + pending)
+    trials = sum([counts.n for counts in own.values()])
+    return bool(trials**alpha >= agents - 1 + pending)
 
 
 def _expand(
@@ -160,8 +153,8 @@ def _measure(archive: Archive, own: Mapping[str, Counts], tau: float, rng: Rando
 
 
 def _highest(agents: Sequence[Agent], counts: Iterable[Counts], tau: float, rng: Random) -> Agent:
-    draws = [rng.betavariate(tau * (1 + of.won), tau * (1 + of.lost)) for of in counts]
-    return agents[draws.index(max(draws))]
+    drawn = draws([(tau * (1 + of.won), tau * (1 + of.lost)) for of in counts], rng)
+    return agents[drawn.index(max(drawn))]
 
 
 def best(archive: Archive, quantile: float = 0.01) -> Agent | None:

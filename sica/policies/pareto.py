@@ -32,7 +32,7 @@ def policy(archive: Archive, rng: Random, *, prior: float = 1.0, merge: float = 
 
 def chances(archive: Archive, *, prior: float = 1.0) -> Chances:
     means = known(archive).means
-    posterior = {commit: _posterior(archive, commit, mean, prior) for commit, mean in means.items()}
+    posterior = {commit: _known(archive, commit, mean, prior) for commit, mean in means.items()}
     weights: dict[str, list[float]] = {commit: [] for commit in means}
     for task in archive.tasks if means else ():
         best = max(of[task.digest] for of in posterior.values())
@@ -42,14 +42,22 @@ def chances(archive: Archive, *, prior: float = 1.0) -> Chances:
     return shares({commit: fsum(won) for commit, won in weights.items()})
 
 
+def _known(archive: Archive, agent: str, mean: float, prior: float) -> Mapping[str, float]:
+    return archive.once(
+        ("posterior", archive.attempts, prior, mean),
+        archive.agents[agent].tree,
+        lambda: _posterior(archive, agent, mean, prior),
+    )
+
+
 def _posterior(archive: Archive, agent: str, mean: float, prior: float) -> Mapping[str, float]:
     scores: Mapping[str, list[float]] = defaultdict(list)
     for trial in archive.scored(agent):
         if trial.attempt < archive.attempts:
             scores[trial.digest].append(utility(trial, archive.weights))
-    return {
-        t.digest: (fsum(scores[t.digest]) + prior * mean) / n
-        if (n := len(scores[t.digest]) + prior)
-        else mean
-        for t in archive.tasks
-    }
+    found = {}
+    for task in archive.tasks:
+        known = scores.get(task.digest, ())
+        n = len(known) + prior
+        found[task.digest] = (fsum(known) + prior * mean) / n if n else mean
+    return found
