@@ -17,7 +17,7 @@ handles no signal that does harm), outlive it (a namespace dies with its init), 
 are read.
 """
 
-# ruff: noqa: PTH103, PTH112, PTH120, PTH123, PTH208, S606, SIM115
+# ruff: noqa: PTH101, PTH103, PTH108, PTH112, PTH114, PTH120, PTH123, PTH208, S606, SIM115
 
 from __future__ import annotations
 
