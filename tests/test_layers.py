@@ -38,6 +38,7 @@ PURE = {
     "answers",
     "patches",
     "heldout",
+    "smoke",
 }
 LOOP = {
     "loop",

@@ -138,7 +138,7 @@ def _rule(word: str) -> Rule:
 def make(
     ctx: typer.Context,
     suite: str = typer.Argument(
-        ..., help="edit, locate, fix, spec, refactor, shell, history, perf, self, integrity; or quick, suites.",
+        ..., help="edit, locate, fix, spec, refactor, shell, history, perf, self, integrity, smoke; or quick, suites.",
         autocompletion=completion.suites,
     ),
     seed: int = typer.Option(None, "--seed", help="Another seed gives other tasks."),
