@@ -14,8 +14,9 @@ BEST_OF = 5
 def drawn(tasks: Sequence[T], tree: str) -> tuple[Sequence[T], int]:
     """What an agent of this tree may be asked, in order, and how many of it must be solved.
 
-    All where there are fewer than five; else the best of five: neither a slip of a good agent is a reason to reject it, nor
-    that it has no shell. Which ones depends on the tree: in the long run all are asked, and of one tree always the same.
+    All where there are fewer than five; else the best of five: a slip of a good agent is no reason to reject it, and
+    neither is the lack of a shell. Which ones depends on the tree: in the long run all are asked, and of one tree
+    always the same.
     """
     if len(tasks) < BEST_OF:
         return tasks, len(tasks)
