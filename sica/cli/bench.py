@@ -227,4 +227,9 @@ def _sum(benchmark: str, tasks: int, results: Sequence[CheckResult]) -> str:
     proved = sum(result.verdict == "ok" for result in counted)
     left_out = len({result.task for result in results if result.verdict == "unsupported"})
     parts = [report.plural(tasks, "task"), f"{proved} of {report.plural(len(counted), 'check')} ok"]
-    return f"{benchmark}: {', '.join([*parts, *([f'{left_out} left out'] if left_out else [])])}"
+    if left_out:
+        parts.append(f"{left_out} left out")
+    if of := sum(result.lines[1] for result in results if result.lines):
+        ran = sum(result.lines[0] for result in results if result.lines)
+        parts.append(f"{ran / of:.1%} of {of} lines run")
+    return f"{benchmark}: {', '.join(parts)}"
