@@ -148,6 +148,11 @@ def test_bench_make_writes_a_suite_once_and_says_how(tmp_path: Path) -> None:
     again = sica(project, "bench", "make", "self", "--seed", "8", "--to", "tasks/own")
     assert (again.code, "there is something already" in again.err) == (2, True)
     assert sorted(p.name for p in (project / "tasks").iterdir()) == before == ["own"]
+    for nowhere in ("tasks/own/manifest.json/x", "/proc/x"):
+        done = sica(project, "bench", "make", "smoke", "--seed", "8", "--to", nowhere)
+        assert (done.code, "no folder can be made there" in done.err) == (2, True), done.err
+    spaced = sica(project, "bench", "make", "smoke", "--seed", "8", "--to", "two words")
+    assert spaced.err.splitlines()[-1] == "Next:  sica bench check 'two words'"
 
 
 @pytest.mark.parametrize("words", [("sefl", None), ("edit", 0), ("edit", 10**6), ("quick", 3)])

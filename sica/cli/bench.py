@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -194,7 +195,7 @@ def make(
         call.json("sica.made/1", folder=str(to), **told)
         return
     print(f"{to}: {report.plural(len(tasks), 'task')} of {suite}, seed {seed}, {told['digest'][:12]}")
-    call.say(f"Next:  sica bench check {to}")
+    call.say(f"Next:  sica bench check {shlex.quote(str(to))}")
 
 
 def _one_seed(seed: int | None, sealed_: bool, held: float) -> None:

@@ -18,6 +18,7 @@ frame: FrameType = globals()["given"]
 """The module's own, from whoever runs this text."""
 
 known: dict[str, str] = sys.__dict__.setdefault("_watched_files", {})
+left: dict[int, tuple[CodeType, set[int]]] = {}
 noted: set[tuple[str, int]] = sys.__dict__.setdefault("_watched_lines", set())
 
 
@@ -29,23 +30,37 @@ def note(filename: str, *lines: int) -> None:
             file.write("".join(f"{known[filename]}\0{line}\n" for line in new))
 
 
-def possible(code: CodeType) -> Iterator[int]:
-    """Of all that is inside too. A body begins on a line that is its surroundings' own."""
+def own(code: CodeType) -> Iterator[int]:
+    """A body begins on a line that is its surroundings' own."""
     inner = code.co_name != "<module>"
-    yield from (n for _, _, n in code.co_lines() if n and not (inner and n == code.co_firstlineno))
+    return (n for _, _, n in code.co_lines() if n and not (inner and n == code.co_firstlineno))
+
+
+def possible(code: CodeType) -> Iterator[int]:
+    """Of all that is inside too."""
+    yield from own(code)
     for each in code.co_consts:
         if isinstance(each, CodeType):
             yield from possible(each)
 
 
 def step(at: FrameType, event: str, _arg: object) -> Any:
+    """Until there is nothing to learn of this code any more: a watched loop is slow."""
     if event == "line":
         note(at.f_code.co_filename, at.f_lineno)
-    return step
+        unseen(at.f_code).discard(at.f_lineno)
+    return step if unseen(at.f_code) else None
 
 
 def called(at: FrameType, _event: str, _arg: object) -> Any:
-    return step if at.f_code.co_filename in known else None
+    return step if at.f_code.co_filename in known and unseen(at.f_code) else None
+
+
+def unseen(code: CodeType) -> set[int]:
+    """By identity, and kept: equal code may stand in two places."""
+    if id(code) not in left:
+        left[id(code)] = code, {*own(code)}
+    return left[id(code)][1]
 
 
 name = frame.f_code.co_filename
