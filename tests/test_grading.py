@@ -646,6 +646,15 @@ RUNS_PYTEST = {
 }
 
 
+STEALS = (
+    "import gc, json, os, pathlib\n"
+    "(hook,) = [o for o in gc.get_objects() if getattr(o, '__qualname__', '').endswith('Teller.pytest_sessionfinish')"
+    " and hasattr(o, '__closure__') and not hasattr(o, '__self__')]\n"
+    "word = next(c.cell_contents for c in hook.__closure__ if isinstance(c.cell_contents, str))\n"
+    "pathlib.Path('/judge/report').write_text(json.dumps({'word': word, "
+)
+
+
 @pytest.mark.parametrize(
     ("code", "score"),
     [
@@ -658,8 +667,12 @@ RUNS_PYTEST = {
         ("import os\nassert not os.read(0, 99), 'the word'\ndef f(): return 1\ndef g(): return 2\n", 1.0),
         ("import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(20)\n"
          "def f(): return 1\ndef g(): return 2\n", 1.0),
+        (STEALS + "'tests': ['test_a.py::test_f']}))\nos._exit(0)\n", 0.0),
+        (STEALS + "'tests': {'test_a.py::test_f': True, "
+         "'test_a.py::test_g': True}}))\nos._exit(0)\n", 1.0),
     ],
-    ids=["right", "breaks", "wrong", "leaves", "forges-the-report", "finds-no-word", "leaves-a-daemon"],
+    ids=["right", "breaks", "wrong", "leaves", "forges-the-report", "finds-no-word", "leaves-a-daemon",
+         "says-nonsense-under-the-word", "takes-over-the-process: the limit that docs/tasks.md names"],
 )  # fmt: skip
 def test_pytest_is_asked_what_its_tests_came_to(code: str, score: float, box: Sandbox, runtime: Path) -> None:
     grade = grading.grade(case("log", RUNS_PYTEST, START, runtime=runtime), files(**{"a.py": code}), box)
