@@ -79,7 +79,7 @@ def agent(project: Path) -> Path:
 
 def gate(project: Path) -> Path:
     """A task that is done already: with such a model no agent would pass the usual gate."""
-    place = patient("smoke/create", project / "gate" / "given")
+    place = patient("core/edit-settings", project / "gate" / "given")
     workspace = place / "environment" / "workspace"
     subprocess.run(["bash", place / "solution" / "solve.sh"], cwd=workspace, check=True)
     return place.parent

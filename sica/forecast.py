@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from math import exp, log, sqrt
 from statistics import fmean, pvariance
 
 from sica.model import Archive, Budget, Evaluate, Improve, Improvement, Merge, Task
 from sica.ports import Price
+from sica.smoke import BEST_OF
 
 NOISE, NOISE_WEIGHT = 0.5, 4
 """A trial's standard deviation, as a share of its task's mean, before anything is known; worth so many repeats."""
@@ -338,7 +340,7 @@ def worst(work: Work, improve: Budget, price: Price, gate: Sequence[Task] = ()) 
         return None
     priced = {digest: value for digest, value in each.items() if value is not None}
     per_attempt = sum(priced[t.digest] for t in work.tasks)
-    checking = (work.children + work.unchecked) * sum(priced[t.digest] for t in gate)
+    checking = (work.children + work.unchecked) * sum(nlargest(BEST_OF, (priced[t.digest] for t in gate)))
     champion = 0 if work.crowned or not work.children else 1
     owed = sum(n * priced.get(task, 0.0) for (_, task), n in work.owed.items())
     confirming = (work.children + champion) * work.confirm * per_attempt

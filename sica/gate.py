@@ -11,6 +11,7 @@ from sica.contract import HOME, PACKAGES, Manifest, manifest, surroundings, writ
 from sica.errors import CannotInstall, SandboxError, SandboxUnavailable, UsageError
 from sica.model import Agent, BoxSpec, Budget, Files, Installed, Job, Limits, Verdict
 from sica.ports import Benchmark
+from sica.smoke import drawn
 
 OWN_TESTS = Limits(seconds=120)
 """What an agent's own tests may take."""
@@ -20,7 +21,7 @@ TRIES = 2
 
 
 def check(agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
-    """Is the manifest sound, do its own tests pass, does it start, does it do the smoke tasks?
+    """Is the manifest sound, do its own tests pass, does it start, does it do smoke tasks?
 
     A gate that breaks itself answers with a fault, and the agent stays unchecked. Raises SandboxUnavailable.
     """
@@ -90,16 +91,25 @@ def _own_tests(
 
 
 def _smoke(verdict: Verdict, agent: Agent, smoke: Benchmark, place: Workplace) -> Verdict:
-    for task in smoke.tasks():
+    asked, wanted = drawn(smoke.tasks(), agent.tree)
+    solved, failed = 0, list[str]()
+    while solved < wanted and len(asked) - len(failed) >= wanted:
+        task = asked[solved + len(failed)]
         done = trial(place, agent, task, 0, smoke)
         verdict = replace(verdict, usage=verdict.usage + done.usage, trace=done.trace, session=done.session)
         if done.score is None:
             return replace(verdict, passed=False, fault=done.fault, reason=done.why)
-        if done.score < 1:
-            missing = done.detail.get("exit_code") == 127
-            words = "does not start" if missing else f"fails the smoke task {task.name}"
-            return replace(verdict, passed=False, reason=f"{words}: {done.why}")
-    return replace(verdict, passed=True)
+        if done.score == 1:
+            solved += 1
+        elif done.detail.get("exit_code") == 127:
+            return replace(verdict, passed=False, reason=f"does not start: {done.why}")
+        else:
+            failed.append(task.name)
+            why = done.why
+    if solved == wanted:
+        return replace(verdict, passed=True)
+    which = f"the smoke task{'s' if failed[1:] else ''} {', '.join(failed)}"
+    return replace(verdict, passed=False, reason=f"fails {which}: {why}")
 
 
 def _last_line(output: bytes) -> str:

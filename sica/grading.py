@@ -4,7 +4,7 @@ split     a worker answers calls with the agent's code; expected values never en
 cases     a program is run on inputs, and what it printed is compared here                       (cases.json)
 answer    a file is read here; nothing runs                                                       (answer.json)
 two-box   hidden pytest files in one box call the agent's code in another                         (twobox.py)
-log       tests/run.sh runs beside the agent's code; what it printed is read here: nearly as weak  (log.json)
+log       tests/run.sh runs beside the agent's code; what pytest tells, or, weaker, what is printed (log.json)
 script    tests/test.sh runs beside the agent's code and writes a reward: the weak one
 """
 
@@ -36,6 +36,8 @@ CHANGED_BYTES = 4_000_000
 """Of changed files that are compared line by line: who left more could keep this machine busy."""
 PATCH_CHARS = 200_000
 """Of a diff that is kept with its trial; a longer one is no fix of an issue."""
+REPORT_BYTES = 20_000_000
+"""Of a test run's own report: some hundred thousand tests."""
 LOG_BYTES = 20_000_000
 """Of what a test run prints, in log mode: a test whose line is cut away has not passed."""
 ANSWER_BYTES = 1_100_000
@@ -140,7 +142,7 @@ _DROPPED = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cach
 _HISTORY = ".git"
 _STEERS_PYTHON = ("*.pth", "sitecustomize.py", "usercustomize.py", "pyvenv.cfg")
 _STEERS_PYTEST = ("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini")
-_MIXED = ("setup.cfg", "pyproject.toml")
+_MIXED = ("setup.cfg", "pyproject.toml", "entry_points.txt")
 """Settings of pytest among others: restored only when pytest's part differs."""
 _JUDGES = frozenset({"pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py"})
 _TESTS = ("test_*.py", "*_test.py", "tests.py")
@@ -243,6 +245,8 @@ def _pytest_part(base: str, data: bytes) -> object:
     text = data.decode("utf-8", "replace")
     if base == "setup.cfg":
         return [line for line in text.splitlines() if "pytest" in line]
+    if base == "entry_points.txt":  # of a package in the workspace: pytest loads the plugins that it names
+        return text if "pytest11" in text else None
     try:
         tool = tomllib.loads(text).get("tool", {})
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -480,8 +484,18 @@ def _script(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event 
     return Grade(score, "script", log=_log(ended))
 
 
-def _beside(case: Case, files: Files, script: str, sandbox: Sandbox, cancel: threading.Event | None) -> Ended:
-    """A script of tests/ has run where the agent's files are. Raises SandboxError when it could not."""
+def _beside(
+    case: Case,
+    files: Files,
+    script: str,
+    sandbox: Sandbox,
+    cancel: threading.Event | None,
+    word: str = "",
+) -> Ended:
+    """A script of tests/ has run where the agent's files are. Raises SandboxError when it could not.
+
+    With a word, pytest tells under it what its tests came to, in /judge/report.
+    """
     tests = {f"/tests/{name}": File(f.data, True) for name, f in case.tests.items()}
     argv: tuple[str, ...] = ("bash", f"/tests/{script}")
     token = secrets.token_hex(16)
@@ -499,11 +513,17 @@ def _beside(case: Case, files: Files, script: str, sandbox: Sandbox, cancel: thr
                 "PYTHONPATH": f"{own}:{twobox.SITE}" if own else twobox.SITE,
                 "PYTEST_ADDOPTS": "--no-header",
             }
-    ended = sandbox.run(
-        box,
-        Job(argv, cwd=case.task.workdir, env=env, files={**files, **tests}, collect=("/logs/verifier",)),
-        cancel,
+    collect: tuple[str, ...] = ("/logs/verifier",)
+    if word:
+        name = f"told_{secrets.token_hex(8)}"  # a file of the agent's cannot have it
+        tests[f"/judge/site/{name}.py"] = File((INSIDE / "told.py").read_bytes())
+        env["PYTHONPATH"] += ":/judge/site"
+        env["PYTEST_ADDOPTS"] += f" -p {name}"
+        collect += ("/judge/report",)
+    job = Job(
+        argv, cwd=case.task.workdir, env=env, files={**files, **tests}, stdin=word.encode(), collect=collect
     )
+    ended = sandbox.run(box, job, cancel)
     if ended.limit == "cancelled":
         raise SandboxError("it was cancelled")
     if case.task.image is not None and token.encode() in ended.stderr:
@@ -570,27 +590,51 @@ def read_log_rules(folder: str, tests: Files) -> Mapping[str, Any]:
         raise UsageError(f"{where}: passed and kept are lists of test ids", "mend them")
     if found["parser"] != "exit" and not lists[0]:
         raise UsageError(f"{where}: passed names no test", "name the tests that must pass")
+    if found.get("told", False) not in (False, True) or (found.get("told") and found["parser"] != "pytest"):
+        raise UsageError(f"{where}: told = {found['told']!r}", "true, with the parser pytest, or leave it")
     if "run.sh" not in tests:
         raise UsageError(f"{folder}/tests/run.sh: there is no such file", "the log judge runs it")
     return found
 
 
 def _log_read(case: Case, files: Files, sandbox: Sandbox, cancel: threading.Event | None) -> Grade:
-    """A test that the log does not show as passed has not passed; so has none when only the exit code says no."""
+    """A test that is not seen to pass has not passed; so has none when only the exit code says no."""
     wanted = read_log_rules(case.task.folder, case.tests)
+    if wanted.get("told") and case.task.image is None:
+        return _told(case, wanted, files, sandbox, cancel)
     ended = _beside(case, files, "run.sh", sandbox, cancel)
     if wanted["parser"] == "exit":
         return Grade(float(ended.exit_code == 0), "log", log=_log(ended))
     text = (ended.stdout + b"\n" + ended.stderr).decode("utf-8", "replace")
-    seen = testlogs.outcomes(wanted["parser"], text)
+    return _read_off("log", wanted, ended, testlogs.outcomes(wanted["parser"], text))
+
+
+def _told(
+    case: Case, wanted: Mapping[str, Any], files: Files, sandbox: Sandbox, cancel: threading.Event | None
+) -> Grade:
+    """What pytest itself told under a word that the run was given; what was printed is for people."""
+    word = secrets.token_hex(16)
+    ended = _beside(case, files, "run.sh", sandbox, cancel, word)
+    file = ended.files.get("/judge/report")
+    report = _plain_json(file.data, REPORT_BYTES) if file else None
+    tests = report.get("tests") if isinstance(report, dict) and report.get("word") == word else None
+    if isinstance(tests, dict):
+        came_to = {id: good is True for id, good in tests.items()}
+        return _read_off("report", wanted, ended, testlogs.told(came_to))
+    if ended.limit is None:
+        raise SandboxError(f"the tests' run left no report: {_log(ended)[-500:]}")
+    return _read_off("report", wanted, ended, {})
+
+
+def _read_off(mode: str, wanted: Mapping[str, Any], ended: Ended, seen: testlogs.Outcomes) -> Grade:
     odd = ended.exit_code != 0 and all(seen.values())
     checks = [{"id": id} for id in dict.fromkeys(wanted["passed"])]
     checks += [
         {"id": id, "guard": True} for id in dict.fromkeys(wanted.get("kept", ())) if {"id": id} not in checks
     ]
     credits = {check["id"]: float(seen.get(check["id"], False) and not odd) for check in checks}
-    why = ("verifier: every test in the log passed, and yet the run failed",) if odd and seen else ()
-    return Grade(rules.total(checks, credits), "log", tuple(credits.items()), why, log=_log(ended))
+    why = ("verifier: every test that was seen passed, and yet the run failed",) if odd and seen else ()
+    return Grade(rules.total(checks, credits), mode, tuple(credits.items()), why, log=_log(ended))
 
 
 # ── two-box ───────────────────────────────────────────────────────────────────────────────────────

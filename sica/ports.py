@@ -114,7 +114,7 @@ class Ledger(Recorder, Protocol):
 
 
 class Sandbox(Protocol):
-    """A way to isolate; every run is one single-use box."""
+    """A way to isolate; every run is one single-use box, but in a series."""
 
     name: str
 
@@ -128,6 +128,12 @@ class Sandbox(Protocol):
         """Make a box, do the job, end every process, bring the files back, destroy it.
 
         Raises SandboxError when the harness failed; whatever the agent did is in the answer.
+        """
+
+    def series(self) -> AbstractContextManager[Sandbox]:
+        """For jobs of one and the same party, one after the other: a box that is provably empty may be used again.
+
+        Agents are never run in one.
         """
 
     def sweep(self) -> int:

@@ -29,7 +29,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b, sha256
 from heapq import heappop, heappush
@@ -410,6 +410,9 @@ class SimulatedSandbox:
         inside = job.cwd + "/"
         mine = {path.removeprefix(inside): f for path, f in job.files.items() if path.startswith(inside)}
         return {**mine, GENOME: self.truth.child(genome, rng).file()}
+
+    def series(self) -> AbstractContextManager[Sandbox]:
+        return nullcontext(self)
 
     def sweep(self) -> int:
         return 0

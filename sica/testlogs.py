@@ -6,7 +6,7 @@ A test that stands in the log twice has passed when it passed both times; one th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Outcomes = Mapping[str, bool]
 Line = tuple[str, bool]
@@ -22,14 +22,23 @@ _SYMPY = re.compile(r"(test_\w+) (ok|F|E|f|s|X|w|T|K)\b.*")
 
 def outcomes(parser: str, log: str) -> Outcomes:
     """By test id. Raises KeyError for a parser that is not in PARSERS."""
+    return _all(PARSERS[parser](_COLOUR.sub("", log)))
+
+
+def told(report: Mapping[str, bool]) -> Outcomes:
+    """The same of what pytest itself said of its tests, by its ids."""
+    return _all((name, passed) for id, passed in report.items() for name in _names(id))
+
+
+def _all(lines: Iterable[Line]) -> Outcomes:
     found: dict[str, bool] = {}
-    for name, passed in PARSERS[parser](_COLOUR.sub("", log)):
+    for name, passed in lines:
         found[name] = passed and found.get(name, True)
     return found
 
 
 def _pytest(log: str) -> Iterator[Line]:
-    """The summary of `-rA` or the lines of `-v`. A data set may know an id only up to its first space."""
+    """The summary of `-rA` or the lines of `-v`."""
     for line in log.splitlines():
         if match := _SUMMARY.fullmatch(line):
             word, id = match[1], match[2].partition(" - ")[0].strip()
@@ -37,10 +46,15 @@ def _pytest(log: str) -> Iterator[Line]:
             id, word = match[1], match[2]
         else:
             continue
-        id = re.sub(r"^(\.\./)+", "", id)  # of a test file beside the folder that one is in
-        yield id, word in _GOOD
-        if " " in id:
-            yield id.split()[0], word in _GOOD
+        yield from ((name, word in _GOOD) for name in _names(id))
+
+
+def _names(id: str) -> Iterator[str]:
+    """What a data set may call a test: some know an id only up to its first space."""
+    id = re.sub(r"^(\.\./)+", "", id)  # of a test file beside the folder that one is in
+    yield id
+    if " " in id:
+        yield id.split()[0]
 
 
 def _django(log: str) -> Iterator[Line]:

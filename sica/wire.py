@@ -68,8 +68,13 @@ class Line(Stream, Protocol):
 # ── the job ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def encode(spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None) -> bytes:
-    """The frame that the runner reads. A job that asks for what its box has not is a mistake of ours."""
+def encode(
+    spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None, again: bool = False
+) -> bytes:
+    """The frame that the runner reads. A job that asks for what its box has not is a mistake of ours.
+
+    `again`: the box is to be emptied afterwards, for another job.
+    """
     caps = caps_of(spec)
     allowed = spec.writable if spec.profile == "strict" else ("/",)
     for path in job.files:
@@ -89,6 +94,7 @@ def encode(spec: BoxSpec, job: Job, *, rlimits: Mapping[str, int] | None = None)
         "relay": spec.socket is not None,
         "collect": list(job.collect),
         "caps": {"total": caps.total, "count": caps.count, "depth": caps.depth},
+        "renew": list(spec.writable) if again else [],
         "stdin": len(job.stdin),
         "files": [[path, len(file.data), file.executable] for path, file in job.files.items()],
     }
@@ -148,6 +154,8 @@ class Told:
     answer: Ended | None
     cut: Cut | None
     seconds: float
+    ready: bool = False
+    """The runner has emptied the box and waits for another job."""
 
     @property
     def finished(self) -> bool:
@@ -155,19 +163,33 @@ class Told:
         return self.answer is not None and self.cut is None
 
 
-def converse(line: Line, spec: BoxSpec, job: Job, frame: bytes, cancel: threading.Event | None) -> Told:
-    """Wait for the runner, give it the job, and read its answer."""
+def converse(
+    line: Line,
+    spec: BoxSpec,
+    job: Job,
+    frame: bytes,
+    cancel: threading.Event | None,
+    *,
+    ready: bool = False,
+    again: bool = False,
+) -> Told:
+    """Wait for the runner, unless it is known to be ready; give it the job, and read its answer.
+
+    `again`: as the frame was encoded.
+    """
     watched = Watched(line, spec.limits.seconds + GRACE + SLACK, cancel)
     started = time.monotonic()
     answer = None
-    if read_ready(watched):
+    if ready or read_ready(watched):
         started = time.monotonic()
         try:
             line.write(frame)
         except OSError:
             return Told(None, watched.why, 0.0)  # it died; the host's own facts say of what
         answer = read_answer(watched, spec, job)
-    return Told(answer, watched.why, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    emptied = again and answer is not None and read_ready(watched)
+    return Told(answer, watched.why, seconds, emptied)
 
 
 def judge(told: Told, memory: bool) -> Ended | None:

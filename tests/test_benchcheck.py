@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import json
 import shutil
@@ -15,7 +16,7 @@ import pytest
 from commands import sica
 
 from sica import suites
-from sica.benchcheck import RULES, CheckResult, Rule, check, exit_code
+from sica.benchcheck import RULES, CheckResult, Rule, check, exit_code, lines
 from sica.benchmarks.folder import FolderBenchmark
 from sica.benchmarks.suites import write
 from sica.ports import Sandbox
@@ -153,10 +154,89 @@ def test_work_that_costs_points_half_way_is_found(tmp_path: Path, box: Sandbox) 
 def test_a_check_that_nothing_fails_is_said(tmp_path: Path, box: Sandbox) -> None:
     empty = {"id": "calm", "guard": True, "run": ["python3", "-c", "print(1)"], "stdout": "1\n"}
     benchmark = task(tmp_path, [ADD, empty], solution={"files/calc.py": RIGHT}, work={"calc.py": BROKEN})
-    (advice,) = check(benchmark, box, rules=["coverage"])
+    advice, figure = check(benchmark, box, rules=["coverage"])
     assert (advice.verdict, advice.code) == ("advice", "NEVER_FAILS")
     assert "calm" in advice.why
     assert "adds" not in advice.why
+    assert (figure.verdict, figure.lines) == ("ok", (2, 2))
+
+
+# ── lines ─────────────────────────────────────────────────────────────────────────────────────────
+
+CALC = '''"""A module."""
+from __future__ import annotations
+
+import functools
+import threading
+
+
+@functools.cache
+def add(a, b):
+    """Both."""
+    if a < 0:
+        return -add(-a, -b)
+    seen = []
+    def beside():
+        seen.append(a + b)
+    thread = threading.Thread(target=beside)
+    thread.start()
+    thread.join()
+    return seen[0]
+'''
+PROGRAM = "import calc\n\nif __name__ == '__main__':\n    print(calc.add(1, 2))\n"
+SEEN = "from calc import add\n\n\ndef test_adds():\n    assert add(1, 2) == 3\n"
+RUN = 'cp "$(dirname "$0")/test_seen.py" . && exec python3 -m pytest -q test_seen.py\n'
+LOG = {"parser": "pytest", "told": True, "passed": ["test_seen.py::test_adds"]}
+
+
+@pytest.mark.parametrize(
+    ("mode", "tests"),
+    [
+        ("split", {"checks.json": json.dumps({"checks": [ADD]})}),
+        ("split", {"checks.json": json.dumps({"checks": [
+            {"id": "prints", "run": ["python3", "program.py"], "stdout": "3\n"}]})}),
+        ("two-box", {"test_seen.py": SEEN}),
+        ("log", {"run.sh": RUN, "log.json": json.dumps(LOG), "test_seen.py": SEEN}),
+    ],
+    ids=["call", "program", "two-box", "log"],
+)  # fmt: skip
+def test_the_lines_that_checks_run_are_counted_and_changed_ones_that_they_do_not_are_named(
+    mode: str, tests: dict[str, str], tmp_path: Path, box: Sandbox, runtime: Path
+) -> None:
+    solution = {"files/calc.py": CALC}
+    made = task(tmp_path, [ADD], solution=solution, work={"calc.py": CALC.partition("    if a")[0] + "    return 0\n",
+                "program.py": PROGRAM})  # fmt: skip
+    (tmp_path / "x" / "tests" / "checks.json").unlink()
+    for name, text in tests.items():
+        (tmp_path / "x" / "tests" / name).write_text(text)
+    settings = tmp_path / "x" / "task.toml"
+    settings.write_text(settings.read_text().replace("kind =", f'grading = "{mode}"\nkind ='))
+    made = FolderBenchmark(tmp_path, "t", runtime=runtime)
+    *_, figure = check(made, box, rules=["oracle", "coverage"])
+    assert (figure.verdict, figure.code) == ("advice", "UNCOVERED"), figure
+    assert figure.why.endswith("none of these that the reference changes: calc.py:12")
+    program = (3, 3) if "program.py" in str(tests) else (0, 0)
+    assert figure.lines == (12 + program[0], 13 + program[1]), "line 12 is the one for negative numbers"
+
+
+def test_a_line_more_is_the_only_change_of_a_module_that_tells() -> None:
+    """Of every module of ours: what stands after it is one line further down and the same."""
+    for path in sorted(Path(lines.__file__).parents[1].rglob("*.py")):
+        source = path.read_bytes()
+        if start := lines._start(source):
+            told = ast.parse(lines._told(source, start))
+            (extra,) = [node for node in told.body if node.lineno == start]
+            told.body.remove(extra)
+            assert ast.dump(told) == ast.dump(ast.parse(source)), path
+            moved = [node.lineno - (node.lineno > start) for node in told.body]
+            assert moved == [node.lineno for node in ast.parse(source).body], path
+
+
+def test_what_loads_nothing_has_no_figure(tmp_path: Path, box: Sandbox) -> None:
+    read = {"id": "answer", "file": "answer.txt", "accept": {"7": 1.0}}
+    made = task(tmp_path, [read], solution={"files/answer.txt": "7\n"}, work={"calc.py": RIGHT})
+    (result,) = check(made, box, rules=["coverage"])
+    assert (result.verdict, result.lines) == ("ok", None)
 
 
 def test_an_exit_code_names_the_rule_unless_several_fail() -> None:

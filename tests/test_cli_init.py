@@ -228,6 +228,6 @@ def test_an_unforeseen_error_is_one_line_and_a_log(project: Path, tmp_path: Path
 
 def test_tasks_are_listed(project: Path) -> None:
     found = sica(project, "tasks", "--bench", "smoke", "--json").json
-    assert [t["task"] for t in found["tasks"]] == ["smoke/create", "smoke/edit"]
+    assert [t["task"] for t in found["tasks"]][:2] == ["smoke/smoke-1a-edit", "smoke/smoke-1b-locate"]
     assert all(t["grading"] and t["split"] for t in found["tasks"])
-    assert "smoke: 2 tasks" in sica(project, "tasks", "--bench", "smoke").out
+    assert "smoke: 8 tasks (8 train)" in sica(project, "tasks", "--bench", "smoke").out

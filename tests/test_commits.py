@@ -106,7 +106,7 @@ def test_what_fails_before_and_passes_after_is_the_task(made: tuple[dict[str, Ca
     assert dict(told.reasons) == {"TRIVIAL": 1, "NO_TESTS": 1, "NO_F2P": 1, "FLAKY": 1, "GOLD_ENV_BROKEN": 1}
     clamp = found["mine-clamp-at-both-ends"]
     assert json.loads(clamp.tests["log.json"].data) == {
-        "parser": "pytest", "passed": ["test_cal.py::test_clamp"], "kept": ["test_cal.py::test_add"],
+        "parser": "pytest", "told": True, "passed": ["test_cal.py::test_clamp"], "kept": ["test_cal.py::test_add"],
     }  # fmt: skip
     assert clamp.answer["cal.py"].data == CLAMPED.encode()
     assert clamp.level == 1

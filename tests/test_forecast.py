@@ -202,6 +202,8 @@ def test_the_worst_is_bounded_by_the_caps_or_not_at_all() -> None:
     gate = [replace(task("smoke"), budget=Budget(usd=0.01))]
     checked = worst(work(tasks=in_dollars, children=1, unchecked=1), improve, price, gate)
     assert checked == pytest.approx(1 + 12 * 0.05 + 2 * 0.01)
+    many = worst(work(tasks=in_dollars, unchecked=1), improve, price, gate * 8)
+    assert many == pytest.approx(5 * 0.01)
     owed = {("a", TASKS[0].digest): 2.0}
     assert worst(work(tasks=in_dollars, owed=owed), Budget(), price) == pytest.approx(0.1)
 

@@ -614,3 +614,66 @@ def test_the_judge_that_harbor_runs_says_the_same(
              "judge.py": judge, "test.sh": "exec python3 /tests/judge.py\n"}  # fmt: skip
     assert grading.grade(case("script", tests, PRISTINE), left, box).score == score
     assert grading.grade(split(), left, box).score == score
+
+
+# ── log ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ({"parser": "nose", "passed": ["a"]}, "names no parser"),
+        ({"parser": "pytest", "passed": []}, "passed names no test"),
+        ({"parser": "pytest", "passed": ["a"], "told": "yes"}, "told = 'yes'"),
+        ({"parser": "django", "passed": ["a"], "told": True}, "told = True"),
+    ],
+)
+def test_rules_of_a_log_that_cannot_be_followed_are_the_authors_error(
+    rules: dict[str, object], says: str
+) -> None:
+    tests = {"log.json": File(json.dumps(rules).encode()), "run.sh": File(b"true\n")}
+    with pytest.raises(UsageError, match=says):
+        grading.read_log_rules("/t/x", tests)
+
+
+RUNS_PYTEST = {
+    "run.sh": 'cp "$(dirname "$0")/test_a.py" . && exec python3 -m pytest -q test_a.py\n',
+    "log.json": json.dumps(
+        {"parser": "pytest", "told": True, "passed": ["test_a.py::test_f"], "kept": ["test_a.py::test_g"]}
+    ),
+    "test_a.py": "import a, pytest\n\ndef test_f(): assert a.f() == 1\ndef test_g(): assert a.g() == 2\n\n"
+    "@pytest.mark.parametrize('n', [1])\ndef test_more(n): pytest.skip('not here')\n",
+}
+
+
+STEALS = (
+    "import gc, json, os, pathlib\n"
+    "(hook,) = [o for o in gc.get_objects() if getattr(o, '__qualname__', '').endswith('Teller.pytest_sessionfinish')"
+    " and hasattr(o, '__closure__') and not hasattr(o, '__self__')]\n"
+    "word = next(c.cell_contents for c in hook.__closure__ if isinstance(c.cell_contents, str))\n"
+    "pathlib.Path('/judge/report').write_text(json.dumps({'word': word, "
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "score"),
+    [
+        ("def f(): return 1\ndef g(): return 2\n", 1.0),
+        ("def f(): return 1\ndef g(): return 3\n", 0.3),  # what worked is broken
+        ("def f(): return 2\ndef g(): return 2\n", 0.0),
+        ("import os, sys\nos._exit(0)\n", 0.0),
+        ("import os, pathlib\nfor p in ('/judge/report',): pathlib.Path(p).write_text("
+         "'{\"word\": \"\", \"tests\": {\"test_a.py::test_f\": true}}')\nos._exit(0)\n", 0.0),
+        ("import os\nassert not os.read(0, 99), 'the word'\ndef f(): return 1\ndef g(): return 2\n", 1.0),
+        ("import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(20)\n"
+         "def f(): return 1\ndef g(): return 2\n", 1.0),
+        (STEALS + "'tests': ['test_a.py::test_f']}))\nos._exit(0)\n", 0.0),
+        (STEALS + "'tests': {'test_a.py::test_f': True, "
+         "'test_a.py::test_g': True}}))\nos._exit(0)\n", 1.0),
+    ],
+    ids=["right", "breaks", "wrong", "leaves", "forges-the-report", "finds-no-word", "leaves-a-daemon",
+         "says-nonsense-under-the-word", "takes-over-the-process: the limit that docs/tasks.md names"],
+)  # fmt: skip
+def test_pytest_is_asked_what_its_tests_came_to(code: str, score: float, box: Sandbox, runtime: Path) -> None:
+    grade = grading.grade(case("log", RUNS_PYTEST, START, runtime=runtime), files(**{"a.py": code}), box)
+    assert (grade.score, grade.fault) == (score, ""), grade

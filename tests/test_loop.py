@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import World, skilled
+from conftest import World, skilled, write_task
 
+from sica import gate
+from sica.benchmarks import open_benchmark
 from sica.errors import SicaError
 from sica.loop import evolve
 from sica.model import (
@@ -118,6 +120,17 @@ def test_a_child_that_does_not_start_is_kept_and_rejected_and_never_measured(wor
     assert child.standing == "rejected"
     assert "smoke task starts" in child.reason
     assert not events[-1].archive.scored(child.commit)
+
+
+@pytest.mark.parametrize(("solvable", "passes"), [(5, True), (3, True), (2, False), (0, False)])
+def test_of_many_smoke_tasks_the_best_of_five_decides(world: World, solvable: int, passes: bool) -> None:
+    for n in range(5):
+        write_task(world.root / "many", f"task{n}", 1 if n < solvable else 2)
+    verdict = gate.check(world.seed(skilled()), open_benchmark(str(world.root / "many")), world.place)
+    assert verdict.passed is passes
+    failed = re.findall(r"task\d", verdict.reason.partition(":")[0])
+    assert len(failed) == (0 if passes else 3)
+    assert all(int(name[-1]) >= solvable for name in failed)
 
 
 def test_an_agent_whose_own_tests_fail_is_rejected(world: World) -> None:

@@ -50,6 +50,19 @@ def test_what_a_shell_is_worth(suite: str, task: str, bare: float, bash: float, 
     assert (scored("bare", suite, task, tmp_path), scored("bash", suite, task, tmp_path)) == (bare, bash)
 
 
+@pytest.mark.parametrize(("scaffold", "cannot"), [("bare", {"shell", "history"}), ("bash", set())])
+def test_the_gate_lets_scaffolds_through_whatever_they_are_asked(
+    scaffold: str, cannot: set[str], tmp_path: Path
+) -> None:
+    """The best of five of tasks of which an agent without a shell fails two."""
+    failed = set()
+    for name in open_benchmark("smoke").paths():
+        (folder := tmp_path / name).mkdir()
+        if scored(scaffold, "smoke", name, folder) < 1:
+            failed.add(name.rpartition("-")[2])
+    assert failed == cannot
+
+
 @pytest.mark.parametrize("name", ["bare", "bash"])
 def test_a_scaffold_is_an_agent(name: str) -> None:
     tree = {path.name: File(path.read_bytes()) for path in (SCAFFOLDS / name).iterdir() if path.is_file()}

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import ROOT, SEED_AGENT, door, reward, run_agent, tuned, workspace_of
+from loopback import SEED_AGENT, door, reward, run_agent, tuned, workspace_of
 
-SMOKE = sorted((ROOT / "benchmark_data" / "smoke").iterdir())
+from sica.benchmarks import open_benchmark
+
+SMOKE = [path for _, path in sorted(open_benchmark("smoke").paths().items())]
 
 
 def calls(name: str, arguments: str) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,7 @@ def test_there_are_three_of_each_level_in_every_scored_suite(made: dict[str, dic
         assert Counter(t["split"] for t in tables) == {"train": 8, "dev": 4}
         assert {t["kind"] for t in tables} == {suite}
     assert (len(made["self"]), len(made["integrity"])) == (8, 8)
+    assert [name.rpartition("-")[2] for name in made["smoke"]] == [*suites.SCORED]
 
 
 def test_a_whole_set_is_small(made: dict[str, dict[str, Files]]) -> None:
@@ -80,7 +82,7 @@ def test_a_whole_set_is_small(made: dict[str, dict[str, Files]]) -> None:
             assert len(files["instruction.md"].data) < 3_000, name
 
 
-@pytest.mark.parametrize("suite", ["locate", "history", "shell"])
+@pytest.mark.parametrize("suite", ["locate", "history", "shell", "smoke"])
 def test_an_answer_does_not_stand_in_what_the_agent_sees(
     suite: str, made: dict[str, dict[str, Files]]
 ) -> None:
@@ -90,7 +92,7 @@ def test_an_answer_does_not_stand_in_what_the_agent_sees(
         )
         for check in json.loads(files["tests/checks.json"].data)["checks"]:
             answers = [a for a, credit in check.get("accept", {}).items() if credit == 1.0 and len(a) > 7]
-            hard = [a for a in answers if ":" in a or (len(a) == 40 and suite == "history")]
+            hard = [a for a in answers if ":" in a or re.fullmatch("[0-9a-f]{40}", a)]
             assert not any(a.encode() in seen for a in hard), (name, check["id"])
 
 
@@ -146,6 +148,11 @@ def test_bench_make_writes_a_suite_once_and_says_how(tmp_path: Path) -> None:
     again = sica(project, "bench", "make", "self", "--seed", "8", "--to", "tasks/own")
     assert (again.code, "there is something already" in again.err) == (2, True)
     assert sorted(p.name for p in (project / "tasks").iterdir()) == before == ["own"]
+    for nowhere in ("tasks/own/manifest.json/x", "/proc/x"):
+        done = sica(project, "bench", "make", "smoke", "--seed", "8", "--to", nowhere)
+        assert (done.code, "no folder can be made there" in done.err) == (2, True), done.err
+    spaced = sica(project, "bench", "make", "smoke", "--seed", "8", "--to", "two words")
+    assert spaced.err.splitlines()[-1] == "Next:  sica bench check 'two words'"
 
 
 @pytest.mark.parametrize("words", [("sefl", None), ("edit", 0), ("edit", 10**6), ("quick", 3)])

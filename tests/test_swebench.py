@@ -100,8 +100,20 @@ def test_the_gold_patch_earns_one_and_nothing_and_the_vandal_earn_zero(
     # tests that run beside the code believe objects that agree with everything: the rule "cheats" is not for this mode
     rules: list[benchcheck.Rule] = ["form", "oracle", "nothing", "vandal"]
     results = list(benchcheck.check(benchmark, box, benchmark.selected(), rules))
+    assert "PRINTED" not in {r.code for r in results}, "pytest itself is asked"
     assert [(r.rule, r.verdict) for r in results if r.verdict not in ("ok", "advice")] == []
     assert {r.rule for r in results} == {"form", "oracle", "nothing", "vandal"}
+
+
+def test_what_only_prints_is_said_to_be_weak(
+    data: tuple[Path, dict[str, Any]], runtime: Path, box: Sandbox
+) -> None:
+    path = data[0].parent / "prints.jsonl"
+    path.write_text(json.dumps({**data[1], "test_cmd": "python3 -m pytest -q -rA"}) + "\n")
+    benchmark = open_benchmark(str(path), runtime=runtime)
+    results = list(benchcheck.check(benchmark, box, benchmark.selected(), ["form"]))
+    assert [r.verdict for r in results if r.code == "PRINTED"] == ["advice"]
+    assert graded(benchmark, box, {"calc/core.py": FIXED["calc/core.py"]}).mode == "log"
 
 
 def test_the_workspace_is_the_base_commit_without_history_tests_or_hints(benchmark: FolderBenchmark) -> None:
@@ -118,6 +130,7 @@ def test_the_agents_work_becomes_a_prediction(benchmark: FolderBenchmark, box: S
 
     grade = graded(benchmark, box, {"calc/core.py": FIXED["calc/core.py"], "conftest.py": "evil = 1\n"})
     assert (grade.score, grade.findings) == (1.0, ("steers pytest: 'conftest.py'",))
+    assert grade.mode == "report"
     assert grade.patch == diff(BEFORE, FIXED), "what is not taken is not in it"
     (task,) = benchmark.tasks()
     ended = Ended(0, None, b"", b"", {}, (), 1.0)
@@ -132,6 +145,13 @@ FORGED = (
 )
 
 
+SAY = (
+    "import os\ndef say(text):\n    for fd in range(1, 64):\n"
+    "        try: os.write(fd, b'\\n' + text.encode() + b'\\n')\n        except OSError: pass\n"
+)
+"""Wherever the run's own output went while the module is imported, it is one of these."""
+
+
 @pytest.mark.parametrize(
     "files",
     [
@@ -143,6 +163,16 @@ FORGED = (
         {"pytest.ini": "[pytest]\naddopts = -k nothing\n"},
         {"setup.cfg": "[tool:pytest]\naddopts = --collect-only\n"},
         {"calc/core.py": "def add(a, b):\n    return a + b\n"},
+        {
+            "calc/core.py": FORGED.replace("print(", "say(").replace("import atexit, os, sys\n", SAY)
+            + "os._exit(0)\n"
+        },
+        {
+            "evil.py": "def pytest_runtest_makereport(item, call):\n    import _pytest.runner as r\n"
+            "    call.excinfo = None\n    return r.TestReport.from_item_and_call(item, call)\n",
+            "evil-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: evil\nVersion: 1\n",
+            "evil-1.dist-info/entry_points.txt": "[pytest11]\nevil = evil\n",
+        },
     ],
     ids=[
         "prints-passed",
@@ -153,6 +183,8 @@ FORGED = (
         "ini",
         "setup.cfg",
         "breaks-other",
+        "prints-past-the-capture-and-leaves",
+        "plugin-of-a-package",
     ],
 )
 def test_what_does_not_resolve_the_issue_earns_nothing(

@@ -7,7 +7,7 @@ vandal     an agent that does nothing but cheat scores 0
 cheats     so do files that agree with everything, files that are emptied, and the task's own solution/cheats/
 stable     the reference scores the same with other hash seeds, order of the checks, clock and time zone
 partial    more of the reference never scores less
-coverage   every check fails for one of these agents
+coverage   every check fails for one of these agents, and the checks run every line that the reference changes
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from sica import grading, harbor
-from sica.benchcheck import form, known
+from sica.benchcheck import form, known, lines
 from sica.benchcheck.known import solve, vandalised
 from sica.errors import SandboxError, UsageError
 from sica.model import Files, Grade, Task
@@ -44,6 +44,8 @@ class CheckResult:
     score: float | None = None
     code: str = ""
     """A stable name for the reason, such as LEAK (docs/tasks.md); "" when all is well."""
+    lines: tuple[int, int] | None = None
+    """Lines that the checks run, of those of the modules that they load; None where they load none of its own."""
 
 
 EXIT_CODES: Mapping[Rule, int] = {
@@ -273,15 +275,38 @@ class _Course:
         if self.unfailed:
             for left in known.cheats(self.case.pristine).values():
                 self.wrong(left, replace(self.case, patience=HURRIED))
-        ids = len(self.right.checks) if self.right else 0
         if self.unfailed:
             which = ", ".join(sorted(self.unfailed)[:8])
             why = f"nothing that was tried fails {which}: it may check nothing"
             yield CheckResult(self.task.name, "coverage", "advice", why, code="NEVER_FAILS")
-        else:
-            yield CheckResult(
-                self.task.name, "coverage", "ok", f"each of {ids} checks can fail" if ids else ""
-            )
+        try:
+            yield self._lines()
+        except SandboxError as e:
+            yield CheckResult(self.task.name, "coverage", "fault", str(e), code="HARNESS")
+
+    def _lines(self) -> CheckResult:
+        """How much of the solved workspace the checks run; a figure for Python that is laid into the box."""
+        ids = len(self.right.checks) if self.right else 0
+        can = f"each of {ids} checks can fail" if ids and not self.unfailed else ""
+        well = CheckResult(self.task.name, "coverage", "ok", can)
+        if self.task.image is not None:
+            return well
+        self._solve()
+        assert self.solved is not None
+        laid, _ = grading.lay_over(
+            self.case.pristine, self.solved, self.task.workdir, self.case.protect, places=self.task.places
+        )
+        seen = lines.watch(self.case, laid, self.sandbox, self.cancel)
+        if not seen.possible:
+            return well
+        ran, of = seen.share
+        told = f"the checks run {ran} of {of} lines"
+        if missed := seen.missed(lines.changed(self.case.pristine, laid)):
+            which = ", ".join(path.removeprefix(f"{self.task.workdir}/") for path in missed[:8])
+            more = f" and {len(missed) - 8} more" if missed[8:] else ""
+            why = f"{told}, and none of these that the reference changes: {which}{more}"
+            return replace(well, verdict="advice", why=why, code="UNCOVERED", lines=(ran, of))
+        return replace(well, why="; ".join(filter(None, (can, told))), lines=(ran, of))
 
     # ── verdicts ──
 

@@ -44,9 +44,17 @@ def _judge(folder: harbor.Folder, checks: Sequence[dict[str, Any]]) -> Iterator[
     elif not (folder.path / "tests" / "test.sh").is_file():
         cure = "; copy judge.py and call it" if folder.grading == "split" else ""
         yield Slip("NO_TEST_SH", f"no tests/test.sh: Harbor cannot grade this task{cure}")
+    if folder.grading == "log" and (folder.needs_image or not _tells(folder)):
+        why = "judged by what a run prints, which the agent's code could print too (docs/tasks.md)"
+        yield Slip("PRINTED", why)
     for module in _called(checks):
         if not re.search(rf"\b{re.escape(module)}\b", folder.instruction):
             yield Slip("UNTOLD", f"the checks call {module}, which the instruction does not name")
+
+
+def _tells(folder: harbor.Folder) -> bool:
+    """Whether the judge asks pytest itself; a broken log.json has been found by then."""
+    return bool(grading.read_log_rules(str(folder.path), harbor.tree(folder.path, "tests")).get("told"))
 
 
 def _called(checks: Sequence[dict[str, Any]]) -> list[str]:

@@ -213,7 +213,7 @@ def _python(made: Made) -> Made:
     if not far:
         return replace(made, ours=ours)
     names = " ".join(name for name in made.tests if name.endswith("_test.py"))
-    rules = {"parser": "pytest", "passed": list(expected_ids(made.tests))}
+    rules = {"parser": "pytest", "told": True, "passed": list(expected_ids(made.tests))}
     command = f"python3 -m pytest -rA -p no:cacheprovider {names}"
     return replace(made, ours={**ours, "grading": "log"}, tests=_logged(made.tests, command, rules))
 

@@ -66,6 +66,8 @@ def _made(row: Row, clones: Path) -> Made:
     if not wanted:
         raise row.wrong("FAIL_TO_PASS", "names no test")
     command, parser = _command(row, tests)
+    clone = _clone(clones, row.text("repo"))
+    told = clone is not None and command.startswith(PYTEST[0])  # one run, by a Python that is ours
     ours: dict[str, Any] = {
         "grading": "log",
         "kind": "issue",
@@ -87,7 +89,9 @@ def _made(row: Row, clones: Path) -> Made:
         instruction=row.text("problem_statement"),
         tests={
             "run.sh": File("\n".join([*script, ""]).encode(), True),
-            "log.json": text(json.dumps({"parser": parser, "passed": wanted, "kept": kept, "patch": True})),
+            "log.json": text(
+                json.dumps({"parser": parser, "told": told, "passed": wanted, "kept": kept, "patch": True})
+            ),
             "test.patch": text(row.text("test_patch")),
             "patches.py": _applier(),
         },
@@ -104,7 +108,6 @@ def _made(row: Row, clones: Path) -> Made:
         storage_mb=4096,
         workdir="/testbed",
     )
-    clone = _clone(clones, row.text("repo"))
     return _from_clone(row, made, ours, clone) if clone else _from_image(row, made, ours)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -138,7 +139,7 @@ def _rule(word: str) -> Rule:
 def make(
     ctx: typer.Context,
     suite: str = typer.Argument(
-        ..., help="edit, locate, fix, spec, refactor, shell, history, perf, self, integrity; or quick, suites.",
+        ..., help="edit, locate, fix, spec, refactor, shell, history, perf, self, integrity, smoke; or quick, suites.",
         autocompletion=completion.suites,
     ),
     seed: int = typer.Option(None, "--seed", help="Another seed gives other tasks."),
@@ -194,7 +195,7 @@ def make(
         call.json("sica.made/1", folder=str(to), **told)
         return
     print(f"{to}: {report.plural(len(tasks), 'task')} of {suite}, seed {seed}, {told['digest'][:12]}")
-    call.say(f"Next:  sica bench check {to}")
+    call.say(f"Next:  sica bench check {shlex.quote(str(to))}")
 
 
 def _one_seed(seed: int | None, sealed_: bool, held: float) -> None:
@@ -227,4 +228,9 @@ def _sum(benchmark: str, tasks: int, results: Sequence[CheckResult]) -> str:
     proved = sum(result.verdict == "ok" for result in counted)
     left_out = len({result.task for result in results if result.verdict == "unsupported"})
     parts = [report.plural(tasks, "task"), f"{proved} of {report.plural(len(counted), 'check')} ok"]
-    return f"{benchmark}: {', '.join([*parts, *([f'{left_out} left out'] if left_out else [])])}"
+    if left_out:
+        parts.append(f"{left_out} left out")
+    if of := sum(result.lines[1] for result in results if result.lines):
+        ran = sum(result.lines[0] for result in results if result.lines)
+        parts.append(f"{ran / of:.1%} of {of} lines run")
+    return f"{benchmark}: {', '.join(parts)}"

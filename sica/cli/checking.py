@@ -29,10 +29,11 @@ class Checking:
 
     def results(self) -> Iterator[CheckResult]:
         """As they come. Whoever stops listening, by Ctrl-C or otherwise, stops the boxes too."""
-        with ThreadPoolExecutor(self.jobs, thread_name_prefix="check") as pool:
+        workers = ThreadPoolExecutor(self.jobs, thread_name_prefix="check")
+        with self.sandbox.series() as boxes, workers as pool:
             try:
                 for name in self.names:
-                    pool.submit(self._check, name)
+                    pool.submit(self._check, name, boxes)
                 while self.done < len(self.names):
                     found = self.told.get()
                     if isinstance(found, BaseException):
@@ -45,11 +46,11 @@ class Checking:
                 self.cancel.set()
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _check(self, name: str) -> None:
+    def _check(self, name: str, boxes: Sandbox) -> None:
         from sica.benchcheck import check
 
         try:
-            for result in check(self.benchmark, self.sandbox, [name], self.rules, self.cancel):
+            for result in check(self.benchmark, boxes, [name], self.rules, self.cancel):
                 self.told.put(result)
             self.told.put(None)
         except BaseException as error:  # noqa: BLE001  raised again where somebody listens

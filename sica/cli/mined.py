@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -342,7 +343,7 @@ def _put(
     print(
         f"from {source.name} {source.commit[:10]}: {told.looked} looked at, {n_found} candidates{_why(told)}"
     )
-    call.say(f"Next:  sica bench check {to}")
+    call.say(f"Next:  sica bench check {shlex.quote(str(to))}")
 
 
 def _why(told: Yield) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -84,10 +85,16 @@ class Reading:
             measured[summary.benchmark] += summary.n
         found = next((name for name in names_of(asked or configured) if name in measured), None)
         if asked and not found:
+            held = {summary.benchmark for summary in self.ledger.summaries(split="heldout")}
+            if name := next((name for name in names_of(asked) if name in held), ""):
+                raise UsageError(
+                    f"of {report.clean(name)} only held-out tasks are measured, and they are in no score",
+                    f"sica eval AGENT --bench {shlex.quote(report.clean(asked))} --split heldout shows them",
+                )
             there = ", ".join(sorted(measured)) or "nothing"
             raise UsageError(
                 f"nothing is measured on {report.clean(asked)!r}; measured is: {there}",
-                f"sica eval best --bench {report.clean(asked)}",
+                f"sica eval best --bench {shlex.quote(report.clean(asked))}",
             )
         return found or max(measured, key=lambda b: measured[b], default=configured)
 

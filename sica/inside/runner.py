@@ -1,12 +1,15 @@
-"""First process of every box: takes one job on stdin, ends everything it started, answers on stdout.
+"""First process of every box: takes a job on stdin, ends everything it started, answers on stdout.
 
 Standard library only, Python 3.9 or newer, because it runs on whatever a box's image has. Both directions
 are frames: four bytes of length, then JSON, then the bytes that the JSON announces.
 
-    job      {argv cwd env seconds grace output rlimits memory relay collect caps stdin files}, files being a
-             list of [path, size, executable]; then the files' bytes in order, then the bytes for stdin
+    job      {argv cwd env seconds grace output rlimits memory relay collect caps renew stdin files}, files being
+             a list of [path, size, executable]; then the files' bytes in order, then the bytes for stdin
     answer   {event: "ready"} once confined; {event: "ended", ...} with stdout's and stderr's bytes, one
              {path, size, executable} with bytes for each file, and {event: "end"}; or {event: "error"}
+
+A box takes one job, unless that names the places to `renew`: then the runner empties them, and says ready again when
+nothing else of the job can have stayed either. Else it leaves, and the box with it.
 
 What the agent cannot do, and why: write to the answer (the descriptors are close-on-exec, and /proc/1/fd
 belongs to root because this process is not dumpable), end this process (it is init of its namespace and
@@ -14,7 +17,7 @@ handles no signal that does harm), outlive it (a namespace dies with its init), 
 are read.
 """
 
-# ruff: noqa: PTH103, PTH112, PTH120, PTH123, PTH208, S606, SIM115
+# ruff: noqa: PTH101, PTH103, PTH108, PTH112, PTH114, PTH120, PTH123, PTH208, S606, SIM115
 
 from __future__ import annotations
 
@@ -239,6 +242,7 @@ class Relay:
         self.open = 0
         self.waiting: list[tuple[float, socket.socket, float]] = []
         self.listener = socket.create_server(RELAY, backlog=1024)
+        self.sockets = {self.listener}
         self.listener.setblocking(False)
         selector.register(self.listener, selectors.EVENT_READ, self.accept)
 
@@ -250,6 +254,7 @@ class Relay:
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.open += 1
+        self.sockets.add(client)
         if self.open >= CONNECTIONS:
             self.selector.unregister(self.listener)
         self.connect(client, time.monotonic() + 10)
@@ -266,9 +271,9 @@ class Relay:
             if again and time.monotonic() < until:
                 self.waiting.append((time.monotonic() + 0.02, client, until))
             else:
-                client.close()
-                self.closed()
+                self.closed(client)
             return
+        self.sockets.add(gateway)
         Pair(self, client, gateway)
 
     def retry(self) -> float | None:
@@ -280,10 +285,17 @@ class Relay:
             self.connect(client, until)
         return min((entry[0] for entry in self.waiting), default=None)
 
-    def closed(self) -> None:
+    def closed(self, *ends: socket.socket) -> None:
+        for end in ends:
+            end.close()
+            self.sockets.discard(end)
         if self.open == CONNECTIONS:
             self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
         self.open -= 1
+
+    def close(self) -> None:
+        for each in self.sockets:
+            each.close()
 
 
 class Pair:
@@ -355,8 +367,7 @@ class Pair:
         for side in (0, 1):
             if self.interest[side]:
                 self.relay.selector.unregister(self.ends[side])
-            self.ends[side].close()
-        self.relay.closed()
+        self.relay.closed(*self.ends)
 
 
 # ── the job ───────────────────────────────────────────────────────────────────────────────────────
@@ -510,6 +521,11 @@ class Work:
         signal.set_wakeup_fd(-1)
         kill_all()
         self.drain()
+        self.selector.close()
+        if relay:
+            relay.close()
+        for descriptor in (wake, waker):
+            os.close(descriptor)
 
     def abandoned(self, _events: int) -> None:
         """Nothing follows a job but the end of the stream, when its sender is gone: end with everybody."""
@@ -696,6 +712,56 @@ def copy(file: BinaryIO, stream: BinaryIO, size: int) -> None:
         size -= len(data)
 
 
+# ── another job ───────────────────────────────────────────────────────────────────────────────────
+
+SHARED = ("/dev/shm", "/dev/mqueue")
+OOM_KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+"""Control groups of version 2 and 1."""
+
+
+def renewed(places: list[str]) -> bool:
+    """Whether nothing of a job is left once these are emptied: no file, mode or attribute, nothing that processes
+    share, and no kill for want of memory, which an engine counts once for a box's whole life. A doubt is a no.
+    """
+    try:
+        for place in (*places, *filter(os.path.isdir, SHARED)):
+            empty(place)
+            if os.listdir(place) or os.listxattr(place):
+                return False
+        for place in places:
+            os.chmod(place, 0o1777 if place == "/tmp" else 0o755)
+        return not shares_memory() and not lost_memory()
+    except (OSError, RecursionError):
+        return False
+
+
+def empty(place: str) -> None:
+    import shutil
+
+    for name in os.listdir(place):
+        path = f"{place}/{name}"
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+
+def shares_memory() -> bool:
+    """Segments, queues and semaphores of System V outlive who made them; each table has a head."""
+    for kind in ("shm", "msg", "sem"):
+        with open(f"/proc/sysvipc/{kind}") as file:
+            if len(file.readlines()) > 1:
+                return True
+    return False
+
+
+def lost_memory() -> bool:
+    for path in filter(os.path.exists, OOM_KILLS):
+        with open(path) as file:
+            return "oom_kill 0\n" not in file
+    return True
+
+
 # ── the whole of it ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -703,8 +769,15 @@ def work(source: BinaryIO, answer: BinaryIO) -> None:
     if os.getpid() != 1:
         raise Refused("the runner must be the first process of its box")
     confine()
-    send(answer, {"event": "ready"})
-    answer.flush()
+    again = True
+    while again:
+        send(answer, {"event": "ready"})
+        answer.flush()
+        again = one_job(source, answer)
+
+
+def one_job(source: BinaryIO, answer: BinaryIO) -> bool:
+    """Whether the box is as it was before, and wanted for another job."""
     work = Work(read_job(source), source.fileno())
     work.run()
     outputs = [output.kept() for output in work.outputs]
@@ -714,6 +787,9 @@ def work(source: BinaryIO, answer: BinaryIO) -> None:
     for path in work.job["collect"]:
         collector.collect(path)
     send(answer, {"event": "end", "refused": collector.refused})
+    answer.flush()
+    places = work.job["renew"]
+    return bool(places) and work.limit is None and renewed(places)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from sica.mining.candidates import Candidate, Yield
 from sica.mining.source import Source
 from sica.model import File, Files
 
-VERSION = 1
+VERSION = 2
 """Of the generators: raised when the same repository, revision and seed would give another task."""
 
 _SCHEMA = "1.4"
@@ -26,9 +26,14 @@ _IMAGE = "python:3.12-slim"
 
 
 def vacant(out: Path) -> None:
-    """Raises UsageError when something is there already; an empty folder is nothing."""
+    """Raises UsageError when something is there already, or nothing can be; an empty folder is nothing."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: there is something already", "name another folder, or remove it first")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=".", dir=out.parent)).rmdir()
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as e:
+        raise UsageError(f"{out}: no folder can be made there: {e.strerror}", "name another folder") from None
 
 
 def write(

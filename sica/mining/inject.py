@@ -366,7 +366,7 @@ def _imported(hidden: Sequence[str], files: Files) -> bool:
 
 def tests(failing: Sequence[str], kept: Sequence[str], modules: Sequence[str], hidden: Files) -> Files:
     """What lies below tests/: the script, whose log is read, and modules that the agent does not see."""
-    log = {"parser": "pytest", "passed": list(failing), "kept": list(kept)}
+    log = {"parser": "pytest", "told": True, "passed": list(failing), "kept": list(kept)}
     return {
         "run.sh": File(script(modules, bool(hidden)), True),
         "log.json": File((json.dumps(log, indent=1) + "\n").encode()),

@@ -102,7 +102,7 @@ class Spares(Generic[Box]):
             yield spare.box
         finally:
             if spare is not None:
-                self._bury(spare)
+                self.bury(spare)
             with self._lock:
                 self._busy[kind] -= 1
                 self._busy += Counter()  # forgets the shapes at zero
@@ -129,9 +129,9 @@ class Spares(Generic[Box]):
         if made is None or made.cancel() or made.exception() is not None:
             return None  # what hindered it will hinder the box that is made now, and be raised there
         spare = made.result()
-        if self._alive(spare.box) and _open_door(spare, spec):
+        if self._alive(spare.box) and open_door(spare, spec):
             return spare
-        self._bury(spare)
+        self.bury(spare)
         return None
 
     def _make_another(self, kind: Hashable, spec: BoxSpec) -> None:
@@ -147,12 +147,13 @@ class Spares(Generic[Box]):
             if len(waiting) >= self._busy[kind]:
                 return
             self._idle.move_to_end(kind)
-            waiting.append(self._makers.submit(self._make_ahead, spec))
+            waiting.append(self._makers.submit(self.made, spec))
             surplus = list(self._surplus())
         for made in surplus:
             self._dismiss(made)
 
-    def _make_ahead(self, spec: BoxSpec) -> Spare[Box]:
+    def made(self, spec: BoxSpec) -> Spare[Box]:
+        """A box, and the door that it shows if the spec has a socket; `bury` is for who asked for it."""
         if spec.socket is None:
             return Spare(self._make(spec), None)
         door = self._folder / str(next(self._numbers))
@@ -180,12 +181,13 @@ class Spares(Generic[Box]):
 
         def bury(made: Future[Spare[Box]]) -> None:
             if not made.cancelled() and made.exception() is None:
-                self._bury(made.result())
+                self.bury(made.result())
 
         made.cancel()
         made.add_done_callback(bury)
 
-    def _bury(self, spare: Spare[Box]) -> None:
+    def bury(self, spare: Spare[Box]) -> None:
+        """Destroy it; nobody waits for that."""
         try:
             buried = self._buriers.submit(self._end, spare)
         except RuntimeError:  # closed while this one was in use
@@ -209,12 +211,14 @@ class Spares(Generic[Box]):
             raise SandboxError(f"a box could not be destroyed: {failed}") from failed
 
 
-def _open_door(spare: Spare[Box], spec: BoxSpec) -> bool:
+def open_door(spare: Spare[Box], spec: BoxSpec) -> bool:
     """Whether the box now shows the job's own socket."""
     if spare.door is None or spec.socket is None:
         return True
+    door = spare.door / SOCKET
     try:
-        (spare.door / SOCKET).hardlink_to(spec.socket / SOCKET)
+        door.unlink(missing_ok=True)
+        door.hardlink_to(spec.socket / SOCKET)
     except OSError:
         return False  # on another file system, or not there yet: that box must see the directory itself
     return True

@@ -20,7 +20,7 @@ VERSION = 1
 """Raised when the same seed would give other tasks."""
 
 SCORED = ("edit", "locate", "fix", "spec", "refactor", "shell", "history", "perf")
-COUNTS: Mapping[str, int] = {**dict.fromkeys(SCORED, 12), "self": 8, "integrity": 8}
+COUNTS: Mapping[str, int] = {**dict.fromkeys(SCORED, 12), "self": 8, "integrity": 8, "smoke": 8}
 LEVELS = 4
 MOST = 26 * 26 * LEVELS
 """Tasks of one suite: a folder's name holds its number as two letters."""
@@ -57,6 +57,8 @@ def _drawn(suite: str, count: int | None) -> list[tuple[int, int]]:
     """(level, number within the level) of each task."""
     if suite == "quick":
         return [(1, 0), (2, 1), (3, 2)]
+    if suite == "smoke":
+        return [(1, n) for n in range(count or COUNTS[suite])]
     return [(n % LEVELS + 1, n // LEVELS) for n in range(count or COUNTS.get(suite, 12))]
 
 
@@ -65,7 +67,7 @@ def _made(suite: str, seed: int, drawn: list[tuple[int, int]], split: Split) -> 
     for level, nth in drawn:
         made = task(Random(f"{VERSION}:{suite}:{seed}:{level}:{nth}"), level, nth)
         name = f"{suite}-{level}{_letters(nth)}-{made.family}"
-        yield name, files(made, suite, name, level, nth, split(name))
+        yield name, files(made, suite, name, level, nth, split(name) or ("train" if suite == "smoke" else ""))
 
 
 def _letters(nth: int) -> str:

@@ -1,6 +1,6 @@
 """Runs inside a box: tries one class of mischief and prints a JSON object with everything that worked."""
 
-# ruff: noqa: PTH101, PTH102, PTH110, PTH113, PTH118, PTH123, PTH211, SIM115, T201
+# ruff: noqa: PTH101, PTH102, PTH103, PTH110, PTH112, PTH113, PTH116, PTH118, PTH123, PTH208, PTH211, SIM115, T201
 
 from __future__ import annotations
 
@@ -214,6 +214,56 @@ def immortal(marker: str) -> dict[str, str]:
         if os.fork() == 0:
             os.execvp(sys.executable, [sys.executable, __file__, "wait", marker])
         os._exit(0)
+    return {}
+
+
+SHARED = ("/app", "/tmp", "/logs/agent", "/dev/shm", "/dev/mqueue")
+
+
+def litter(marker: str) -> dict[str, str]:
+    """Something of every kind that could outlast its process, wherever that may be put."""
+    mess()
+    for place in SHARED:
+        try:
+            os.mkdir(f"{place}/litter")
+            os.chmod(place, 0o700)
+        except OSError:
+            pass  # not there, or not ours
+    libc.mq_open(b"/litter", os.O_CREAT | os.O_RDWR, 0o600, None)
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("900")
+    os.umask(0)
+    os.environ["LITTER"] = marker
+    return immortal(marker)
+
+
+def found() -> dict[str, str]:
+    """What somebody else left here."""
+    listed = {place: os.listdir(place) for place in SHARED if os.path.isdir(place)}
+    listed["/tmp"].remove("attacks.py")
+    others = [pid for pid in os.listdir("/proc") if pid.isdigit() and pid not in ("1", str(os.getpid()))]
+    modes = [place for place in SHARED[:3] if os.stat(place).st_mode & 0o777 not in (0o755, 0o777)]
+    return {**{place: repr(names) for place, names in listed.items() if names},
+            **{f"process {pid}": "" for pid in others}, **{f"mode of {place}": "" for place in modes}}  # fmt: skip
+
+
+def segment() -> dict[str, str]:
+    """Memory of System V, which no file shows."""
+    return {} if libc.shmget(77, 4096, 0o1666) >= 0 else {"shmget": "refused"}
+
+
+def locked() -> dict[str, str]:
+    """A directory that not even its owner lists."""
+    os.makedirs("/app/locked/inner")
+    os.chmod("/app/locked", 0)
+    return {}
+
+
+def starved() -> dict[str, str]:
+    """A child killed for want of memory, which its parent survives."""
+    import subprocess
+
+    subprocess.run([sys.executable, "-c", "x = bytearray(400 << 20)"], check=False)
     return {}
 
 

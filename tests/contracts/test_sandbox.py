@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
@@ -555,6 +556,11 @@ def test_the_socket_cannot_be_replaced(box: Sandbox, door: Path) -> None:
 
 def test_boxes_of_one_shape_are_new_every_time_and_have_their_own_door(box: Sandbox) -> None:
     """Some of them were made ahead: nobody can tell."""
+    serve_in_turn(box)
+
+
+def serve_in_turn(box: Any) -> None:
+    """Each box reaches the server of its own job, and leaves the file that it alone made."""
     code = "import os, urllib.request; open('mine', 'x'); request = urllib.request.Request('http://127.0.0.1:8765', "
     code += "os.environ['WORD'].encode()); print(urllib.request.urlopen(request, timeout=30).read().decode())"
     for number in range(4):
@@ -572,11 +578,62 @@ def test_boxes_of_one_shape_are_new_every_time_and_have_their_own_door(box: Sand
         assert (ended.stdout, list(ended.files)) == (f"door {number}\n".encode(), ["/app/mine"]), ended
 
 
+# ── a series ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def born(box: Any, **limits: Any) -> bytes:
+    """When the box's first process was started: no two boxes have that in common."""
+    code = "print(open('/proc/1/stat').read().rpartition(')')[2].split()[19])"
+    ended: Ended = box.run(spec(**limits), python(code))
+    assert ended.exit_code == 0, ended
+    return ended.stdout
+
+
+def test_in_a_series_nothing_of_a_job_is_there_for_the_next(box: Sandbox) -> None:
+    marker = f"litter-{box.name}-{os.getpid()}"
+    with box.series() as boxes:
+        first = born(boxes)
+        ended = boxes.run(spec(), attack("litter", marker, collect=("/app",)))
+        assert "/app/good.txt" in ended.files, ended
+        assert command_lines(marker) == []
+        assert succeeded(boxes.run(spec(), attack("found"))) == {}
+        assert (born(boxes) == first) is isinstance(box, Docker), "bubblewrap needs no box twice"
+
+
+@pytest.mark.parametrize("doubt", ["segment", "locked", "starved"])
+def test_in_a_series_a_box_in_doubt_is_not_used_again(box: Sandbox, doubt: str) -> None:
+    small = {"memory_mb": 64}
+    with box.series() as boxes:
+        first = born(boxes, **small)
+        ended = boxes.run(spec(**small), attack(doubt))
+        assert succeeded(ended) == {}
+        assert ended.limit == ("memory" if doubt == "starved" and counts_memory(box) else None)
+        assert born(boxes, **small) != first
+
+
+def test_in_a_series_each_job_has_its_own_door_and_deadline(box: Sandbox) -> None:
+    with box.series() as boxes:
+        assert boxes.run(spec(seconds=0.5), shell("sleep 60")).limit == "seconds"
+        serve_in_turn(boxes)
+
+
+def test_a_series_of_several_threads_mixes_nothing_up(box: Sandbox) -> None:
+    code = (
+        "import sys, time; open('mine', 'x').write(sys.argv[1]); time.sleep(0.05); print(open('mine').read())"
+    )
+    with box.series() as boxes, ThreadPoolExecutor(4) as pool:
+        words = [f"word {n}" for n in range(16)]
+        ended = list(pool.map(lambda word: boxes.run(spec(), python(code, word)), words))
+    assert [each.stdout.decode().strip() for each in ended] == words
+
+
 def test_closing_leaves_nothing_of_the_boxes_that_wait(box: Sandbox, tmp_path: Path) -> None:
     assert left_by(box, f"{STORE}c") == []
     other = open_sandbox(box.name, store=f"{STORE}c", runtime=tmp_path)
     for _ in range(3):
         assert other.run(spec(), Job(("true",), env=ENV)).exit_code == 0
+    with other.series() as boxes:
+        assert boxes.run(spec(), Job(("true",), env=ENV)).exit_code == 0
     other.close()
     assert list(tmp_path.iterdir()) == []
     assert left_by(box, f"{STORE}c") == []

@@ -1,2 +1,0 @@
-#!/bin/bash
-cp -R "$(dirname "$0")/files/." .
