@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,7 @@ INJECT_EXAMPLES = (
 MINE_EXAMPLES = (
     "sica bench mine ../click --to tasks/click-changes --max 20 --look 300",
     "sica bench mine . --to tasks/changes --requirements tests/requirements.txt --heldout 0.3",
+    "sica bench mine . --to tasks/pulls --pulls --issues issues.json",
 )
 EDITS_EXAMPLES = ("sica bench edits ../click --rev 8.1.7 --to tasks/click-edits",)
 
@@ -166,6 +167,12 @@ def mine(
     tries: int = typer.Option(
         None, "--tries", min=1, help="Commits to try in boxes at most.", show_default="four for each task"
     ),
+    pulls: bool = typer.Option(
+        False, "--pulls", help="Whole pull requests: merges, and commits that end in '(#123)'."
+    ),
+    issues: Path = typer.Option(
+        None, "--issues", help="A JSON list of {number, title, body}: what the tasks say, where one is named."
+    ),
     requirements: Path = REQUIREMENTS,
     env: Path = ENV,
     sandbox: str = SANDBOX,
@@ -180,12 +187,15 @@ def mine(
 
     call: Invocation = ctx.obj
     tries = tries or 4 * most
-    how = {"kind": "mine", "seed": seed, "max": most, "look": look, "tries": tries, "heldout": heldout}
+    known = _issues(issues)
+    how = {"kind": "mine", "seed": seed, "max": most, "look": look, "tries": tries, "heldout": heldout,
+           **({"pulls": True} if pulls else {}), **({"issues": len(known)} if known else {})}  # fmt: skip
 
     def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
         return candidates(
-            shop.source, seed, most, look, tries, shop.bench, shop.packages, shop.known, told, call.passing
-        )
+            shop.source, seed, most, look, tries, shop.bench, shop.packages, shop.known, told, call.passing,
+            pulls, known,
+        )  # fmt: skip
 
     _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
 
@@ -237,6 +247,22 @@ def _listed(requirements: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8"
         raise UsageError(f"{requirements}: {why}", "name a file of requirements, one a line") from None
+
+
+def _issues(path: Path | None) -> Mapping[int, str]:
+    from sica.errors import UsageError
+    from sica.mining.commits import read_issues
+
+    if path is None:
+        return {}
+    try:
+        return read_issues(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "name a file that you have") from None
+    except ValueError as error:
+        raise UsageError(
+            f"{path}: {error}", "gh issue list --state all --json number,title,body makes such a file"
+        ) from None
 
 
 def _make_in_boxes(
