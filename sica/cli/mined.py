@@ -50,6 +50,7 @@ SANDBOX = typer.Option(
 
 INJECT_EXAMPLES = (
     "sica bench inject ../click --to tasks/click-bugs --max 20",
+    "sica bench inject . --to tasks/fixes --bugs reverted --look 1000",
     "sica bench inject . --to tasks/bugs --only 'src/*' --only 'tests/*' --statement symptom",
 )
 MINE_EXAMPLES = (
@@ -120,6 +121,12 @@ def inject(
         "--statement",
         help="tests: the failing tests are named. symptom: they are hidden. both: in turn.",
     ),
+    bugs: str = typer.Option(
+        "one",
+        "--bugs",
+        help="one: a small edit. two: two of them in one call chain. reverted: a hunk of a past commit is undone.",
+    ),
+    look: int = typer.Option(500, "--look", min=1, help="Commits whose hunks may be undone, newest first."),
     tests: list[str] = TESTS,
     requirements: Path = REQUIREMENTS,
     env: Path = ENV,
@@ -132,15 +139,19 @@ def inject(
     command is given again; what it knows lies beside the folder until that is written.
     """
     from sica.errors import no_such
-    from sica.mining.inject import STATEMENTS, candidates, test_modules
+    from sica.mining.inject import BUGS, STATEMENTS, candidates, test_modules
 
     call: Invocation = ctx.obj
     if statement not in (*STATEMENTS, "both"):
         raise no_such("statement", statement, [*STATEMENTS, "both"])
+    kind = next((each for each in BUGS if each == bugs), None)
+    if kind is None:
+        raise no_such("kind of bugs", bugs, [*BUGS])
     wanted = STATEMENTS if statement == "both" else tuple(s for s in STATEMENTS if s == statement)
     tries = tries or 4 * most
     how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement,
-           "heldout": heldout, "tests": tests}  # fmt: skip
+           "heldout": heldout, "tests": tests,
+           **({"bugs": bugs} if bugs != "one" else {}), **({"look": look} if bugs == "reverted" else {})}  # fmt: skip
 
     def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
         source = shop.source
@@ -148,7 +159,19 @@ def inject(
         needs = shop.packages(source.files)
         bench = shop.bench(needs)
         return candidates(
-            source, seed, most, tries, bench, needs, modules, wanted, shop.known, told, call.passing
+            source,
+            seed,
+            most,
+            tries,
+            bench,
+            needs,
+            modules,
+            wanted,
+            shop.known,
+            told,
+            call.passing,
+            kind,
+            look,
         )
 
     _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
