@@ -193,6 +193,15 @@ def test_a_file_that_holds_no_issues_is_refused(repo: Path, tmp_path: Path, text
     assert ran.code == 2 and says in ran.err, ran.err
 
 
+def test_an_issue_that_quotes_the_change_is_no_statement(source: Source) -> None:
+    commit = next(iter(source.log(1)))
+    line = "    return sum(numbers) / len(numbers) if numbers else default\n"
+    before, after = File(b"def mean(numbers):\n    return 0\n"), File(f"def mean(numbers):\n{line}".encode())
+    work = commits.Work(commit, {"cal.py": before}, {"cal.py": after}, [], ["cal.py"], 2)
+    assert commits.quotes_answer(work, f"Why not:\n```\n{line}```")
+    assert not commits.quotes_answer(work, "The mean should be sum(numbers) / len(numbers).")
+
+
 def test_names_that_nobody_could_know_are_told_without_their_bodies(
     made: tuple[dict[str, Candidate], Yield],
 ) -> None:

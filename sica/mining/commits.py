@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 LEAST_LINES, MOST_LINES, MOST_FILES = 2, 150, 6
 """Of source that a commit changed."""
 MOST_FAILING = 50
+LONG_LINE = 40
+"""Characters of a line of code that nobody writes twice by chance."""
 STEADY = 0.8
 """Of the failing tests that must be steady; the others are left out."""
 SETTINGS = frozenset(
@@ -282,6 +284,8 @@ def _candidate(
 ) -> Candidate | str:
     tier, words = statement(work, issues)
     told = _told(source, tier, words, fact)
+    if quotes_answer(work, words):
+        return "LEAK"
     interface = _interface(work, told)
     if interface is None:
         return "UNDERSPECIFIED"
@@ -406,6 +410,12 @@ def _told(source: Source, tier: Tier, words: str, fact: Mapping[str, Any]) -> st
         "Make them pass, and no other fail. Tests are judged as they are now: changes of theirs are undone.\n"
         "`python3 -m pytest -o addopts= PATH` runs some.\n"
     )
+
+
+def quotes_answer(work: Work, words: str) -> bool:
+    """Whether what people wrote holds a whole line that the change wrote: an issue may bring its own fix."""
+    lines = (line.strip() for path in work.source for line in _added(work, path))
+    return any(len(line) >= LONG_LINE and line in words for line in lines)
 
 
 def _interface(work: Work, told: str) -> str | None:
