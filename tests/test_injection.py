@@ -409,6 +409,8 @@ def test_an_unknown_statement_is_said(tmp_path: Path) -> None:
     bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--statement", "test")
     assert bad.code == 2
     assert "no statement called 'test'; there are: both, symptom, tests" in bad.err
+    bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--bugs", "three")
+    assert (bad.code, "no kind of bugs called 'three'" in bad.err) == (2, True), bad.err
     bad = sica(
         tmp_path,
         "bench",
