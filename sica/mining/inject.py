@@ -127,7 +127,7 @@ def candidates(
         _drawn(_sites(files, base, _undone(source, look) if bugs == "reverted" else None), source, seed)
     )
     for site in _pairs(singles, judged_once, 3 * tries) if bugs == "two" else singles:
-        if made == most or told.looked == tries:
+        if told.looked == tries:
             return
         if any((each.path, each.edit.function) in taken for each in site.bugs):
             continue
@@ -145,6 +145,8 @@ def candidates(
         taken.update((each.path, each.edit.function) for each in site.bugs)
         made += 1
         yield candidate
+        if made == most:
+            return  # before the next pair is looked for
 
 
 def workspace(source: Source, packages: Packages, commit: str = "") -> dict[str, File]:
