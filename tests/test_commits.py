@@ -140,6 +140,68 @@ def test_a_changelog_is_quoted_by_whole_entries(source: Source) -> None:
     )
 
 
+def test_pull_requests_are_merges_and_squashed_commits(box: Sandbox, runtime: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cal"
+    folder.mkdir()
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", str(folder), *IDENTITY, *words], check=True, capture_output=True)
+
+    def commit(message: str, code: str, tests: str) -> None:
+        (folder / "cal.py").write_text(code)
+        (folder / "test_cal.py").write_text(tests)
+        git("add", "-A")
+        git("commit", "-q", "-m", message)
+
+    git("init", "-q", "-b", "trunk")
+    commit("start", LIBRARY, TESTS)
+    git("checkout", "-q", "-b", "side")
+    commit("half of it", CLAMPED, TESTS)
+    commit("the other half", CLAMPED, CLAMP_TEST)
+    git("checkout", "-q", "trunk")
+    git("merge", "-q", "--no-ff", "side", "-m", "Merge pull request #7 from a/side\n\nClamp at both ends")
+    commit("Add a mean (#9)", MEAN, MEAN_TEST)
+    commit("no pull request", MEAN + "\nTEN = 10\n", MEAN_TEST + "\n# a\n")
+    told = Yield()
+    bench = Bench(box, wheels.directory(wheels.PYTEST, wheels.python_of(box), runtime))
+    issues = commits.read_issues(b'[{"number": 9, "title": "No mean", "body": "Of none it is the default."}]')
+    found = commits.candidates(
+        open_source(folder), 0, 9, 99, 99, lambda _: bench, lambda _: Packages(wheels.PYTEST),
+        Verdicts(tmp_path / "verdicts", {}), told, lambda _: None, True, issues,
+    )  # fmt: skip
+    made = {candidate.name.rpartition("-")[0]: candidate for candidate in found}
+    assert {name: c.facts["tier"] for name, c in made.items()} == {
+        "mine-clamp-at-both-ends": "D",
+        "mine-add-a-mean-9": "A",
+    }
+    assert dict(told.reasons) == {"NO_PULL": 1}
+    assert "Of none it is the default." in made["mine-add-a-mean-9"].instruction
+    assert made["mine-clamp-at-both-ends"].answer["cal.py"].data == CLAMPED.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{}", "a list of issues is wanted"),
+        ("[1]", "no issue with number and title: 1"),
+        ("x", "Expecting value"),
+    ],
+)
+def test_a_file_that_holds_no_issues_is_refused(repo: Path, tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "issues.json").write_text(text)
+    ran = sica(tmp_path, "bench", "mine", str(repo), "--to", "out", "--issues", "issues.json")
+    assert ran.code == 2 and says in ran.err, ran.err
+
+
+def test_an_issue_that_quotes_the_change_is_no_statement(source: Source) -> None:
+    commit = next(iter(source.log(1)))
+    line = "    return sum(numbers) / len(numbers) if numbers else default\n"
+    before, after = File(b"def mean(numbers):\n    return 0\n"), File(f"def mean(numbers):\n{line}".encode())
+    work = commits.Work(commit, {"cal.py": before}, {"cal.py": after}, [], ["cal.py"], 2)
+    assert commits.quotes_answer(work, f"Why not:\n```\n{line}```")
+    assert not commits.quotes_answer(work, "The mean should be sum(numbers) / len(numbers).")
+
+
 def test_names_that_nobody_could_know_are_told_without_their_bodies(
     made: tuple[dict[str, Candidate], Yield],
 ) -> None:

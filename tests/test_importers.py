@@ -393,6 +393,49 @@ def test_a_declared_command_judges_any_language(tmp_path: Path, runtime: Path, b
     assert not proved(open_benchmark(str(root), runtime=runtime), box)
 
 
+def test_how_tests_are_built_is_not_the_agents_to_change(tmp_path: Path, runtime: Path, box: Sandbox) -> None:
+    same = "# what both hold is no part of the reference\n"
+    files = exercise(
+        "sh",
+        "hello",
+        {
+            "hello.sh": "echo no\n",
+            "hello.h": same,
+            "build.sh": "bash hello_test.sh\n",
+            "hello_test.sh": '[ "$(bash hello.sh)" = yes ]\n',
+            ".meta/example.sh": "echo yes\n",
+            ".meta/example.h": same,
+        },
+        solution=["hello.sh", "hello.h"],
+        test=["hello_test.sh"],
+        example=[".meta/example.sh", ".meta/example.h"],
+    )
+    root = write(tmp_path / "track", files)
+    (root / "toolchains.toml").write_text('[sh]\ncommand = "bash build.sh"\n')
+    benchmark = open_benchmark(str(root), runtime=runtime)
+    assert not proved(benchmark, box)
+    assert graded(benchmark, box, "sh-hello", {"build.sh": "true\n"}).score == 0
+
+
+@pytest.mark.parametrize(
+    ("language", "files", "says"),
+    [
+        ("javascript", {"a.js": "", "a.spec.js": "", "package.json": "{}"}, "jest, and there is no node_modules"),
+        ("java", {"src/main/java/A.java": "", "src/test/java/ATest.java": ""}, "JUnit, which gradle fetches"),
+        ("go", {"a.go": "", "a_test.go": "", "go.mod": "module a\nrequire x v1\n"}, "go.mod requires modules"),
+        ("rust", {"src/lib.rs": "", "tests/a.rs": "", "Cargo.toml": "[dependencies]\nx = '1'\n"}, "depends on crates"),
+    ],
+)  # fmt: skip
+def test_an_exercise_that_would_fetch_packages_is_refused(
+    tmp_path: Path, runtime: Path, language: str, files: Mapping[str, str], says: str
+) -> None:
+    solution, test = [*files][:2]
+    table = {"solution": [solution], "test": [test], "example": [".meta/example"]}
+    root = write(tmp_path / "polyglot", exercise(language, "a", {**files, ".meta/example": ""}, **table))
+    benchmark = open_benchmark(str(root), runtime=runtime)
+    assert any(says in why for why in benchmark.unsupported_in("bubblewrap")[f"{language}-a"])
+
+
 # ── answer sets ───────────────────────────────────────────────────────────────────────────────────
 
 ANSWERS: Mapping[str, tuple[dict[str, Any], str, str]] = {

@@ -24,7 +24,7 @@ from sica.errors import UsageError
 from sica.mining import inject
 from sica.mining.candidates import Candidate, Yield
 from sica.mining.folder import write
-from sica.mining.mutants import Edit, edits
+from sica.mining.mutants import Edit, edits, hunks, reverts
 from sica.mining.packages import Packages, packages
 from sica.mining.running import Bench
 from sica.mining.source import Source, open_source
@@ -274,6 +274,60 @@ def test_verdicts_are_not_asked_for_twice_and_the_same_comes_out(
     assert told.reasons == made[1].reasons
 
 
+def test_two_bugs_at_once_fail_tests_together_and_each_alone(
+    source: Source, bench: Bench, made: tuple[list[Candidate], Yield, Path], box: Sandbox, runtime: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    told = Yield()
+    modules = inject.test_modules(source.files, ())
+    pairs = list(inject.candidates(
+        source, 3, 1, 12, bench, Packages(shelf.PYTEST), modules, ("tests",),
+        Verdicts(made[2], {"commit": source.commit}), told, lambda _: None, "two",
+    ))  # fmt: skip
+    (pair,) = pairs
+    assert pair.facts["operator"].count("+") == 1
+    assert pair.facts["second"].startswith("src/cal/__init__.py:")
+    assert "Two small mistakes have come" in pair.instruction
+    assert pair.answer["src/cal/__init__.py"].data == LIBRARY.encode()
+    write(pairs, source, tmp_path / "pairs", {"kind": "inject"}, told, lambda n, name: None)
+    benchmark = open_benchmark(str(tmp_path / "pairs"), runtime=runtime)
+    results = list(benchcheck.check(benchmark, box, benchmark.selected(), ["form", "oracle", "nothing"]))
+    assert [(r.rule, r.why) for r in results if r.verdict not in ("ok", "advice")] == []
+
+
+def test_a_hunk_of_a_past_commit_is_undone(bench: Bench, tmp_path: Path) -> None:
+    wrong = LIBRARY.replace("        return low\n", "        return value\n").replace(
+        "return a + b", "return a - b"
+    )
+    repo = make(tmp_path / "cal", {**FILES, "src/cal/__init__.py": wrong})
+    (repo / "src/cal/__init__.py").write_text(LIBRARY)
+    subprocess.run(["git", "-C", str(repo), *IDENTITY, "commit", "-qam", "two fixes"], check=True)
+    source, told = open_source(repo), Yield()
+    (fix, *more) = inject.candidates(
+        source, 3, 4, 9, bench, Packages(shelf.PYTEST), ["tests/test_cal.py"], ("tests",),
+        Verdicts(tmp_path / "work", {}), told, lambda _: None, "reverted",
+    )  # fmt: skip
+    assert {each.facts["operator"] for each in (fix, *more)} == {"revert_hunk"}
+    assert told.looked == 2
+    undone = [
+        LIBRARY.replace("        return low\n", "        return value\n"),
+        LIBRARY.replace("a + b", "a - b"),
+    ]
+    for each in (fix, *more):
+        assert each.workspace is not None
+        assert each.workspace["src/cal/__init__.py"].data.decode() in undone
+
+
+def test_only_a_hunk_that_stands_in_one_place_of_a_function_is_undone() -> None:
+    old = b"def f():\n    a = 1\n    return a\n\n\ndef g():\n    return 1\n\n\nX = 1\n"
+    new = b"def f():\n    a = 2\n    return a\n\n\ndef g():\n    return 2\n\n\nX = 2\n"
+    assert [(e.function, e.applied(new)) for e in reverts(new, hunks(old, new))] == [
+        ("f", new.replace(b"a = 2", b"a = 1")),
+        ("g", new.replace(b"return 2", b"return 1")),
+    ]
+    assert reverts(new + b"\n\ndef h():\n    return 2\n", [(b"    return 2\n", b"    return 1\n")]) == []
+
+
 def test_a_suite_that_passes_nothing_is_an_error_and_no_row_of_survivors(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -355,6 +409,8 @@ def test_an_unknown_statement_is_said(tmp_path: Path) -> None:
     bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--statement", "test")
     assert bad.code == 2
     assert "no statement called 'test'; there are: both, symptom, tests" in bad.err
+    bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--bugs", "three")
+    assert (bad.code, "no kind of bugs called 'three'" in bad.err) == (2, True), bad.err
     bad = sica(
         tmp_path,
         "bench",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -137,11 +138,15 @@ def _made(folder: Path, language: str, tools: Mapping[str, Any]) -> Made:
         instruction=_instruction(folder, config["solution"]),
         workspace=workspace,
         tests=tests,
-        answer=_answer(config, there),
+        answer={n: file for n, file in _answer(config, there).items() if file != workspace.get(n)},
         seconds=180.0,
         judge_seconds=180.0,
     )
-    return _python(made) if language == "python" else _compiled(made, folder, language, tools)
+    return (
+        _python(made)
+        if language == "python"
+        else _compiled(made, folder, config["solution"], language, tools)
+    )
 
 
 def _files(folder: Path) -> dict[str, File]:
@@ -235,7 +240,9 @@ def _must_share_a_process(source: bytes) -> bool:
 # ── other languages ───────────────────────────────────────────────────────────────────────────────
 
 
-def _compiled(made: Made, folder: Path, language: str, tools: Mapping[str, Any]) -> Made:
+def _compiled(
+    made: Made, folder: Path, solution: Sequence[str], language: str, tools: Mapping[str, Any]
+) -> Made:
     known = LANGUAGES.get(language)
     command = tools.get("command") or (known.command if known else "")
     ours: dict[str, Any] = {
@@ -244,6 +251,8 @@ def _compiled(made: Made, folder: Path, language: str, tools: Mapping[str, Any])
         "credit": "all",
         "tries": 2,
         "processes": 2048,
+        # who could change how tests are built could build none of them
+        "protect": [_exactly(name) for name in made.workspace if name not in {*solution, *made.answer}],
     }
     if not command:
         ours["refused"] = [
@@ -251,6 +260,10 @@ def _compiled(made: Made, folder: Path, language: str, tools: Mapping[str, Any])
         ]
     elif not tools.get("image") and known:
         ours["requires"] = [known.program]
+        if lacking := "" if tools.get("command") else _lacking(made, language):
+            ours["refused"] = [
+                f"{lacking}, and no box has a network: [{language}] image in {TOOLCHAINS} may hold them"
+            ]
     before = BEFORE.get(language, "")
     return replace(
         made,
@@ -261,6 +274,29 @@ def _compiled(made: Made, folder: Path, language: str, tools: Mapping[str, Any])
         memory_mb=2048,
         storage_mb=1024,
     )
+
+
+def _exactly(path: str) -> str:
+    return re.sub(r"([][*?])", r"[\1]", path)
+
+
+def _lacking(made: Made, language: str) -> str:
+    """What the usual command would fetch, since it neither is Python's nor lies below /usr; "" when nothing."""
+    files = {**made.workspace, **made.answer}
+    if language == "javascript" and not any(name.startswith("node_modules/") for name in files):
+        return "its tests run by jest, and there is no node_modules"
+    if language == "java":
+        return "its tests run by JUnit, which gradle fetches"
+    if language == "go" and b"require" in (files["go.mod"].data if "go.mod" in files else b""):
+        return "go.mod requires modules"
+    if language == "rust" and "Cargo.toml" in files:
+        try:
+            table = tomllib.loads(files["Cargo.toml"].data.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            return ""
+        if table.get("dependencies") or table.get("dev-dependencies"):
+            return "Cargo.toml depends on crates"
+    return ""
 
 
 def _logged(tests: Files, command: str, rules: Mapping[str, Any]) -> Files:

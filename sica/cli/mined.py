@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,11 +51,13 @@ SANDBOX = typer.Option(
 
 INJECT_EXAMPLES = (
     "sica bench inject ../click --to tasks/click-bugs --max 20",
+    "sica bench inject . --to tasks/fixes --bugs reverted --look 1000",
     "sica bench inject . --to tasks/bugs --only 'src/*' --only 'tests/*' --statement symptom",
 )
 MINE_EXAMPLES = (
     "sica bench mine ../click --to tasks/click-changes --max 20 --look 300",
     "sica bench mine . --to tasks/changes --requirements tests/requirements.txt --heldout 0.3",
+    "sica bench mine . --to tasks/pulls --pulls --issues issues.json",
 )
 EDITS_EXAMPLES = ("sica bench edits ../click --rev 8.1.7 --to tasks/click-edits",)
 
@@ -120,6 +122,12 @@ def inject(
         "--statement",
         help="tests: the failing tests are named. symptom: they are hidden. both: in turn.",
     ),
+    bugs: str = typer.Option(
+        "one",
+        "--bugs",
+        help="one: a small edit. two: two of them in one call chain. reverted: a hunk of a past commit is undone.",
+    ),
+    look: int = typer.Option(500, "--look", min=1, help="Commits whose hunks may be undone, newest first."),
     tests: list[str] = TESTS,
     requirements: Path = REQUIREMENTS,
     env: Path = ENV,
@@ -132,15 +140,19 @@ def inject(
     command is given again; what it knows lies beside the folder until that is written.
     """
     from sica.errors import no_such
-    from sica.mining.inject import STATEMENTS, candidates, test_modules
+    from sica.mining.inject import BUGS, STATEMENTS, candidates, test_modules
 
     call: Invocation = ctx.obj
     if statement not in (*STATEMENTS, "both"):
         raise no_such("statement", statement, [*STATEMENTS, "both"])
+    kind = next((each for each in BUGS if each == bugs), None)
+    if kind is None:
+        raise no_such("kind of bugs", bugs, [*BUGS])
     wanted = STATEMENTS if statement == "both" else tuple(s for s in STATEMENTS if s == statement)
     tries = tries or 4 * most
     how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement,
-           "heldout": heldout, "tests": tests}  # fmt: skip
+           "heldout": heldout, "tests": tests,
+           **({"bugs": bugs} if bugs != "one" else {}), **({"look": look} if bugs == "reverted" else {})}  # fmt: skip
 
     def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
         source = shop.source
@@ -148,7 +160,19 @@ def inject(
         needs = shop.packages(source.files)
         bench = shop.bench(needs)
         return candidates(
-            source, seed, most, tries, bench, needs, modules, wanted, shop.known, told, call.passing
+            source,
+            seed,
+            most,
+            tries,
+            bench,
+            needs,
+            modules,
+            wanted,
+            shop.known,
+            told,
+            call.passing,
+            kind,
+            look,
         )
 
     _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
@@ -167,6 +191,12 @@ def mine(
     tries: int = typer.Option(
         None, "--tries", min=1, help="Commits to try in boxes at most.", show_default="four for each task"
     ),
+    pulls: bool = typer.Option(
+        False, "--pulls", help="Whole pull requests: merges, and commits that end in '(#123)'."
+    ),
+    issues: Path = typer.Option(
+        None, "--issues", help="A JSON list of {number, title, body}: what the tasks say, where one is named."
+    ),
     requirements: Path = REQUIREMENTS,
     env: Path = ENV,
     sandbox: str = SANDBOX,
@@ -181,12 +211,15 @@ def mine(
 
     call: Invocation = ctx.obj
     tries = tries or 4 * most
-    how = {"kind": "mine", "seed": seed, "max": most, "look": look, "tries": tries, "heldout": heldout}
+    known = _issues(issues)
+    how = {"kind": "mine", "seed": seed, "max": most, "look": look, "tries": tries, "heldout": heldout,
+           **({"pulls": True} if pulls else {}), **({"issues": len(known)} if known else {})}  # fmt: skip
 
     def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
         return candidates(
-            shop.source, seed, most, look, tries, shop.bench, shop.packages, shop.known, told, call.passing
-        )
+            shop.source, seed, most, look, tries, shop.bench, shop.packages, shop.known, told, call.passing,
+            pulls, known,
+        )  # fmt: skip
 
     _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
 
@@ -238,6 +271,22 @@ def _listed(requirements: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8"
         raise UsageError(f"{requirements}: {why}", "name a file of requirements, one a line") from None
+
+
+def _issues(path: Path | None) -> Mapping[int, str]:
+    from sica.errors import UsageError
+    from sica.mining.commits import read_issues
+
+    if path is None:
+        return {}
+    try:
+        return read_issues(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "name a file that you have") from None
+    except ValueError as error:
+        raise UsageError(
+            f"{path}: {error}", "gh issue list --state all --json number,title,body makes such a file"
+        ) from None
 
 
 def _make_in_boxes(

@@ -7,6 +7,7 @@ be made to pass; what passes in both is to be kept. A hidden task starts from Z,
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sica.mining.candidates import Candidate, Yield, short
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 LEAST_LINES, MOST_LINES, MOST_FILES = 2, 150, 6
 """Of source that a commit changed."""
 MOST_FAILING = 50
+LONG_LINE = 40
+"""Characters of a line of code that nobody writes twice by chance."""
 STEADY = 0.8
 """Of the failing tests that must be steady; the others are left out."""
 SETTINGS = frozenset(
@@ -63,7 +67,11 @@ _ENTRY = re.compile(r"[-*#]|\.\. |\d+\. ")
 _HEADING = re.compile(r"#|[-=~]{3,}$")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+-by: |\(cherry picked |\* )", re.MULTILINE)
-Tier = Literal["B", "C", "D"]
+_PULL = re.compile(r"Merge pull request #(\d+) from \S+|Merged? .*#(\d+)|.*\(#(\d+)\)$")
+_LINKED = re.compile(r"#(\d+)\b")
+Tier = Literal["A", "B", "C", "D"]
+Issues = Mapping[int, str]
+"""What people wrote, by the number of an issue or pull request; nothing is fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +128,18 @@ def candidates(
     known: Verdicts,
     told: Yield,
     passing: Callable[[str], None],
+    pulls: bool = False,
+    issues: Issues = MappingProxyType({}),
 ) -> Iterator[Candidate]:
-    """At most so many, drawn from the newest `look` commits, the levels in turn; so many are tried in boxes."""
+    """At most so many, drawn from the newest `look` commits, the levels in turn; so many are tried in boxes.
+
+    With `pulls`, of whole pull requests: merges, told from their first parent, and commits that one was squashed to.
+    """
     works: list[Work] = []
-    for commit in source.log(look):
+    for commit in source.trunk(look) if pulls else source.log(look):
         told.looked += 1
         passing(f"{told.looked} commits looked at, {len(works)} could be")
-        work = _work(source, commit)
+        work = _work(source, commit) if not pulls or _is_pull(commit) else "NO_PULL"
         if isinstance(work, str):
             told.refuse(work)
         else:
@@ -143,7 +156,7 @@ def candidates(
         if fact is None:
             fact = _verdict(work, packages, bench)
             known.put(work.item, fact)
-        candidate = fact if isinstance(fact, str) else _candidate(source, work, fact, packages)
+        candidate = fact if isinstance(fact, str) else _candidate(source, work, fact, packages, issues)
         if isinstance(candidate, str):
             told.refuse(candidate)
             continue
@@ -266,9 +279,13 @@ def _trees(work: Work) -> Mapping[str, Files]:
 # ── the task ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _candidate(source: Source, work: Work, fact: Mapping[str, Any], packages: Packages) -> Candidate | str:
-    tier, words = statement(work)
+def _candidate(
+    source: Source, work: Work, fact: Mapping[str, Any], packages: Packages, issues: Issues
+) -> Candidate | str:
+    tier, words = statement(work, issues)
     told = _told(source, tier, words, fact)
+    if quotes_answer(work, words):
+        return "LEAK"
     interface = _interface(work, told)
     if interface is None:
         return "UNDERSPECIFIED"
@@ -276,7 +293,7 @@ def _candidate(source: Source, work: Work, fact: Mapping[str, Any], packages: Pa
     start = work.shown if tier == "D" else work.before
     workspace = {**packages.stubs, **start}
     sha = work.commit.id.decode()
-    subject = re.sub(r"[^a-z0-9]+", "-", _message(work).partition("\n")[0].lower()).strip("-")[:40].strip("-")
+    subject = re.sub(r"[^a-z0-9]+", "-", _said(work)[0].lower()).strip("-")[:40].strip("-")
     return Candidate(
         item=work.item,
         name=f"mine-{subject or 'change'}-{short(work.item)}",
@@ -302,23 +319,52 @@ def _candidate(source: Source, work: Work, fact: Mapping[str, Any], packages: Pa
     )
 
 
-def _message(work: Work) -> str:
-    message: bytes = work.commit.message
-    return message.decode("utf-8", "replace").strip()
+def _is_pull(commit: Commit) -> bool:
+    """A merge of a branch, or what a pull request was squashed to."""
+    first = commit.message.decode("utf-8", "replace").strip().partition("\n")[0]
+    return len(commit.parents) == 2 or (len(commit.parents) == 1 and _PULL.fullmatch(first) is not None)
 
 
-def statement(work: Work) -> tuple[Tier, str]:
-    """The best that the commit says of itself: its body, its line of the changelog, or its subject alone."""
-    subject, _, body = _message(work).partition("\n")
+def _said(work: Work) -> tuple[str, str]:
+    """Subject and body; of a merged pull request its title, since the first line names a branch alone."""
+    subject, _, body = work.commit.message.decode("utf-8", "replace").strip().partition("\n")
+    if len(work.commit.parents) == 2 and subject.startswith("Merge") and body.strip():
+        subject, _, body = body.strip().partition("\n")
+    return subject.strip(), body
+
+
+def read_issues(data: bytes) -> Issues:
+    """A list of objects with number, title and body, as an export of issues has them. ValueError when it is none."""
+    found = json.loads(data)
+    if not isinstance(found, list):
+        raise ValueError("a list of issues is wanted")
+    known = {}
+    for entry in found:
+        match entry:
+            case {"number": int() as number, "title": str() as title}:
+                known[number] = f"{title}\n\n{entry.get('body') or ''}".strip()
+            case _:
+                raise ValueError(f"no issue with number and title: {json.dumps(entry)[:80]}")
+    return known
+
+
+def statement(work: Work, issues: Issues = MappingProxyType({})) -> tuple[Tier, str]:
+    """The issue it names, if that is known; else the best that the commit says of itself: its body, its line of the
+    changelog, or its subject alone.
+    """
+    linked = _LINKED.findall(work.commit.message.decode("utf-8", "replace"))
+    if words := "\n\n".join(issues[n] for n in sorted({int(n) for n in linked}) if issues.get(n)):
+        return "A", words
+    subject, body = _said(work)
     body = _TRAILER.split(body)[0].strip()
     if len(re.findall(r"[.!?](?=\s|$)", body)) >= 2:
-        return "B", f"{subject.strip()}\n\n{body}"
+        return "B", f"{subject}\n\n{body}"
     entries = "\n\n".join(
         entry for path in work.others if _LOG.search(path) for entry in _entries(work, path)
     )
     if len(entries.split()) >= 6:
-        return "C", f"{subject.strip()}\n\n{entries}"
-    return "D", subject.strip()
+        return "C", f"{subject}\n\n{entries}"
+    return "D", subject
 
 
 def _lines(files: Files, path: str) -> list[str]:
@@ -364,6 +410,12 @@ def _told(source: Source, tier: Tier, words: str, fact: Mapping[str, Any]) -> st
         "Make them pass, and no other fail. Tests are judged as they are now: changes of theirs are undone.\n"
         "`python3 -m pytest -o addopts= PATH` runs some.\n"
     )
+
+
+def quotes_answer(work: Work, words: str) -> bool:
+    """Whether what people wrote holds a whole line that the change wrote: an issue may bring its own fix."""
+    lines = (line.strip() for path in work.source for line in _added(work, path))
+    return any(len(line) >= LONG_LINE and line in words for line in lines)
 
 
 def _interface(work: Work, told: str) -> str | None:

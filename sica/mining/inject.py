@@ -11,7 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from sica.benchcheck import known as known_cheats
 from sica.errors import UsageError
 from sica.mining.candidates import Candidate, Yield, short
-from sica.mining.mutants import Edit, edits
+from sica.mining.mutants import Edit, edits, hunks, reverts
 from sica.mining.packages import Packages
 from sica.mining.running import (
     OTHERS,
@@ -48,6 +48,10 @@ MOST_MODULES = 8
 ASSERTIONS = frozenset({"AssertionError", "Failed", "ComparisonFailure"})
 Statement = Literal["tests", "symptom"]
 STATEMENTS: tuple[Statement, ...] = ("tests", "symptom")
+Bugs = Literal["one", "two", "reverted"]
+BUGS: tuple[Bugs, ...] = ("one", "two", "reverted")
+PARTNERS = 12
+"""Second bugs that are asked for a first one before it is let be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,19 @@ class Site:
     edit: Edit
     cover: Mapping[str, int]
     """Tests that run the line, and how many calls deep."""
+    second: Site | None = None
+    """Another bug at once, in another function that one of these tests runs, too."""
+
+    @property
+    def bugs(self) -> list[Site]:
+        return [self, self.second] if self.second else [self]
 
     @property
     def item(self) -> str:
+        return "+".join(each._own for each in self.bugs)
+
+    @property
+    def _own(self) -> str:
         e = self.edit
         return f"inject:{self.path}:{e.operator}:{e.start}:{e.end}:{short(e.text.decode('utf-8', 'replace'))}"
 
@@ -87,24 +101,39 @@ def candidates(
     known: Verdicts,
     told: Yield,
     passing: Callable[[str], None],
+    bugs: Bugs = "one",
+    look: int = 500,
 ) -> Iterator[Candidate]:
-    """At most so many, one for a function; after so many bugs that were tried there are no more."""
+    """At most so many, one for a function; after so many bugs that were tried there are no more.
+
+    `reverted` undoes hunks of the newest `look` commits; `two` puts two bugs into one call chain, each of which fails
+    tests alone.
+    """
     files = workspace(source, packages)
     passing("the tests, as the repository has them")
     base = _base(files, modules, bench, known, passing)
     taken: set[tuple[str, str]] = set()
     made = 0
-    for site in _drawn(_sites(files, base), source, seed):
-        if made == most or told.looked == tries:
+
+    def judged_once(site: Site) -> str | dict[str, Any]:
+        fact: str | dict[str, Any] | None = known.get(site.item)
+        if fact is None:
+            passing(f"{told.looked} tried, {made} tasks: {site.edit.operator} in {site.path}")
+            fact = _verdict(site, files, base, bench)
+            known.put(site.item, fact)
+        return fact
+
+    singles = list(
+        _drawn(_sites(files, base, _undone(source, look) if bugs == "reverted" else None), source, seed)
+    )
+    for site in _pairs(singles, judged_once, 3 * tries) if bugs == "two" else singles:
+        if told.looked == tries:
             return
-        if (site.path, site.edit.function) in taken:
+        if any((each.path, each.edit.function) in taken for each in site.bugs):
             continue
         told.looked += 1
         passing(f"{told.looked} bugs tried, {made} tasks: {site.edit.operator} in {site.path}")
-        fact = known.get(site.item)
-        if fact is None:
-            fact = _verdict(site, files, base, bench)
-            known.put(site.item, fact)
+        fact = judged_once(site)
         if isinstance(fact, str):
             told.refuse(fact)
             continue
@@ -113,9 +142,11 @@ def candidates(
         if isinstance(candidate, str):
             told.refuse(candidate)
             continue
-        taken.add((site.path, site.edit.function))
+        taken.update((each.path, each.edit.function) for each in site.bugs)
         made += 1
         yield candidate
+        if made == most:
+            return  # before the next pair is looked for
 
 
 def workspace(source: Source, packages: Packages, commit: str = "") -> dict[str, File]:
@@ -208,17 +239,74 @@ def _must_run(ran: Ran, modules: Sequence[str]) -> None:
 # ── where bugs could be ───────────────────────────────────────────────────────────────────────────
 
 
-def _sites(files: Files, base: Base) -> Iterator[Site]:
+Undone = Mapping[str, Sequence[tuple[bytes, bytes]]]
+"""By path what past commits wrote, and what stood there before."""
+
+
+def _sites(files: Files, base: Base, undone: Undone | None = None) -> Iterator[Site]:
     for path, lines in sorted(base.lines.items()):
+        data = files[path].data
         try:
-            files[path].data.decode()
-            found = edits(files[path].data)
+            data.decode()
+            found = edits(data) if undone is None else reverts(data, undone.get(path, ()))
         except (UnicodeDecodeError, SyntaxError, ValueError):
             continue
         for edit in found:
-            cover = {test: depth for test, depth in lines.get(edit.line, {}).items() if test in base.steady}
+            cover: dict[str, int] = {}
+            for line in range(edit.line, edit.line + 1 + data[edit.start : edit.end].rstrip().count(b"\n")):
+                for test, depth in lines.get(line, {}).items():
+                    if test in base.steady:
+                        cover[test] = min(depth, cover.get(test, depth))
+                if undone is None:
+                    break  # an operator's edit is met where its own line is
             if cover:
                 yield Site(path, edit, cover)
+
+
+def _undone(source: Source, look: int) -> Undone:
+    """Single small hunks of source that commits changed, the newest first."""
+    found: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+    for commit in source.log(look):
+        for change in source.changes(commit):
+            if is_source(change.path) and change.before and change.after:
+                found[change.path] += hunks(change.before.data, change.after.data)
+    return found
+
+
+def _pairs(
+    singles: Sequence[Site], verdict: Callable[[Site], str | dict[str, Any]], most: int
+) -> Iterator[Site]:
+    """Each site with the first later one that it shares a test with, in another function; both fail tests alone.
+
+    After so many single bugs that were asked there are no more.
+    """
+    good: dict[str, bool] = {}
+
+    def fails(site: Site) -> bool:
+        if site.item not in good and len(good) < most:
+            good[site.item] = not isinstance(verdict(site), str)
+        return good.get(site.item, False)
+
+    for n, first in enumerate(singles):
+        partners = [each for each in singles[n + 1 :] if _chained(first, each)]
+        if not partners or not fails(first):
+            continue
+        if second := next((each for each in partners[:PARTNERS] if fails(each)), None):
+            yield _joined(first, second)
+
+
+def _chained(first: Site, second: Site) -> bool:
+    """Whether one test meets both, in two functions."""
+    apart = (first.path, first.edit.function) != (second.path, second.edit.function)
+    return apart and bool(first.cover.keys() & second.cover.keys())
+
+
+def _joined(first: Site, second: Site) -> Site:
+    cover = {
+        test: min(each.cover[test] for each in (first, second) if test in each.cover)
+        for test in {**first.cover, **second.cover}
+    }
+    return replace(first, cover=cover, second=second)
 
 
 def _drawn(sites: Iterator[Site], source: Source, seed: int) -> Iterator[Site]:
@@ -274,8 +362,12 @@ def _verdict(site: Site, files: Files, base: Base, bench: Bench) -> str | dict[s
 
 
 def mutated(site: Site, files: Files) -> Files:
-    own = files[site.path]
-    return {**files, site.path: File(site.edit.applied(own.data), own.executable)}
+    """The files with the bugs in them; of two in one file the later goes in first, so that the other's span holds."""
+    made = dict(files)
+    for each in sorted(site.bugs, key=lambda bug: bug.edit.start, reverse=True):
+        own = made[each.path]
+        made[each.path] = File(each.edit.applied(own.data), own.executable)
+    return made
 
 
 def _refused(failing: frozenset[str], ran: Ran, suite: int) -> str:
@@ -318,8 +410,9 @@ def _candidate(
     statement: Statement,
     packages: Packages,
 ) -> Candidate | str:
-    right = files[site.path]
-    if any(file.data == right.data for path, file in files.items() if path != site.path):
+    answer = {each.path: files[each.path] for each in site.bugs}
+    right = {file.data for file in answer.values()}
+    if any(file.data in right for path, file in files.items() if path not in answer):
         return "LEAK"
     hidden = sorted({module_of(test) for test in fact["failing"]}) if statement == "symptom" else []
     if hidden and _imported(hidden, files):
@@ -329,23 +422,24 @@ def _candidate(
     return Candidate(
         item=site.item,
         name=f"inject-{name}-{short(site.item)}",
-        level=_level(fact["depth"], len(fact["failing"]), bool(hidden)),
-        instruction=_instruction(source, fact, statement),
+        level=min(4, _level(fact["depth"], len(fact["failing"]), bool(hidden)) + (site.second is not None)),
+        instruction=_instruction(source, fact, statement, len(site.bugs)),
         commit=source.commit,
-        answer={site.path: right},
+        answer=answer,
         workspace={path: file for path, file in broken.items() if path not in hidden},
         tests=tests(fact["failing"], fact["kept"], fact["modules"], {path: files[path] for path in hidden}),
         ours=packages.ours(tuple(path for path in files if not is_source(path) and _guards(path))),
         env={"PYTHONPATH": python_path(files), "TZ": "UTC"},
         pins=packages.pins,
         facts={
-            "operator": site.edit.operator,
+            "operator": "+".join(each.edit.operator for each in site.bugs),
             "path": site.path,
             "line": site.edit.line,
             "statement": statement,
             "fail_to_pass": len(fact["failing"]),
             "pass_to_pass": len(fact["kept"]),
             "depth": fact["depth"],
+            **({"second": f"{site.second.path}:{site.second.edit.line}"} if site.second else {}),
         },
     )
 
@@ -379,23 +473,25 @@ def _level(depth: int, failing: int, hidden: bool) -> int:
     return min(4, 1 + (depth >= 2) + (failing <= 2) + hidden)
 
 
-def _instruction(source: Source, fact: Mapping[str, Any], statement: Statement) -> str:
+def _instruction(source: Source, fact: Mapping[str, Any], statement: Statement, bugs: int) -> str:
+    some, them, it = ("One small mistake has", "the mistake", "it") if bugs == 1 else (
+        "Two small mistakes have", "both mistakes", "them")  # fmt: skip
     start = (
-        f"The current directory holds the source of {source.name}. One small mistake has come into its code,\n"
+        f"The current directory holds the source of {source.name}. {some} come into its code,\n"
         "not into its tests. "
     )
     if statement == "tests":
         listed = "\n".join(f"    {test}" for test in fact["failing"])
         return (
-            f"{start}These tests fail because of it; all others that passed before still do:\n\n{listed}\n\n"
-            "Find the mistake and mend it, so that these pass and no other fails. Tests are judged as they are now:\n"
+            f"{start}These tests fail because of {it}; all others that passed before still do:\n\n{listed}\n\n"
+            f"Find {them} and mend {it}, so that these pass and no other fails. Tests are judged as they are now:\n"
             "changes of theirs are undone. `python3 -m pytest -o addopts= PATH` runs some.\n"
         )
     seen = fact["shown"]
     said = f"{seen['kind']}: {seen['message']}" if seen["message"] else seen["kind"]
     body = shown("\n".join(part for part in (seen["statement"], said) if part))
     return (
-        f"{start}It shows in this, which held before:\n\n{body}\n\n"
-        "Find the mistake and mend it. Tests that you do not see are judged,\n"
+        f"{start}{'It shows' if bugs == 1 else 'They show'} in this, which held before:\n\n{body}\n\n"
+        f"Find {them} and mend {it}. Tests that you do not see are judged,\n"
         "and those that pass now must go on passing.\n"
     )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 COMPARISONS: dict[type[ast.cmpop], tuple[bytes, bytes]] = {
     ast.Lt: (rb"<", b"<="),
@@ -33,6 +34,8 @@ LOGS = frozenset({"debug", "info", "warning", "warn", "error", "exception", "cri
 UNMARKED = frozenset({"__repr__", "__str__", "__version__"})
 """Functions whose wrongness is hardly anybody's bug."""
 MOST_BODY = 40
+MOST_HUNK = 12
+"""Lines of a past change that may be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,62 @@ def edits(source: bytes) -> list[Edit]:
     before = ast.dump(tree)
     found = sorted({*_Finder(source).module(tree)}, key=lambda e: (e.start, e.end, e.operator, e.text))
     return [edit for edit in found if _holds(edit.applied(source), before)]
+
+
+def hunks(before: bytes, after: bytes) -> list[tuple[bytes, bytes]]:
+    """Small changes that one version of a file made to another, each as what it wrote and what it replaced; those that
+    only removed lines are left out: nothing says where they were.
+    """
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    codes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return [
+        (b"".join(new[c:d]), b"".join(old[a:b]))
+        for tag, a, b, c, d in codes
+        if tag in ("replace", "insert") and max(b - a, d - c) <= MOST_HUNK
+    ]
+
+
+def reverts(source: bytes, undone: Sequence[tuple[bytes, bytes]]) -> list[Edit]:
+    """Hunks that can be undone cleanly: what they wrote stands in one place, within a function, and is code."""
+    tree = ast.parse(source)
+    before, starts = ast.dump(tree), _line_starts(source)
+    found = {}
+    for written, replaced in undone:
+        start = source.find(written)
+        if not written.strip() or start not in starts or source.find(written, start + 1) != -1:
+            continue
+        line = starts[start]
+        function = _enclosing(tree, line, line + written.count(b"\n") - 1)
+        edit = Edit("revert_hunk", line, start, start + len(written), replaced, function)
+        if function and _holds(edit.applied(source), before):
+            found[start] = edit
+    return [found[start] for start in sorted(found)]
+
+
+def _line_starts(source: bytes) -> dict[int, int]:
+    """Line by the offset at which it starts."""
+    found, at = {}, 0
+    for n, line in enumerate(source.splitlines(keepends=True), 1):
+        found[at] = n
+        at += len(line)
+    return found
+
+
+def _enclosing(node: ast.AST, first: int, last: int, outer: str = "") -> str:
+    """The innermost function whose body these lines are of, or ""."""
+    for child in ast.iter_child_nodes(node):
+        start, end = getattr(child, "lineno", 0), getattr(child, "end_lineno", None) or 0
+        if not start <= first <= last <= end:
+            continue
+        if isinstance(child, ast.ClassDef):
+            return _enclosing(child, first, last, f"{outer}{child.name}.")
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            inner = _enclosing(child, first, last, f"{outer}{child.name}.")
+            marked = child.name in UNMARKED or first < child.body[0].lineno
+            return inner or ("" if marked else f"{outer}{child.name}")
+        if inner := _enclosing(child, first, last, outer):
+            return inner
+    return ""
 
 
 def _holds(source: bytes, before: str) -> bool:

@@ -91,6 +91,15 @@ class Source:
             if len(entry.commit.parents) == 1:
                 yield entry.commit
 
+    def trunk(self, most: int) -> Iterator[Commit]:
+        """Commits from the revision backwards along first parents, as a branch grew: what was merged is one of them."""
+        at = self._commit(self.commit)
+        for _ in range(most):
+            if not at.parents:
+                return
+            yield at
+            at = self._commit(at.parents[0].decode())
+
     def changes(self, commit: Commit) -> Sequence[Change]:
         """What the commit changed, by path, renames told as a deletion and an addition. Links and such are left out."""
         from dulwich.diff_tree import tree_changes

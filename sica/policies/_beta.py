@@ -49,7 +49,7 @@ def draws(pairs: Sequence[tuple[float, float]], rng: Random) -> list[float]:
     """
     random, found = rng.random, []
     for pair in pairs:
-        two = []
+        two: list[float] = []
         for a in pair:
             if two and not two[0]:
                 break  # nothing of nothing: the other one is not drawn
