@@ -6,8 +6,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from sica.model import (
     Installed,
     Job,
     Limits,
+    Ruling,
     Setting,
     Task,
     Trial,
@@ -92,7 +93,7 @@ class Attempt:
     trace: str
     session: str
     started: float
-    rulings: tuple[Mapping[str, str], ...] = ()
+    rulings: tuple[Ruling, ...] = ()
     """What guards and overseer did about it."""
     environment: str = ""
     """Hash of the versions of its packages, when it has any."""
@@ -216,7 +217,8 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
             _remember(trace, ended, how, why)
     finally:
         name = trace.close()
-    rulings = tuple(asdict(ruling) for ruling in watched.rulings if ruling.action != "nothing")
+    done = (ruling for ruling in watched.rulings if ruling.action != "nothing")
+    rulings = tuple(replace(ruling, session=session_id) for ruling in done)
     resolved = furnished.resolved if furnished else ""
     return Attempt(ended, how, fault, why, usage, name, session_id, started, rulings, resolved)
 
@@ -387,11 +389,12 @@ def trial(
         session=made.session,
         started=made.started,
         why=made.why,
+        rulings=made.rulings,
     )
     if made.ended is not None and made.fault is None:
         if not (grades and (grades[0].score is None or grades[0].score == 1.0)):
             judge(made.ended)
-        judged = _judged(outcome, grades[-1], made.ended, made.rulings)
+        judged = _judged(outcome, grades[-1], made.ended)
         if made.environment:
             judged = replace(judged, detail={**judged.detail, "environment": made.environment})
         if task.tries == 1 or judged.score is None:
@@ -446,7 +449,7 @@ def _trial(place: Workplace, agent: Agent, task: Task, attempt: int) -> Trial:
     )
 
 
-def _judged(outcome: Trial, grade: Grade, ended: Ended, rulings: Sequence[Mapping[str, str]] = ()) -> Trial:
+def _judged(outcome: Trial, grade: Grade, ended: Ended) -> Trial:
     if grade.score is None:
         return replace(outcome, fault="infra", ending="infra", why=f"the judge could not run: {grade.fault}")
     detail: dict[str, Any] = {
@@ -455,7 +458,6 @@ def _judged(outcome: Trial, grade: Grade, ended: Ended, rulings: Sequence[Mappin
         "refused": list(ended.refused),
         "exit_code": ended.exit_code,
         "log": grade.log,
-        "rulings": list(rulings),
     }
     if grade.patch:
         detail["patch"] = grade.patch

@@ -290,6 +290,11 @@ def name(call: Any) -> str:
     return str(function.get("name")) if isinstance(function, Mapping) else "?"
 
 
+def handed(call: Any) -> Sequence[str]:
+    """The values of a call's arguments."""
+    return [_plain(value) for value in (_parsed(call) or {}).values()]
+
+
 def _raw_arguments(call: Any) -> Any:
     function = call.get("function") if isinstance(call, Mapping) else None
     return function.get("arguments", "") if isinstance(function, Mapping) else ""

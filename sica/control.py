@@ -19,6 +19,7 @@ from sica.model import (
     Evaluate,
     Improve,
     Improvement,
+    Merge,
     Outcome,
     Promotion,
     Request,
@@ -93,7 +94,7 @@ class Controls:
         """Without an inbox nobody asks. `approve`: no agent becomes champion before a person says yes."""
         self._inbox, self._notices, self._by = inbox, notices, by
         self._approve = approve
-        self._at_work: dict[Step, _AtWork] = {}
+        self._at_work: dict[Step | None, _AtWork] = {}
         self._hints: list[Request] = []
         self._approved: set[str] = set()
         self._rejected: dict[str, Request] = {}
@@ -171,8 +172,11 @@ class Controls:
         self._moved.wait(EVERY)
         self._moved.clear()
 
-    def at(self, step: Step, place: Workplace) -> Workplace:
-        """Where this one step is done: it can be cancelled alone, its boxes are known, it hears hints."""
+    def at(self, step: Step | None, place: Workplace) -> Workplace:
+        """Where this one step is done: it can be cancelled alone, its boxes are known, it hears hints.
+
+        None: work that is no step of a loop.
+        """
         with self._lock:
             mine = self._at_work[step] = _AtWork(Cancel(place.cancel), set())
             hints = tuple(self._hints_for(step)) if isinstance(step, Improve) else ()
@@ -250,7 +254,7 @@ class Controls:
             if request.session in mine.sessions:
                 mine.by = request.by or "a person"
                 mine.cancel.set()
-                return True, f"the {_WORDS.get(type(step), 'step')} ends now"
+                return True, f"the {_WORDS[type(step)]} ends now"
         return False, "the box has ended"
 
     def _decide(self, request: Request, archive: Archive | None) -> tuple[bool, str, Outcome | None]:
@@ -290,7 +294,7 @@ class Controls:
             yield hint.text
 
 
-_WORDS = {Improve: "improvement", Check: "gate", Evaluate: "trial"}
+_WORDS = {Improve: "improvement", Merge: "merge", Check: "gate", Evaluate: "trial", type(None): "work"}
 
 
 def verdict(request: Request) -> Verdict:

@@ -96,7 +96,13 @@ def _smoke(verdict: Verdict, agent: Agent, smoke: Benchmark, place: Workplace) -
     while solved < wanted and len(asked) - len(failed) >= wanted:
         task = asked[solved + len(failed)]
         done = trial(place, agent, task, 0, smoke)
-        verdict = replace(verdict, usage=verdict.usage + done.usage, trace=done.trace, session=done.session)
+        verdict = replace(
+            verdict,
+            usage=verdict.usage + done.usage,
+            trace=done.trace,
+            session=done.session,
+            rulings=(*verdict.rulings, *done.rulings),
+        )
         if done.score is None:
             return replace(verdict, passed=False, fault=done.fault, reason=done.why)
         if done.score == 1:

@@ -30,6 +30,7 @@ from sica.model import (
     Outcome,
     Promotion,
     Request,
+    Ruling,
     Run,
     Setting,
     Split,
@@ -44,7 +45,7 @@ from sica.scoring import Attempted as Attempted
 from sica.scoring import by_task
 from sica.stats import Estimate, estimate
 
-SCHEMA = 6
+SCHEMA = 7
 """PRAGMA user_version; also the number of the last migration in sica/migrations.py."""
 
 APPLICATION = 0x73696361
@@ -88,9 +89,11 @@ class Unnoted:
     evaluations: Mapping[str, tuple[str, ...]]
     """By commit, JSON lines from which the outcomes can be restored."""
     upto: Mapping[str, int] = field(default_factory=dict)
+    reviews: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By commit, a JSON line for each ruling."""
 
     def __bool__(self) -> bool:
-        return bool(self.evaluations)
+        return bool(self.evaluations or self.reviews)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +298,9 @@ class SqliteLedger:
     def ask(self, request: Request) -> Request:
         """Keep a person's request; it comes back with its id."""
         with self._transaction() as run:
-            agent = _agent_id(run, request.agent) if request.agent else None
-            done = run.execute(
-                "INSERT INTO requests (kind, at, by, agent, session, text) VALUES (?,?,?,?,?,?)",
-                (request.kind, request.at, request.by, agent, request.session, request.text),
-            )
-        return replace(request, id=int(done.lastrowid or 0))
+            if request.agent:
+                _agent_id(run, request.agent)
+            return replace(request, id=_insert_request(run, request))
 
     def answer(self, request: int, state: str, text: str) -> None:
         """What became of a request; the first answer stands."""
@@ -700,7 +700,13 @@ class SqliteLedger:
                     if kind == "trial":
                         scored.add(commit)
             evaluations = {commit: tuple(of) for commit, of in lines.items()}
-            return Unnoted(self._score_lines(scored), evaluations, upto)
+            reviews: dict[str, tuple[str, ...]] = {}
+            for id_, commit, *facts in self._rows(_RULINGS, (told.get("ruling", 0),)):
+                upto["ruling"] = id_
+                line = {"v": 1, "kind": "ruling", **dict(zip(_RULED, facts, strict=True))}
+                text = json.dumps({k: v for k, v in line.items() if v not in ("", None)}, ensure_ascii=False)
+                reviews[commit] = (*reviews.get(commit, ()), text)
+            return Unnoted(self._score_lines(scored), evaluations, upto, reviews)
 
         return self._at_one_moment(read)
 
@@ -723,9 +729,12 @@ class SqliteLedger:
         calls: Sequence[Call] = (),
         books: Books = Books(),  # noqa: B008 - frozen
         glimpses: Iterable[Glimpse] = (),
+        requests: Sequence[Request] = (),
+        reviews: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
         """Fill an empty ledger from git: agents from branches, outcomes from notes, the champion from main.
 
+        `reviews` give rulings, and what people said that is not among the `requests`.
         Without the calls themselves, what a run had spent is restored as one settled call per outcome, so that its
         cap still holds.
         """
@@ -744,6 +753,7 @@ class SqliteLedger:
             books.write(run)
             for glimpse in glimpses:
                 _insert_glimpse(run, glimpse)
+            _restore_said(run, reviews or {}, by_commit, requests)
             last = ""
             for line in told:
                 outcome = _outcome(line, by_commit)
@@ -753,7 +763,8 @@ class SqliteLedger:
             first = next(iter(by_commit), "")
             if champion and champion in by_commit and champion != (last or first):
                 _insert(run, Promotion(champion, "restored from main", at=by_commit[champion].created))
-            for kind, table in zip(_KINDS, ("improvements", "verdicts", "trials", "promotions"), strict=True):
+            tables = ("improvements", "verdicts", "trials", "promotions", "rulings")
+            for kind, table in zip((*_KINDS, "ruling"), tables, strict=True):
                 (upto,) = run.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
                 run.execute("INSERT INTO noted (kind, upto) VALUES (?, ?)", (kind, upto))
 
@@ -975,12 +986,17 @@ def score_line(known: Estimate, benchmark: str, usd: float, model: str) -> str:
 
 
 def rebuild(
-    path: Path, agents: Iterable[Agent], lines: Mapping[str, Iterable[str]], champion: str = ""
+    path: Path,
+    agents: Iterable[Agent],
+    lines: Mapping[str, Iterable[str]],
+    champion: str = "",
+    reviews: Mapping[str, Iterable[str]] | None = None,
 ) -> Path | None:
     """Make the ledger again from git alone, then put it in the place of the old one.
 
-    What git does not hold is taken over when the old file can still be read: what the runs were configured with,
-    how long they took, at which prices, every single model call, and when held-out scores were shown.
+    `lines` are the notes of evaluations by commit, `reviews` those of what was said and ruled. What git does not
+    hold is taken over when the old file can still be read: what the runs were configured with, how long they took,
+    at which prices, every single model call, when held-out scores were shown, and what people asked for.
     Returns the folder that keeps the old one, None when there was none. Hold the run lock. A kill at any moment
     leaves the old or the new ledger, and running it again is safe.
     """
@@ -990,7 +1006,7 @@ def rebuild(
             left.unlink(missing_ok=True)
         remembered = _remembered(path)
         with SqliteLedger.open(fresh) as ledger:
-            ledger.restore(agents, lines, champion, *remembered)
+            ledger.restore(agents, lines, champion, *remembered, reviews)
         aside = _put_aside(path) if path.exists() else None
         for left in _files_of(path)[1:]:
             left.unlink(missing_ok=True)  # a write-ahead log of the old file would be played into the new one
@@ -999,15 +1015,17 @@ def rebuild(
     return aside
 
 
-_Remembered = tuple[Sequence[Run], Sequence[Call], Books, Sequence[Glimpse]]
+_Remembered = tuple[Sequence[Run], Sequence[Call], Books, Sequence[Glimpse], Sequence[Request]]
 
 
 def _remembered(path: Path) -> _Remembered:
     """What only the old file knows; nothing when it is not there or damaged, which is why it is rebuilt."""
-    nothing: _Remembered = ((), (), Books(), ())
+    nothing: _Remembered = ((), (), Books(), (), ())
     try:
         with SqliteLedger.open(path, readonly=True) as old:
-            return nothing if old.check() else (old.runs(), old.calls(), old.books(), old.glimpses())
+            if old.check():
+                return nothing
+            return old.runs(), old.calls(), old.books(), old.glimpses(), old.requests()
     except SicaError:
         return nothing
 
@@ -1036,19 +1054,54 @@ def _usage_row(usage: Usage) -> Row:
 
 
 def _insert(run: sqlite3.Connection, outcome: Outcome) -> bool:
+    """With what was ruled on it, unless it was known."""
     match outcome:
         case Trial():
-            return _insert_trial(run, outcome)
+            agent, fresh = outcome.agent, _insert_trial(run, outcome)
         case Improvement():
-            return _insert_improvement(run, outcome)
+            agent, fresh = outcome.parent, _insert_improvement(run, outcome)
         case Verdict():
-            return _insert_verdict(run, outcome)
+            agent, fresh = outcome.agent, _insert_verdict(run, outcome)
         case Promotion():
             done = run.execute(
                 "INSERT INTO promotions (agent, why, run, at) VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
                 (_agent_id(run, outcome.agent), outcome.why, _run_id(run, outcome.run), outcome.at),
             )
             return done.rowcount == 1
+    for ruling in outcome.rulings if fresh else ():
+        _insert_ruling(run, ruling, agent)
+    return fresh
+
+
+def _insert_ruling(run: sqlite3.Connection, ruling: Ruling, agent: str) -> None:
+    run.execute(
+        "INSERT INTO rulings (agent, session, at, action, by, span, text) VALUES (?,?,?,?,?,?,?)",
+        (
+            _agent_id(run, agent),
+            ruling.session,
+            ruling.at,
+            ruling.action,
+            ruling.by,
+            ruling.span,
+            ruling.text,
+        ),
+    )
+
+
+def _insert_request(run: sqlite3.Connection, request: Request) -> int:
+    """With its answer, if it has one; its new id."""
+    done = run.execute(
+        "INSERT INTO requests (kind, at, by, agent, session, text)"
+        " VALUES (?,?,?, (SELECT id FROM agents WHERE hash = ?),?,?)",
+        (request.kind, request.at, request.by, request.agent, request.session, request.text),
+    )
+    made = int(done.lastrowid or 0)
+    if request.state != "pending":
+        run.execute(
+            "INSERT INTO answers (request, at, state, text) VALUES (?,?,?,?)",
+            (made, request.answered or request.at, request.state, request.answer),
+        )
+    return made
 
 
 def _insert_trial(run: sqlite3.Connection, trial: Trial) -> bool:
@@ -1332,6 +1385,55 @@ _NOTES = {
 }
 
 
+_RULED = ("at", "by", "action", "span", "text", "of", "task", "split", "attempt", "session", "trace")
+_RULINGS = """SELECT x.id, a.hash, x.at, x.by, x.action, x.span, x.text,
+        CASE WHEN e.trial IS NOT NULL THEN 'trial' WHEN i.id IS NOT NULL THEN 'improvement' ELSE 'gate' END,
+        k.name, k.split, t.attempt, x.session, coalesce(e.trace, i.trace, v.trace)
+        FROM rulings x JOIN agents a ON a.id = x.agent LEFT JOIN evidence e ON e.session = x.session
+        LEFT JOIN trials t ON t.id = e.trial LEFT JOIN tasks k ON k.id = t.task
+        LEFT JOIN improvements i ON i.session = x.session LEFT JOIN verdicts v ON v.session = x.session
+        WHERE x.id > ? ORDER BY x.id"""
+
+
+def _said(
+    reviews: Mapping[str, Iterable[str]], agents: Mapping[str, Agent], kinds: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Lines of refs/notes/sica/review of these kinds, oldest first; what others wrote there is not ours to judge."""
+    found = []
+    for commit in (c for c in reviews if c in agents):
+        for text in reviews[commit]:
+            with suppress(ValueError):
+                line = json.loads(text)
+                known = isinstance(line, dict) and line.get("v") == 1 and line.get("kind") in kinds
+                if known and isinstance(line.get("at"), int | float):
+                    found.append((commit, line))
+    return iter(sorted(found, key=lambda pair: pair[1]["at"]))
+
+
+def _ruled(reviews: Mapping[str, Iterable[str]], agents: Mapping[str, Agent]) -> Iterator[tuple[Ruling, str]]:
+    for commit, line in _said(reviews, agents, ("ruling",)):
+        by, span, text, session = (str(line.get(name, "")) for name in ("by", "span", "text", "session"))
+        match line.get("action"):
+            case "notice" | "cancel" as action:
+                yield Ruling(action, by, span, text, line["at"], session), commit
+
+
+def _unasked(
+    reviews: Mapping[str, Iterable[str]], agents: Mapping[str, Agent], asked: Sequence[Request]
+) -> Iterator[Request]:
+    """What people said of agents that is in git alone. Nobody knows any more what a run answered."""
+    known = {(r.kind, round(r.at, 3), r.agent) for r in asked}
+    for commit, line in _said(reviews, agents, ("comment", "approve", "reject")):
+        if (line["kind"], line["at"], commit) not in known:
+            by, text = (str(line.get(name, "")) for name in ("by", "text"))
+            yield Request(
+                *(line["kind"], line["at"], by, commit, "", text),
+                state="done",
+                answer="restored from git",
+                answered=line["at"],
+            )
+
+
 def _told(lines: Mapping[str, Iterable[str]], agents: Mapping[str, Agent]) -> Iterator[dict[str, Any]]:
     """The lines that this version of sica understands; text that people added to a note is not ours to judge."""
     for commit, of in lines.items():
@@ -1371,6 +1473,18 @@ def _outcome(line: Mapping[str, Any], agents: Mapping[str, Agent]) -> Outcome:
         raise StoreError(
             f"a note of {commit} lacks {error}: {dict(line)}", "sica git notes --ref sica/eval"
         ) from error
+
+
+def _restore_said(
+    run: sqlite3.Connection,
+    reviews: Mapping[str, Iterable[str]],
+    agents: Mapping[str, Agent],
+    requests: Sequence[Request],
+) -> None:
+    for request in (*requests, *_unasked(reviews, agents, requests)):
+        _insert_request(run, request)
+    for ruling, commit in _ruled(reviews, agents):
+        _insert_ruling(run, ruling, commit)
 
 
 def _restore_call(

@@ -451,3 +451,38 @@ def merges(db: Database) -> None:
 
 
 steps(name="0006_merges")(merges)
+
+
+# ── rulings ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def rulings(db: Database) -> None:
+    """What guards and the overseer did about boxes at work. Of before, what stands in the details of trials."""
+    db.create_table(
+        "rulings",
+        {
+            "id": int,
+            "agent": int,
+            "session": str,
+            "at": float,
+            "action": str,
+            "by": str,
+            "span": str,
+            "text": str,
+        },
+        pk="id",
+        not_null={"agent", "session", "at", "action", "by", "span", "text"},
+        foreign_keys=[("agent", "agents", "id")],
+    )
+    said = ", ".join(
+        f"coalesce(json_extract(j.value, '$.{name}'), '')" for name in ("action", "by", "span", "text")
+    )
+    db.execute(
+        "INSERT INTO rulings (agent, session, at, action, by, span, text)"
+        f" SELECT t.agent, e.session, t.started, {said} FROM evidence e JOIN trials t ON t.id = e.trial,"
+        " json_each(e.detail, '$.rulings') j ORDER BY t.id, j.key"
+    )
+    _never_changed(db, ("rulings",))
+
+
+steps(name="0007_rulings")(rulings)

@@ -313,6 +313,22 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a guard or the overseer decided on a box at work."""
+
+    action: Literal["nothing", "notice", "cancel"]
+    by: str
+    """guard: silent | guard: repeats | overseer"""
+    span: str = ""
+    """Which sub-agent it is about; "" and main: the agent itself."""
+    text: str = ""
+    """What it is told, or why it was stopped."""
+    at: float = 0.0
+    session: str = ""
+    """Of the box."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One attempt of one agent at one task."""
 
@@ -341,6 +357,8 @@ class Trial:
     detail: Mapping[str, Any] = field(default_factory=dict)
     """Per-check outcomes, integrity findings, exit code. For the grader's side only."""
     setting: Setting = Setting()
+    rulings: tuple[Ruling, ...] = ()
+    """On their way to the ledger and to git's notes; one that is read back has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +377,8 @@ class Improvement:
     why: str = ""
     other: str = ""
     """Commit of the second parent of a merge."""
+    rulings: tuple[Ruling, ...] = ()
+    """As of a trial; about the agent that writes."""
 
     @property
     def fault(self) -> Fault | None:
@@ -382,6 +402,8 @@ class Verdict:
     session: str = ""
     run: str = ""
     started: float = 0.0
+    rulings: tuple[Ruling, ...] = ()
+    """As of a trial; on all that the gate had it do."""
 
     @property
     def why(self) -> str:

@@ -16,14 +16,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sica.errors import SicaError
-from sica.model import Budget
+from sica.model import Budget, Ruling
 from sica.ports import Ask, Broker, Session, Trace
 
-Action = Literal["nothing", "notice", "cancel"]
 MAIN = ("", "main")
 """The agent itself: to cancel it is to stop its box."""
 
@@ -43,19 +42,6 @@ class Terms:
     """Seconds without a first model call, after which an agent is stopped."""
     repeats: int = 8
     """Steps in which nothing new was asked or shown, after which an agent is told; at twice as many it is stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What was decided on a box at work."""
-
-    action: Action
-    by: str
-    """guard: silent | guard: repeats | overseer"""
-    span: str = ""
-    """Which sub-agent it is about; "" and main: the agent itself."""
-    text: str = ""
-    """What it is told, or why it was stopped."""
 
 
 class Stop(threading.Event):
@@ -145,12 +131,13 @@ class Watched:
             session = self._session
             if session is None:
                 return
-            self.rulings.append(ruling)
+            self.rulings.append(replace(ruling, at=round(time.time(), 3)))
             if ruling.action == "cancel" and ruling.span in MAIN:
                 self.why = self.why or f"{ruling.by}: {ruling.text}"
                 self.stop.set()
         # Not under the lock: the session's own is taken before it whenever the broker writes.
-        self._trace.event("ruling", **asdict(ruling), **beside)
+        told = {name: getattr(ruling, name) for name in ("action", "by", "span", "text")}
+        self._trace.event("ruling", **told, **beside)
         if ruling.action == "notice":
             session.notice(ruling.text, "" if ruling.span in MAIN else ruling.span)
         elif ruling.action == "cancel" and ruling.span not in MAIN:
@@ -275,8 +262,9 @@ def read(answer: str, terms: Terms) -> Look:
             "action": "nothing",
             "notes": f"(your last answer was no JSON object of the form asked for: {answer[:200]})",
         }
-    action: Action = said["action"]
-    ruling = Ruling(action, "overseer", str(said.get("span") or "main"), str(said.get("text") or "")[:2000])
+    ruling = Ruling(
+        said["action"], "overseer", str(said.get("span") or "main"), str(said.get("text") or "")[:2000]
+    )
     seconds = min(max(_number(said.get("after_seconds"), terms.most), terms.least), terms.most)
     return Look(
         ruling,

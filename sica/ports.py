@@ -64,8 +64,13 @@ class Repo(Protocol):
     def champion(self) -> str:
         """Commit of the agent that main points at: main's own commit is a merge of it, or it itself (the seed)."""
 
-    def annotate(self, scores: Mapping[str, str], evaluations: Mapping[str, Sequence[str]]) -> None:
-        """Write refs/notes/sica/score (one line) and refs/notes/sica/eval (JSON lines) in one batch each."""
+    def annotate(
+        self,
+        scores: Mapping[str, str],
+        evaluations: Mapping[str, Sequence[str]],
+        reviews: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Write refs/notes/sica/score (one line), eval and review (JSON lines) in one batch each."""
 
 
 class Recorder(Protocol):

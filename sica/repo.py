@@ -203,14 +203,20 @@ class GitRepo:
                 files[name] = File(data, files[name].executable)
         return Merged(files, conflicts)
 
-    def annotate(self, scores: Mapping[str, str], evaluations: Mapping[str, Sequence[str]]) -> None:
-        """Write refs/notes/sica/score (one line) and refs/notes/sica/eval (JSON lines) in one batch each.
+    def annotate(
+        self,
+        scores: Mapping[str, str],
+        evaluations: Mapping[str, Sequence[str]],
+        reviews: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Write refs/notes/sica/score (one line), eval and review (JSON lines) in one batch each.
 
-        Evaluation lines are added to those that are there, sorted and unique, so saying one again changes nothing.
+        Evaluation lines are added to those that are there, sorted and unique, and reviews to the end of what was
+        said, so saying one again changes nothing.
         """
-        if not scores and not evaluations:
+        if not scores and not evaluations and not reviews:
             return
-        with _plainly(self.path), self._turn(SCORES, EVALUATIONS) as turn:
+        with _plainly(self.path), self._turn(SCORES, EVALUATIONS, REVIEWS) as turn:
             known = dict(self._notes(EVALUATIONS, evaluations))
             lines = {
                 commit: sorted({*known.get(commit, ()), *(_unbroken(line) for line in new)})
@@ -218,8 +224,18 @@ class GitRepo:
             }
             stream = self._notes_commit(SCORES, {c: [_visible(line)] for c, line in scores.items()})
             stream += self._notes_commit(EVALUATIONS, lines)
+            stream += self._notes_commit(REVIEWS, self._with(reviews or {}))
             self._git("fast-import", "--quiet", "--date-format=raw", stdin=stream, turn=turn)
             self._sync_folders()  # git syncs files, never the folders that name them
+
+    def _with(self, reviews: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+        """All that is said of these agents once this is said too; nothing of those of whom it was said before."""
+        known = dict(self._notes(REVIEWS, reviews)) if reviews else {}
+        fresh = {
+            commit: [line for line in dict.fromkeys(map(_unbroken, new)) if line not in known.get(commit, ())]
+            for commit, new in reviews.items()
+        }
+        return {commit: (*known.get(commit, ()), *lines) for commit, lines in fresh.items() if lines}
 
     def review(self, agent: str, line: str) -> None:
         """Add a line to what is said of an agent in refs/notes/sica/review; durable when it returns."""
@@ -379,10 +395,10 @@ class GitRepo:
         found = out.decode(errors="replace").strip()
         return found if _SHA.fullmatch(found) else None
 
-    def notes(self) -> Mapping[str, tuple[str, ...]]:
-        """Every evaluation line in git, by commit."""
+    def notes(self, ref: str = EVALUATIONS) -> Mapping[str, tuple[str, ...]]:
+        """Every line of one kind in git, by commit."""
         with _plainly(self.path):
-            return dict(self._notes(EVALUATIONS))
+            return dict(self._notes(ref))
 
     def fsck(self) -> list[str]:
         """What is wrong with the repository, a line each; empty when it is healthy."""

@@ -301,7 +301,12 @@ class SimulatedRepo:
     def champion(self) -> str:
         return self.main
 
-    def annotate(self, scores: Mapping[str, str], evaluations: Mapping[str, Sequence[str]]) -> None:
+    def annotate(
+        self,
+        scores: Mapping[str, str],
+        evaluations: Mapping[str, Sequence[str]],
+        reviews: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.notes |= scores
 
 

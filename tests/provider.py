@@ -77,6 +77,8 @@ def _handler(take: Callable[..., Any], closing: threading.Event) -> type[BaseHTT
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer = take(dict(self.headers), body)
+            if callable(answer):  # one that is only known, or only to be given, later
+                answer = answer()
             if answer is HANG:
                 closing.wait()
                 self.close_connection = True

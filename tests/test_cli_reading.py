@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import shlex
@@ -290,6 +291,27 @@ def test_a_rebuild_from_git_loses_nothing(tmp_path: Path) -> None:
     assert "5 agents, 32 trials" in ran.out
     assert sica(project.folder, "log", "--plain").out == before
     assert "healthy: 5 agents" in sica(project.folder, "db", "check").out
+
+
+def test_rulings_stand_beside_what_people_said_and_held_out_tasks_stay_unseen(tmp_path: Path) -> None:
+    project = family(tmp_path / "p")
+    line = {"v": 1, "kind": "ruling", "at": 5.0, "by": "guard: repeats", "action": "notice", "of": "trial"}
+    text = "nothing new\x1b[2J"
+    ruled = [
+        {**line, "task": "core/t1", "split": "train", "span": "main/coder-1", "text": text},
+        {**line, "at": 6.0, "task": "core/secret", "split": "heldout", "text": "saw the secret"},
+    ]
+    seed = next(iter(project.repo.agents()))
+    assert sica(project.folder, "review", "0", "--comment", "keep an eye on it").code == 0
+    project.repo.annotate({}, {}, {seed.commit: [json.dumps(r) for r in ruled]})
+    said = sica(project.folder, "review", "0").out.splitlines()
+    assert said[0].startswith("notice   guard: repeats  ")
+    assert said[0].endswith("core/t1 (main/coder-1): nothing new")
+    assert said[1].endswith("trial: held out: not shown") and "keep an eye on it" in said[2]
+    shown = sica(project.folder, "show", "0")
+    assert "keep an eye on it" in shown.out
+    assert "overseen   2 notice by guard: repeats   sica review 0" in shown.out
+    assert "secret" not in shown.out + "".join(said) + sica(project.folder, "show", "0", "--json").out
 
 
 def test_an_agent_that_git_has_without_a_row_is_found(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -37,6 +38,8 @@ from sica.model import (
     Message,
     Outcome,
     Promotion,
+    Request,
+    Ruling,
     Setting,
     Summary,
     Task,
@@ -45,7 +48,7 @@ from sica.model import (
     Verdict,
 )
 from sica.ports import Price
-from sica.repo import GitRepo
+from sica.repo import REVIEWS, GitRepo
 from sica.stats import estimate
 
 SEED = Agent(0, "a" * 40, "1" * 40, (), "the seed", operator="seed", created=1.0)
@@ -698,7 +701,7 @@ def told(tmp_path: Path) -> tuple[Path, GitRepo, Archive]:
 
 
 def again(path: Path, repo: GitRepo) -> tuple[Path | None, SqliteLedger]:
-    aside = rebuild(path, repo.agents(), repo.notes(), repo.champion())
+    aside = rebuild(path, repo.agents(), repo.notes(), repo.champion(), repo.notes(REVIEWS))
     return aside, SqliteLedger.open(path)
 
 
@@ -737,6 +740,98 @@ def test_a_rebuild_keeps_the_old_file_and_takes_over_its_calls(
         assert ledger.spent("r1").usd == pytest.approx(USED.usd * 7 if damage else 9.0)
         assert ledger.runs()[0].config == ({} if damage else {"policy": "greedy"})
         assert ledger.glimpses() == (() if damage else (SHOWN,))
+
+
+RULINGS = (
+    Ruling("notice", "guard: repeats", "main/coder-1", "two  spaces,\nünï", 1.5, "s9"),
+    Ruling("cancel", "overseer", "", "It does not listen.", 2.5, "s9"),
+)
+
+
+def test_what_was_ruled_on_a_box_is_said_of_the_agent_at_work_and_comes_back(
+    told: tuple[Path, GitRepo, Archive],
+) -> None:
+    path, repo, archive = told
+    seed, child, _ = archive.agents.values()
+    mine = (replace(RULINGS[0], session="s8"),)
+    made = Improvement(seed.commit, None, "stopped", Usage(), "sha256:7", "s8", rulings=mine)
+    with SqliteLedger.open(path) as old:
+        once = trial(child, 1, attempt=5, score=0.0, session="s9", trace="sha256:9", rulings=RULINGS)
+        assert [old.record(o) for o in (once, once, made)] == [True, False, True]
+        news = old.notes()
+        repo.annotate(news.scores, news.evaluations, news.reviews)
+    said = {c: [json.loads(line) for line in lines] for c, lines in repo.notes(REVIEWS).items()}
+    assert said[child.commit][0] == {
+        "v": 1, "kind": "ruling", "at": 1.5, "by": "guard: repeats", "action": "notice", "span": "main/coder-1",
+        "text": "two  spaces,\nünï", "of": "trial", "task": "core/sub", "split": "heldout", "attempt": 5,
+        "session": "s9", "trace": "sha256:9",
+    }  # fmt: skip
+    assert [s["of"] for s in said[child.commit]] == ["trial", "trial"]
+    assert [(s["of"], s["trace"]) for s in said[seed.commit]] == [("improvement", "sha256:7")]
+    path.unlink()
+    _, ledger = again(path, repo)
+    with ledger:
+        assert not ledger.notes(), "git knows all of it"
+        rows = ledger._rows(
+            "SELECT action, by, span, text, at, session FROM rulings JOIN agents a ON a.id = agent WHERE a.hash = ?",
+            (child.commit,),
+        )
+        assert tuple(Ruling(*row) for row in rows) == RULINGS
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_what_people_said_of_agents_comes_back(told: tuple[Path, GitRepo, Archive], damage: bool) -> None:
+    path, repo, archive = told
+    seed, child, _ = archive.agents.values()
+    with SqliteLedger.open(path) as old:
+        yes = old.ask(Request("approve", 8.12345, "ada", child.commit, text="tidy"))
+        repo.review(
+            child.commit, json.dumps({"v": 1, "kind": "approve", "at": 8.123, "by": "ada", "text": "tidy"})
+        )
+        old.answer(yes.id, "done", "it may become the best")
+        old.ask(Request("hint", 9.0, "bob", text="shorter"))
+    for line in ("not ours", '{"v":1,"kind":"comment","at":"noon","text":"?"}', '{"v":1,"kind":"approve"}'):
+        repo.review(seed.commit, line)
+    if damage:
+        path.write_bytes(b"no database")
+    _, ledger = again(path, repo)
+    with ledger:
+        found = [(r.kind, r.by, r.agent, r.text, r.state, r.answer) for r in ledger.requests()]
+        approved = ("approve", "ada", child.commit, "tidy", "done")
+        assert found == (
+            [(*approved, "restored from git")]
+            if damage
+            else [
+                (*approved, "it may become the best"),
+                ("hint", "bob", "", "shorter", "pending", ""),
+            ]
+        )
+
+
+def test_rulings_of_before_they_had_a_table_are_told_too(tmp_path: Path) -> None:
+    path = tmp_path / "sica.db"
+    with SqliteLedger.open(path) as ledger:
+        ledger.reconcile([SEED])
+        ledger.see_tasks(TASKS)
+        ruled = {"action": "cancel", "by": "overseer", "span": "", "text": "enough"}
+        ledger.record(trial(started=3.0, session="s1", detail={"rulings": [ruled]}))
+        ledger.record(trial(attempt=1, session="s2", detail={"rulings": []}))
+        ledger.record(trial(attempt=2))
+    old = sqlite3.connect(path)
+    old.execute("DROP TABLE rulings")
+    old.execute("DELETE FROM _sqlite_migrations WHERE name = '0007_rulings'")
+    old.execute("PRAGMA user_version = 6")
+    old.commit()
+    old.close()
+    with SqliteLedger.open(path) as ledger:
+        ((line,),) = ledger.notes().reviews.values()
+        told = json.loads(line)
+        assert (told["by"], told["action"], told["task"], told["at"]) == (
+            "overseer",
+            "cancel",
+            "core/add",
+            3.0,
+        )
 
 
 def test_a_log_of_a_killed_writer_is_not_played_into_the_rebuilt_file(

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from sica.attempt import trial
 from sica.benchmarks import open_benchmark
 from sica.broker import HttpBroker
-from sica.model import Budget, File, Files, Trial, Usage
-from sica.oversight import Ruling, Stop, Terms, Watched, read
+from sica.model import Budget, File, Files, Ruling, Trial, Usage
+from sica.oversight import Stop, Terms, Watched, read
 from sica.ports import Asked, Price
 
 SPEAKS = r"""
@@ -114,13 +114,26 @@ def test_a_looping_agent_is_told_and_then_stopped(world: World, place: Any) -> N
     outcome = place(LOOPS, Terms(repeats=4))
     assert (outcome.ending, outcome.fault, outcome.score) == ("stopped", None, 0.0)
     assert outcome.why == "stopped from outside: guard: repeats: 8 steps in a row without anything new"
-    assert [r["action"] for r in outcome.detail["rulings"]] == ["notice", "cancel"]
+    assert [(r.action, r.session) for r in outcome.rulings] == [
+        ("notice", outcome.session),
+        ("cancel", outcome.session),
+    ]
     (notice,) = events(world, outcome, "notice")
     assert (
         "showed nothing new" in notice["text"]
     )  # it reached an agent that knows nothing of sica, as a message
     assert [e["by"] for e in events(world, outcome, "ruling")] == ["guard: repeats"] * 2
     assert outcome.usage.calls < 200  # as many as it would have made
+    world.ledger.record(outcome)
+    for _ in range(2):  # a kill between git and the ledger says it again
+        news = world.ledger.notes()
+        world.repo.annotate(news.scores, news.evaluations, news.reviews)
+    told = [json.loads(line) for line in world.repo.reviews(outcome.agent)]
+    assert [(line["kind"], line["action"], line["by"], line["task"], line["of"]) for line in told] == [
+        ("ruling", "notice", "guard: repeats", "watched/one", "trial"),
+        ("ruling", "cancel", "guard: repeats", "watched/one", "trial"),
+    ]
+    assert {line["trace"] for line in told} == {outcome.trace}
 
 
 def test_a_silent_agent_is_stopped_and_its_trial_counts(place: Any) -> None:
@@ -177,7 +190,7 @@ def test_an_overseer_that_talks_nonsense_or_runs_out_of_money_changes_nothing(
         LOOPS.replace("range(200)", "range(3)"), Terms("watcher", Budget(usd=0.0001), 0.01, 0.01), gateway
     )
     assert (outcome.ending, outcome.fault) == ("done", None)
-    assert outcome.detail["rulings"] == []
+    assert outcome.rulings == ()
 
 
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────

@@ -26,7 +26,7 @@ def rebuild(ctx: typer.Context) -> None:
     """Make the database again from git: branches give agents, notes give outcomes. The old one is kept aside."""
     from sica import ledger
     from sica.errors import StoreError
-    from sica.repo import GitRepo
+    from sica.repo import REVIEWS, GitRepo
     from sica.runlock import run_lock
 
     call: Invocation = ctx.obj
@@ -37,7 +37,7 @@ def rebuild(ctx: typer.Context) -> None:
             _tell_git(places, repo)
         except StoreError as error:
             call.warn(f"{error}; what git was not told yet is only in the old file")
-        aside = ledger.rebuild(places.db, repo.agents(), repo.notes(), repo.champion())
+        aside = ledger.rebuild(places.db, repo.agents(), repo.notes(), repo.champion(), repo.notes(REVIEWS))
     with ledger.SqliteLedger.open(places.db) as fresh:
         agents = len(fresh.agents())
         trials = sum(s.n + s.faults for s in (*fresh.summaries(), *fresh.summaries(split="heldout")))
@@ -55,7 +55,7 @@ def _tell_git(places: where.Places, repo: GitRepo) -> None:
         old.reconcile(repo.agents())
         news = old.notes()
         if news:
-            repo.annotate(news.scores, news.evaluations)
+            repo.annotate(news.scores, news.evaluations, news.reviews)
             old.noted(news)
 
 

@@ -125,12 +125,12 @@ def _seeded(
 ) -> tuple[Agent, bool]:
     """The store's first agent and whether it was made just now. Hold the run lock: two would make two of it."""
     from sica.ledger import SqliteLedger, rebuild
-    from sica.repo import GitRepo
+    from sica.repo import REVIEWS, GitRepo
 
     where.write_whole(places.store / ".gitignore", "*\n")
     repo = GitRepo.create(places.repo, runtime)
     if not places.db.exists() and next(iter(repo.agents()), None):
-        rebuild(places.db, repo.agents(), repo.notes(), repo.champion())
+        rebuild(places.db, repo.agents(), repo.notes(), repo.champion(), repo.notes(REVIEWS))
     with SqliteLedger.open(places.db) as ledger:
         ledger.reconcile(repo.agents())
         seed = next(iter(ledger.agents()), None)

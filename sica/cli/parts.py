@@ -73,7 +73,7 @@ class Store:
         """Tell git what the database knows and git does not; how many agents that touched."""
         news = self.ledger.notes()
         if news:
-            self.repo.annotate(news.scores, news.evaluations)
+            self.repo.annotate(news.scores, news.evaluations, news.reviews)
             self.ledger.noted(news)
         return len(news.evaluations)
 

@@ -64,7 +64,7 @@ def picture(state: State, asked: Asked, size: Size, look: report.Look, now: floa
         boxes = _workers(workers, few, look.glyphs)
         news = [[Piece("  "), *_news(line)] for line in state.recent]
         chosen = _fitted([head, phases, boxes, news, foot], height)
-    return [_line(pieces, width, look) for pieces in chosen]
+    return [one_line(pieces, width, look) for pieces in chosen]
 
 
 Pieces = Sequence[Piece]
@@ -88,7 +88,7 @@ def _fitted(blocks: Sequence[Sequence[Pieces]], height: int) -> list[Pieces]:
     return [*lines[: height - 1], *kept[-1]] if height > 1 else lines[:1]
 
 
-def _line(pieces: Pieces, width: int, look: report.Look) -> str:
+def one_line(pieces: Pieces, width: int, look: report.Look) -> str:
     more = look.glyphs.more
     kept = [p for p in pieces if p.text or p.pad]
     while sum(map(_wide, kept)) > width and (least := max((p.rank for p in kept), default=0)) > 0:

@@ -522,14 +522,14 @@ def shown(state: State, *, live: bool, look: report.Look, say: Callable[[str], N
         return
     from sica.cli.picture import Picture
 
-    keys = sys.stdin.fileno() if _typed_on() else None
+    keys = sys.stdin.fileno() if typed_on() else None
     state.keys = keys is not None
     picture = Picture(state, look, sys.stderr.encoding, keys)
     with picture.terminal.drawing():
         yield picture
 
 
-def _typed_on() -> bool:
+def typed_on() -> bool:
     """Whether keys come from the terminal that shows the picture."""
     try:
         here, there = os.ttyname(sys.stdin.fileno()), os.ttyname(sys.stderr.fileno())

@@ -13,7 +13,7 @@ from sica.cli.reading import Reading
 from sica.cli.tell import say
 from sica.errors import UsageError
 from sica.model import Request
-from sica.web.source import review
+from sica.web.source import reviews
 
 EXAMPLES = (
     "sica review                          who waits for an approval",
@@ -34,7 +34,7 @@ def command(
     ),
     as_json: bool = typer.Option(False, "--json", help="One object."),
 ) -> None:
-    """Say yes or no to an agent, or leave a comment; without either, show what was said."""
+    """Say yes or no to an agent, or leave a comment; without either, show what people said and overseers did."""
     call: Invocation = ctx.obj
     reading = Reading.of(call)
     if not agent:
@@ -55,7 +55,7 @@ def command(
         )
         say(call, asking.answered(call.places(), kept), as_json)
     if not wanted:
-        _said(call, [review(line) for line in reading.repo.reviews(found.commit)], as_json, found.name)
+        _said(call, reviews(reading.repo.reviews(found.commit)), as_json, found.name)
 
 
 def _waiting(call: Invocation, reading: Reading, as_json: bool) -> None:
@@ -73,6 +73,14 @@ def _waiting(call: Invocation, reading: Reading, as_json: bool) -> None:
         call.say("nobody waits for an approval")
 
 
+def _on(line: dict[str, object]) -> str:
+    """What a ruling was on: the task, or the improvement or the gate; and the sub-agent."""
+    if line["kind"] != "ruling":
+        return ""
+    whose = f" ({line['span']})" if line["span"] not in ("", "main") else ""
+    return f"{line['task'] or line['of']}{whose}: "
+
+
 def _said(call: Invocation, lines: list[dict[str, object]], as_json: bool, name: str) -> None:
     if as_json:
         call.json("sica.review/1", agent=name, reviews=lines, waiting=[])
@@ -80,6 +88,7 @@ def _said(call: Invocation, lines: list[dict[str, object]], as_json: bool, name:
     for line in lines:
         at = line["at"]
         when = report.ago(time.time() - at) if isinstance(at, int | float) else ""
-        print(f"{line['kind']:<8} {line['by']}  {when}  {report.clean(str(line['text']))}")
+        kind, at = line.get("action") or line["kind"], _on(line)
+        print(f"{kind:<8} {line['by']}  {when}  {at}{report.clean(str(line['text']))}")
     if not lines:
         call.say(f"nothing was said of {name}")

@@ -36,7 +36,7 @@ def command(
     name = reading.benchmark(bench, call.setting("bench", "core"))
     trials = reading.trials(found, name)
     if as_json:
-        from sica.web.source import review
+        from sica.web.source import reviews
 
         (row,) = reading.compared([r for r in reading.lineage(name) if r.agent == found.number], name)
         body = report.clean_block(found.body)
@@ -52,7 +52,7 @@ def command(
             pass_at_k=once,
             pass_hat_k=always,
             trials=[_record(t) for t in trials],
-            reviews=[review(line) for line in reading.repo.reviews(found.commit)],
+            reviews=reviews(reading.repo.reviews(found.commit)),
         )
         return
     look = call.look()
@@ -135,14 +135,19 @@ def _facts(
 
 
 def _said(reading: Reading, agent: Agent) -> Iterator[str]:
-    """The last of what people and overseers said of it."""
-    from sica.web.source import review
+    """The last of what people said of it, and how often guards and overseer stepped in."""
+    from sica.web.source import reviews
 
-    said = [review(line) for line in reading.repo.reviews(agent.commit)]
+    every = reviews(reading.repo.reviews(agent.commit))
+    said = [line for line in every if line["kind"] != "ruling"]
     for line in said[-3:]:
         who = f" by {line['by']}" if line["by"] else ""
         yield f"{line['kind']:<10} {report.clean(line['text'])}{who}"
-    if said:
+    ruled = Counter((line["by"], line["action"]) for line in every if line["kind"] == "ruling")
+    if ruled:
+        words = ", ".join(f"{n} {action} by {by}" for (by, action), n in ruled.most_common())
+        yield f"overseen   {words}   sica review {agent.number}"
+    if every:
         yield ""
 
 

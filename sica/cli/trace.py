@@ -43,7 +43,9 @@ EXAMPLES = (
 
 def command(
     ctx: typer.Context,
-    agent: str = typer.Argument("", help="Which agent.", autocompletion=completion.agents),
+    agent: str = typer.Argument(
+        "", help="Which agent; or a trace by its name, sha256:…", autocompletion=completion.agents
+    ),
     task: str = typer.Argument(
         "",
         help="Which task, or TASK#ATTEMPT; without one: its trials, and how it was made.",
@@ -64,6 +66,9 @@ def command(
     call: Invocation = ctx.obj
     reading = Reading.of(call)
     traces = open_traces(reading.places)
+    if agent.startswith("sha256:"):
+        _print(call, traces.read(agent), "one box", agent, full, as_json, plain=plain)
+        return
     found = reading.find(agent) if agent else None
     task, attempt = _numbered(task, attempt)
     browsed = not (plain or as_json or full) and call.live(sys.stdout) and sys.stdin.isatty()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -208,7 +208,12 @@ class Source:
             lines = self.repo.reviews(agent.commit)
         except StoreError:
             return []  # a ledger without its repository: the notes are not here
-        return [review(line) for line in lines]
+        return reviews(lines)
+
+
+def reviews(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """All that was said of an agent, oldest first: rulings reach git at the end of their run."""
+    return sorted(map(review, lines), key=lambda said: said["at"] or 0.0)
 
 
 def review(line: str) -> dict[str, Any]:
@@ -224,9 +229,21 @@ def review(line: str) -> dict[str, Any]:
     told = clean_block(str(text)) or clean(json.dumps(rest, ensure_ascii=False))
     at = found.get("at")
     kind = found.get("kind") or "comment"
-    return {
+    said = {
         "kind": clean(str(kind)),
         "at": at if isinstance(at, int | float) else None,
         "by": clean(str(found.get("by") or "")),
         "text": told,
     }
+    return {**said, **_ruled(found)} if kind == "ruling" else said
+
+
+def _ruled(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ruling was on. Of a held-out task neither its name nor what was seen of it is shown."""
+    names = ("action", "span", "of", "task", "session", "trace")
+    facts: dict[str, Any] = {name: clean(str(found.get(name) or "")) for name in names}
+    attempt = found.get("attempt")
+    facts["attempt"] = attempt if isinstance(attempt, int) else 0
+    if found.get("split") == "heldout":
+        facts |= {"task": "", "session": "", "trace": "", "text": "held out: not shown"}
+    return facts

@@ -211,7 +211,8 @@ function Review({ data }) {
     ${data.approval && html`<p class="section">Promotion: <span class="tag">${data.approval}</span></p>`}
     ${data.reviews.length === 0 && html`<p class="quiet">Nobody has said anything about agent/${agent} yet. Comments are kept as git notes (<code>refs/notes/sica/review</code>).</p>`}
     <ul class="notes" data-testid="reviews">${data.reviews.map((review) => html`<li>
-      <div class="row"><b>${review.by || "unknown"}</b><span class=${cls("tag", review.kind === "reject" && "bad", review.kind === "overseer" && "warn")}>${review.kind}</span><span class="quiet">${day(review.at)}</span></div>
+      <div class="row"><b>${review.by || "unknown"}</b><span class=${cls("tag", review.kind === "reject" && "bad", review.kind === "ruling" && "warn")}>${review.action || review.kind}</span><span class="quiet">${day(review.at)}</span>
+        ${review.kind === "ruling" && html`<span class="quiet">${review.task ? html`<a href=${link({ view: "trace", agent, task: review.task, attempt: review.attempt })}>${short(review.task)}</a>` : review.of}${review.span && review.span !== "main" ? ` ${review.span}` : ""}</span>`}</div>
       <div class="prose">${review.text}</div></li>`)}</ul>
     ${mayAsk(archive) && html`<${Say} data=${data} />`}`;
 }
