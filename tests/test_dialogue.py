@@ -119,27 +119,34 @@ def test_a_dialogue_is_watched_joined_and_gone_on_with(
     assert seen.end() == 0 and seen.cursor_is_shown
 
 
-def test_ctrl_c_keeps_the_files_and_a_second_one_leaves_at_once(
+def test_ctrl_c_asks_to_finish_and_a_second_one_leaves_at_once(
     terminal: tuple[Screen, Path], provider: Provider
 ) -> None:
     seen, work = terminal
-    provider.answers = [bash("echo half > half.txt"), HANG]
+
+    def until_told() -> Any:
+        assert told.wait(60)
+        return bash("true")
+
+    told = threading.Event()
+    provider.answers = [bash("echo half > half.txt"), until_told, bash("true"), said("Finished early.")]
     seen.type("work\n")
     seen.wait(lambda text: "turn 1" in text and "the model" in text)
-    seen.type("too late\n")  # the model that is being asked will not come back for it
-    seen.wait("you: too late")
     seen.type("\x03")
-    seen.wait("the agent ended before it could hear: too late")
+    seen.wait("the agent is asked to finish")
+    told.set()
+    seen.wait("half.txt   +1 -0   new")
     assert (work / "half.txt").read_text() == "half\n"
-    seen.wait(lambda text: text.endswith("> too late"))  # there to be sent again, or edited
-    assert seen.modes()[0] is False  # the line is edited by readline
-    seen.type("\x15/undo\n")
+    seen.wait(lambda text: text.endswith("\n>"))
+    seen.type("/undo\n")
     seen.wait("put back")
     assert not (work / "half.txt").exists()
+    provider.answers = [HANG]
     seen.type("again\n")
-    seen.wait("turn 0")
-    seen.wait("the model")
-    seen.type("\x03\x03")
+    seen.wait(lambda text: "turn 0" in text and "the model" in text)
+    seen.type("\x03")
+    seen.wait("Ctrl-C again leaves at once")
+    seen.type("\x03")
     assert seen.end() == 130 and seen.cursor_is_shown
     assert list(work.iterdir()) == []
 

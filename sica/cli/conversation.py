@@ -19,7 +19,7 @@ from sica.cli.changes import Change, Place, change, stat
 from sica.cli.following import Following, shown
 from sica.cli.invocation import Invocation
 from sica.cli.parts import Shop
-from sica.cli.signals import stopping
+from sica.cli.signals import CANCELLED, stopping
 from sica.errors import SicaError
 from sica.model import Agent, Budget, Files, Limits, Request, Usage
 
@@ -28,6 +28,9 @@ ANSWER_CHARS = 4000
 """Of an answer, for the request after it."""
 CALLS = 100
 """Model calls of one request where nothing else is set."""
+
+FINISH = "[The person who asked you has seen enough. Leave the files in a good state and end now.]"
+ASKED = "the agent is asked to finish, and its files are kept; Ctrl-C again leaves at once, without them"
 
 HELP = (
     ("/diff", "what the last request changed, line by line"),
@@ -66,14 +69,16 @@ class Turn:
     """Whether the answer was shown whole while the agent worked."""
     unheard: tuple[str, ...] = ()
     """Lines that were typed too late for the agent."""
+    interrupted: bool = False
 
 
 # ── one request ───────────────────────────────────────────────────────────────────────────────────
 
 
 def one(desk: Desk, words: str, before: Files, earlier: Sequence[Turn] = ()) -> Turn:
-    """The agent's work on one request, shown as it goes on; Ctrl-C stops it, and what it left is kept."""
-    call, shop, cancel = desk.call, desk.shop, threading.Event()
+    """The agent's work on one request, shown as it goes on. Somebody who looks asks it to finish with Ctrl-C."""
+    call, shop = desk.call, desk.shop
+    cancel, asked = threading.Event(), threading.Event()
     instruction = asking(words, earlier)
     given = Assignment(
         role="main",
@@ -104,9 +109,12 @@ def one(desk: Desk, words: str, before: Files, earlier: Sequence[Turn] = ()) -> 
     live = call.live(sys.stderr) and not desk.quiet
     bounds = _least(replace(given.budget, seconds=desk.seconds), shop.broker.left())
     with (
-        hearing(shop),
+        hearing(shop, lambda: asked.is_set() and shop.broker.notice(following.session, FINISH)),
         shown(following, live=live, look=look, budget=bounds, send=send) as seen,
-        stopping(cancel, seen.interrupted, lambda: _leave(shop, seen.abandoned)),
+        stopping(
+            *((asked if live else cancel), seen.interrupted, lambda: _leave(shop, seen.abandoned)),
+            ASKED if live else CANCELLED,
+        ),
     ):
         made = work(place, desk.agent, given)
     shop.raise_fatal()
@@ -114,7 +122,7 @@ def one(desk: Desk, words: str, before: Files, earlier: Sequence[Turn] = ()) -> 
     left = change(before, made.left(WORKDIR), made.ended, WORKDIR)
     answer = following.answer or printed
     read = not desk.quiet and following.read == answer
-    return Turn(words, made, answer, left, read, tuple(following.unheard))
+    return Turn(words, made, answer, left, read, tuple(following.unheard), asked.is_set())
 
 
 def asking(words: str, earlier: Sequence[Turn]) -> str:
@@ -130,14 +138,18 @@ def asking(words: str, earlier: Sequence[Turn]) -> str:
 
 
 @contextmanager
-def hearing(shop: Shop) -> Iterator[None]:
-    """Meanwhile lines that are typed and `sica tell` from elsewhere reach the agent: no loop looks for them here."""
+def hearing(shop: Shop, finish: Callable[[], bool]) -> Iterator[None]:
+    """Meanwhile lines that are typed and `sica tell` from elsewhere reach the agent: no loop looks for them here.
+
+    `finish` is asked until it says that it has told the agent to.
+    """
     over, failed = threading.Event(), list[SicaError]()
 
     def listen() -> None:
-        archive = shop.archive((), 1)
+        archive, finishing = shop.archive((), 1), False
         try:
             while not over.wait(control.EVERY):
+                finishing = finishing or finish()
                 for outcome in shop.controls.look(archive):
                     archive = archive.plus(outcome)
         except SicaError as error:
@@ -218,7 +230,7 @@ def deliver(desk: Desk, turn: Turn, base: Path | None, results: Path, as_json: b
         _late(call, turn)
         call.say(_summary(turn))
         _where(call, done, kept, base, results)
-    if made.fault == "cancelled":
+    if turn.interrupted or made.fault == "cancelled":
         raise typer.Exit(130)
     raise typer.Exit(0 if made.how == "done" else 1)
 

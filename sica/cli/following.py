@@ -230,7 +230,7 @@ class View:
         if not self.text:
             return [
                 Piece("> ", "name"),
-                Piece("type to the agent; Ctrl-C stops it and keeps its files", "dim"),
+                Piece("type to the agent; Ctrl-C asks it to finish", "dim"),
             ]
         text = report.clean(self.text.replace(" ", "\u00a0")).replace("\u00a0", " ")
         while report.cells(text) > max(1, width - 3):

@@ -54,8 +54,8 @@ def command(
     folder of its own. Without -p, on a terminal, it is a dialogue: each request goes on where the last one ended, and
     what it changed is written into the folder at once, but never over what somebody else changed meanwhile.
 
-    While the agent works, a line that you type is put before it with its next model request. Ctrl-C stops it and
-    keeps its files as they lie; twice leaves at once.
+    While the agent works on a terminal, a line that you type is put before it with its next model request. Ctrl-C
+    asks it to finish, and keeps its files; twice leaves at once, without them.
     """
     from sica.cli import conversation, estimating, names, parts
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+CANCELLED = "stopping: running work is cancelled, finished work is kept; Ctrl-C again leaves at once"
+
 
 def tell(words: str) -> None:
     """Say something from a signal handler: past Python's buffers, which the handler may have interrupted."""
@@ -17,7 +19,7 @@ def tell(words: str) -> None:
 
 @contextmanager
 def stopping(
-    cancel: threading.Event, say: Callable[[str], None], kill: Callable[[], object]
+    cancel: threading.Event, say: Callable[[str], None], kill: Callable[[], object], words: str = CANCELLED
 ) -> Iterator[None]:
     """While inside, SIGINT and SIGTERM set `cancel`; the second one calls `kill` and ends this process."""
 
@@ -29,7 +31,7 @@ def stopping(
             finally:
                 os._exit(128 + number)
         cancel.set()
-        say("stopping: running work is cancelled, finished work is kept; Ctrl-C again leaves at once")
+        say(words)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
