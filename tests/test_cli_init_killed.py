@@ -14,7 +14,7 @@ import pytest
 from commands import MANIFEST, environment
 
 KILL = r"""
-import json, os, shutil, sys
+import importlib, json, os, shutil, sys
 from pathlib import Path
 
 agent, here = Path(sys.argv[1]), Path(sys.argv[2])
@@ -71,7 +71,20 @@ def killed(at):
             os._exit(end.code or 0)
     return forked(work)
 
-import sica.cli.init, sica.cli.main, sica.cli.db, sica.contract, sica.ledger, sica.migrations, sica.repo, sqlite_utils
+def imported():
+    def work():
+        from sica.cli.main import main
+        for words in (["init", "--agent", str(agent)], ["db", "check", "--json"]):
+            try:
+                main(words)
+            except SystemExit:
+                pass
+        print("\n" + json.dumps([name for name in sys.modules if name != "__main__"]), flush=True)
+    return json.loads(forked(work)[1].splitlines()[-1])
+
+here.mkdir()
+for name in imported():  # once, not by every child
+    importlib.import_module(name)
 moments = 0
 wrong = []
 while True:
