@@ -236,6 +236,13 @@ def test_an_improvement_turns_the_constant_that_the_trials_complain_of(tmp_path:
     assert len(set(notes)) >= 3  # siblings differ
 
 
+def test_where_nothing_is_complained_of_a_change_is_an_experiment(tmp_path: Path) -> None:
+    for seed in range(4):
+        (tmp_path / str(seed)).mkdir()
+        note, _ = improve(tmp_path / str(seed), seed, "")
+        assert "\n\nWhy: " in note, "an experiment is made and told"
+
+
 def test_what_was_tried_is_not_tried_again(tmp_path: Path) -> None:
     said = "ended: step limit reached; steps: 12"
     (tmp_path / "a").mkdir()

@@ -197,14 +197,8 @@ def _turn_a_knob(
     hands: Hands, evidence: Evidence, dice: Random, *, directed: bool
 ) -> Thought[Proposal | None]:
     path, text = yield from _most(hands, _CONSTANT)
-    choices: list[tuple[float, Knob, str, str, Fact | None]] = []
-    for knob in _knobs(text):
-        fact, fit = _complaint(knob, evidence)
-        for subject, new, weight in _turns(knob):
-            # Squared: the complaint that fits best is mostly, not always, the one that is followed.
-            matters = weight * (fit**2 if directed else 1.0) * _untried(subject, evidence)
-            choices.append((matters, knob, subject, new, fact if directed else None))
-    chosen = _draw(choices, dice)
+    chosen = _draw(_choices(text, evidence, directed), dice) if directed else None
+    chosen = chosen or _draw(_choices(text, evidence, False), dice)  # nothing is complained of: an experiment
     if chosen is None:
         return None
     _, knob, subject, new, fact = chosen
@@ -212,6 +206,20 @@ def _turn_a_knob(
     why = _because(fact, evidence) if fact else f"no trial points to {knob.name}; this is an experiment."
     expect = f"fewer trials with '{fact.text}'." if fact else "a difference, or to learn that there is none."
     return Proposal(subject, path, text, changed, why, expect)
+
+
+def _choices(
+    text: str, evidence: Evidence, directed: bool
+) -> list[tuple[float, Knob, str, str, Fact | None]]:
+    """(weight, constant, subject, new source, what was complained of) of every turn of every constant."""
+    choices: list[tuple[float, Knob, str, str, Fact | None]] = []
+    for knob in _knobs(text):
+        fact, fit = _complaint(knob, evidence)
+        for subject, new, weight in _turns(knob):
+            # Squared: the complaint that fits best is mostly, not always, the one that is followed.
+            matters = weight * (fit**2 if directed else 1.0) * _untried(subject, evidence)
+            choices.append((matters, knob, subject, new, fact if directed else None))
+    return choices
 
 
 def _draw(
