@@ -387,6 +387,22 @@ def test_a_comment_is_kept_and_shown_also_by_a_server_that_was_started_again(
     expect(seen["reviews"]).to_contain_text("look at <b>this</b>")
 
 
+def test_rulings_stand_beside_comments_with_the_task_they_are_about(
+    own_page: tuple[Viewer, Seen], world: World
+) -> None:
+    _, seen = own_page
+    ruled = {
+        **{"v": 1, "kind": "ruling", "at": 5.0, "by": "guard: repeats", "action": "notice", "of": "trial"},
+        **{"task": "toy/level1", "attempt": 0, "split": "train", "span": "main/a", "text": "<i>again</i>"},
+    }
+    world.repo.annotate({}, {}, {world.ledger.agents()[0].commit: [json.dumps(ruled)]})
+    seen.at("#/agent/0/review")
+    for text in ("guard: repeats", "notice", "main/a", "<i>again</i>"):
+        expect(seen["reviews"]).to_contain_text(text)
+    seen["reviews"].get_by_role("link", name="level1").click()
+    expect(seen.page).to_have_url(re.compile("#/agent/0/task/toy%2Flevel1"))
+
+
 def test_an_open_trace_grows_on_the_page_and_stays_when_it_is_closed(
     own_page: tuple[Viewer, Seen], world: World
 ) -> None:
