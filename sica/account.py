@@ -502,7 +502,8 @@ def _run(facts: Facts, run: Run) -> Iterator[Block]:
         yield Table(heads, [_price_row(model, price) for model, price in prices.items()], "<>>>>>")
     else:
         yield Words("Which sica made it was not recorded.")
-    task = f" --task {shlex.quote(str(known['task']))}" if known.get("task") else ""
+    globs = str(known["task"]).split(",") if known.get("task") else []
+    task = "".join(f" --task {shlex.quote(glob)}" for glob in globs)
     yield Code(
         "# sica.toml\n" + toml(known) + f"\n\n# in a fresh folder, with the seed's files in ./seed\n"
         f"# git -C .sica/agents.git archive {facts.seed.commit} | tar x -C seed\n"

@@ -125,6 +125,7 @@ UNKNOWN = [
         "nothing is measured on 'smoke'; measured is: core\n      sica eval best --bench smoke",
     ),
     ("eval 0 --task edit-setting", "no task called 'edit-setting'; there are: edit-catalogue"),
+    ("evolve -n 0 --task fix-* --task nothing", "no task called 'nothing'; there are: edit-catalogue"),
     ("trace 0 edit-routes", "no task tried by agent/0 called 'edit-routes'; there are: edit-settings"),
     ("trace 0", "agent/0 is a seed: sica did not make it"),
     ("evolve --model gpt9", "'gpt9' does not say which provider to ask\n      write provider/model"),

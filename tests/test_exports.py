@@ -178,6 +178,9 @@ def test_a_selection_is_by_agent_task_and_run(project: Project) -> None:
     every = list(rows((project.folder / "some.csv").read_text())) if ran.code == 0 else []
     assert {row["agent"] for row in every} == {"3"}, ran.err
     assert all(row["task"].startswith("task-1") for row in every)
+    two = [word for number in (1, 2) for word in ("--task", f"task-{number}")]
+    assert sica(project.folder, "export", "csv", "two.csv", "3", *two).code == 0
+    assert len({row["task"] for row in rows((project.folder / "two.csv").read_text())}) == 2
     unknown = sica(project.folder, "export", "csv", "x.csv", "--run", "r99")
     assert (unknown.code, "no run called 'r99'" in unknown.err) == (2, True)
     nothing = sica(project.folder, "export", "csv", "x.csv", "--task", "zzz")

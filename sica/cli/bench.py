@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sica import report
-from sica.cli import completion, mined, sealed
+from sica.cli import completion, mined, options, sealed
 from sica.cli.invocation import Invocation, examples
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def check(
         help="A name, such as core or core/fix-ledger, or a folder of tasks.",
         autocompletion=completion.benchmarks,
     ),
-    task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+    task: list[str] = options.TASK,
     rule: list[str] = typer.Option(
         [], "--rule", help="Only this rule; may be repeated. All without it.", autocompletion=completion.rules
     ),
@@ -87,7 +87,7 @@ def check(
     from sica.cli.parts import open_benchmark, sandbox_for
 
     call: Invocation = ctx.obj
-    found = open_benchmark(call, name, [task] if task else [])
+    found = open_benchmark(call, name, task or [])
     names = found.selected()
     wanted = [_rule(each) for each in rule] or benchcheck.RULES
     here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)

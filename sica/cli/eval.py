@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
-from sica.cli import completion
+from sica.cli import completion, options
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError, UsageError
 from sica.model import Agent, Archive, Step, Task, Trial
@@ -46,7 +46,7 @@ def command(
         help="The gate's benchmark: a name or a folder of tasks.",
         autocompletion=completion.benchmarks,
     ),
-    task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+    task: list[str] = options.TASK,
     split: str = typer.Option(
         "",
         "--split",
@@ -120,7 +120,7 @@ def command(
         "trial.max_cost": trial_max_cost,
         "attempts": reps,
     } | assigned(set_ or ())
-    asked = Asked(agents, task, split, fresh, yes, quiet or as_json)
+    asked = Asked(agents, names.globs(task), split, fresh, yes, quiet or as_json)
     if replay:
         raise typer.Exit(_replay(call, flags, asked, as_json))
     if estimate:

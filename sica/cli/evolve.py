@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
-from sica.cli import completion
+from sica.cli import completion, options
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError, UsageError
 from sica.model import Archive
@@ -39,7 +39,7 @@ def command(
     bench: str = typer.Option(
         None, "--bench", help="Benchmark: a name or a folder of tasks.", autocompletion=completion.benchmarks
     ),
-    task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+    task: list[str] = options.TASK,
     smoke: str = typer.Option(
         None,
         "--smoke",
@@ -151,14 +151,14 @@ def command(
     chosen_policy = parts.open_policy(call, config.policy)
     benchmark = parts.open_benchmark(call, config.bench)
     smoke_tasks = parts.open_smoke(call, config)
-    every = benchmark.tasks()
-    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, task, "", config.bench)]
+    every, globs = benchmark.tasks(), names.globs(task)
+    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, globs, "", config.bench)]
     if probe and not estimate:
         raise UsageError("--probe is for an estimate", f"sica evolve --estimate --probe {probe}")
     if estimate and not probe:
-        found = estimating.look(call, config, benchmark, tasks, task, children=config.children)
+        found = estimating.look(call, config, benchmark, tasks, globs, children=config.children)
         return estimating.tell(call, found, as_json)
-    with parts.working(call, config, kind="evolve", task=task, cancel=threading.Event()) as shop:
+    with parts.working(call, config, kind="evolve", task=globs, cancel=threading.Event()) as shop:
         tasks = parts.runnable(call, benchmark, tasks, shop.sandbox)
         shop.store.ledger.see_tasks(every)
         archive = shop.archive(tasks, config.attempts)

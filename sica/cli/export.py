@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sica import report
-from sica.cli import completion
+from sica.cli import completion, names, options
 from sica.cli.invocation import Invocation, examples
-from sica.cli.options import UNDER_HELP
 from sica.cli.reading import Reading
 from sica.errors import UsageError, no_such
 
@@ -55,14 +53,14 @@ def _writes(form: str) -> Callable[..., None]:
             "", "--bench", help="Only of this benchmark.", autocompletion=completion.benchmarks
         ),
         run: str = RUN,
-        task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
-        under: str = typer.Option("", "--under", help=UNDER_HELP),
+        task: list[str] = options.TASK,
+        under: str = typer.Option("", "--under", help=options.UNDER_HELP),
         force: bool = typer.Option(False, "--force", help="Put it in the place of what is there."),
         as_json: bool = JSON,
     ) -> None:
         call: Invocation = ctx.obj
         place = _vacant(call.folder / to, force)
-        every = _Selection(agents, bench, run, task, under).of(call)
+        every = _Selection(agents, bench, run, names.globs(task), under).of(call)
         _tell(call, to, every, _written(call, form, place, every), as_json)
 
     return command
@@ -145,8 +143,8 @@ def mlflow(
 class _Selection:
     """Which trials are meant."""
 
-    def __init__(self, agents: Sequence[str] | None, bench: str, run: str, task: str, under: str) -> None:
-        self.agents, self.bench, self.run, self.task, self.under = agents or (), bench, run, task, under
+    def __init__(self, agents: Sequence[str] | None, bench: str, run: str, globs: str, under: str) -> None:
+        self.agents, self.bench, self.run, self.globs, self.under = agents or (), bench, run, globs, under
 
     def of(self, call: Invocation) -> list[Exported]:
         """In order of agent and arrival; a trial of commits with one tree stands once. Raises UsageError for none."""
@@ -172,9 +170,7 @@ class _Selection:
 
     def _meant(self, run: str, task: str) -> bool:
         name = task.rpartition("/")[2]
-        return run == (self.run or run) and (
-            not self.task or fnmatchcase(name, self.task) or fnmatchcase(task, self.task)
-        )
+        return run == (self.run or run) and (names.meant(self.globs, name, task))
 
 
 def _folder(

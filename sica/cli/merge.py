@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sica import report
-from sica.cli import completion
+from sica.cli import completion, options
 from sica.cli.invocation import Invocation
 from sica.errors import SicaError, UsageError
 from sica.model import Agent, Archive, Improvement, Merge, Step
@@ -41,7 +41,7 @@ def command(
     bench: str = typer.Option(
         None, "--bench", help="What the child is measured on.", autocompletion=completion.benchmarks
     ),
-    task: str = typer.Option("", "--task", help="Only tasks that match this glob."),
+    task: list[str] = options.TASK,
     evaluate: bool = typer.Option(True, "--eval/--no-eval", help="Measure the child afterwards."),
     model: str = typer.Option(None, "--model", help="The model that agents talk to."),
     sandbox: str = typer.Option(
@@ -68,7 +68,7 @@ def command(
     config = settings.config
     benchmark = parts.open_benchmark(call, config.bench)
     every = benchmark.tasks()
-    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, task, "", config.bench)]
+    tasks = [parts.capped(t, config) for t in parts.chosen(benchmark, names.globs(task), "", config.bench)]
     with parts.opened(call) as store:
         agents = store.ledger.agents()
         ours, theirs = (

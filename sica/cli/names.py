@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from sica.errors import UsageError, no_such
 from sica.model import Agent
@@ -28,6 +29,16 @@ def resolve(
     for kind, count in _STEP.findall(steps[0]) if steps else ():
         agent = _ancestor(agent, kind, int(count) if count else 1, by_commit)
     return agent
+
+
+def globs(asked: Sequence[str] | None) -> str:
+    """What --task was given, however often, in one word."""
+    return ",".join(asked or ())
+
+
+def meant(globs: str, *names: str) -> bool:
+    """Whether a task of these names is meant; no glob means all of them."""
+    return not globs or any(fnmatchcase(name, glob) for glob in globs.split(",") for name in names)
 
 
 def _named(

@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from sica import __version__, policies, report
 from sica import places as where
 from sica.attempt import Workplace
 from sica.cli.invocation import Invocation
+from sica.cli.names import meant
 from sica.config import RunConfig
 from sica.control import Controls
 from sica.errors import StoreError, UsageError, no_such
@@ -245,18 +245,19 @@ def environments(call: Invocation) -> Environments:
     return Environments(where.environments(call.environ), call.say)
 
 
-def chosen(benchmark: FolderBenchmark, glob: str, split: str, called: str) -> tuple[Task, ...]:
-    """The tasks that are meant. Held-out ones only when they are asked for by name."""
+def chosen(benchmark: FolderBenchmark, globs: str, split: str, called: str) -> tuple[Task, ...]:
+    """The tasks that are meant, each glob at least one. Held-out ones only when they are asked for by name."""
     there = [t for t in benchmark.tasks() if t.split in _splits(split)]
-    wanted = [t for t in there if not glob or fnmatchcase(t.name, glob) or fnmatchcase(t.id, glob)]
-    if wanted:
-        return tuple(wanted)
-    for name, why in benchmark.unsupported.items():
-        if glob and fnmatchcase(name, glob):
-            raise UsageError(f"{benchmark.name}/{name} cannot be run: {'; '.join(why)}", "sica tasks")
-    if glob:
+    for glob in globs.split(",") if globs else ():
+        if any(meant(glob, t.name, t.id) for t in there):
+            continue
+        for name, why in benchmark.unsupported.items():
+            if meant(glob, name):
+                raise UsageError(f"{benchmark.name}/{name} cannot be run: {'; '.join(why)}", "sica tasks")
         raise no_such("task", glob, [t.name for t in there])
-    raise UsageError(f"{called} has no task to run in split {split!r}", f"sica tasks --bench {called}")
+    if not there:
+        raise UsageError(f"{called} has no task to run in split {split!r}", f"sica tasks --bench {called}")
+    return tuple(t for t in there if meant(globs, t.name, t.id))
 
 
 def runnable(

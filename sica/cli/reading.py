@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -162,8 +161,8 @@ class Reading:
         run = next((r.config for r in reversed(self.ledger.runs()) if r.config.get("kind") == "evolve"), {})
         plain = {"score": 1.0, "cost": 0.0, "time": 0.0, "timeout_penalty": 0.0}
         weighed = {k: v for k, v in dict(run.get("utility") or {}).items() if k in plain and v != plain[k]}
-        glob, attempts = str(run.get("task") or "*"), int(run.get("attempts", 1))
-        tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
+        globs, attempts = str(run.get("task") or ""), int(run.get("attempts", 1))
+        tasks = {t for t in self.ledger.wanted(benchmark) if names.meant(globs, t.rpartition("/")[2], t)}
         apart = str(run.get("policy", "")).partition(":")[0] == "hgm"
         if apart or not run.get("race") or weighed or not looks(len(tasks), attempts):
             return {}
@@ -182,9 +181,9 @@ class Reading:
         rows, runs = list(rows), self.ledger.runs()
         if not runs or runs[-1].ended is not None or not is_held(self.places.lock):
             return rows
-        run, glob = runs[-1], str(runs[-1].config.get("task") or "*")
+        run, globs = runs[-1], str(runs[-1].config.get("task") or "")
         attempts = int(runs[-1].config.get("attempts", 1))
-        tasks = {t for t in self.ledger.wanted(benchmark) if _meant(t, glob)}
+        tasks = {t for t in self.ledger.wanted(benchmark) if names.meant(globs, t.rpartition("/")[2], t)}
         here = self.ledger.seen_in(run.id)
         scores = self._scores(here, benchmark)
 
@@ -233,10 +232,6 @@ def names_of(bench: str) -> tuple[str, ...]:
     asked = named(bench)
     place = PurePath(asked.place)
     return bench, asked.place.partition("/")[0], place.name, set_name(place.name), place.parent.name
-
-
-def _meant(task: str, glob: str) -> bool:
-    return fnmatchcase(task.rpartition("/")[2], glob) or fnmatchcase(task, glob)
 
 
 def interval(summary: Summary) -> report.Interval | None:
