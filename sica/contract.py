@@ -229,15 +229,16 @@ def ending(facts: Facts) -> tuple[str, Fault | None]:
 
 def explain(how: str, facts: Facts, limits: Limits, budget: Budget) -> str:
     """One line for people and for the improver, from the same facts."""
+    calls = f"{facts.calls} model call{'' if facts.calls == 1 else 's'}"
     words = {
-        "done": f"ended by itself after {facts.calls} model calls",
-        "agent_error": f"exit code {facts.ended.exit_code if facts.ended else None} after {facts.calls} model calls",
-        "seconds": f"stopped at the time limit of {limits.seconds:g} s after {facts.calls} model calls",
+        "done": f"ended by itself after {calls}",
+        "agent_error": f"exit code {facts.ended.exit_code if facts.ended else None} after {calls}",
+        "seconds": f"stopped at the time limit of {limits.seconds:g} s after {calls}",
         "stopped": f"stopped from outside: {facts.stopped}",
         "memory": f"stopped at the memory limit of {limits.memory_mb} MB",
         "calls": f"reached the budget of {budget.calls} model calls",
-        "tokens": f"reached the budget of {budget.tokens} tokens after {facts.calls} model calls",
-        "usd": f"reached the budget of ${budget.usd} after {facts.calls} model calls",
+        "tokens": f"reached the budget of {budget.tokens} tokens after {calls}",
+        "usd": f"reached the budget of ${budget.usd} after {calls}",
         "infra": f"the box failed: {facts.box_failure}",
         "provider": f"the model's provider failed: {facts.failure}"
         if facts.failure
