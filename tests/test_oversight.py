@@ -45,7 +45,10 @@ for _ in range(200):
     told.append({"role": "user", "content": "and again"})
 """
 )
-SILENT = "import time\ntime.sleep(600)\n"
+SILENT = """import time
+open("/app/answer.txt", "w").write("one")  # right, and never brought out
+time.sleep(600)
+"""
 DEAF = (
     SPEAKS
     + r"""
