@@ -26,7 +26,7 @@ from sica.mining.candidates import Candidate, Yield
 from sica.mining.folder import write
 from sica.mining.mutants import Edit, edits, hunks, reverts
 from sica.mining.packages import Packages, packages
-from sica.mining.running import Bench
+from sica.mining.running import OTHERS, Bench, around_all
 from sica.mining.source import Source, open_source
 from sica.mining.verdicts import Verdicts
 from sica.model import File
@@ -353,6 +353,56 @@ def test_a_test_that_chance_decides_counts_nowhere(bench: Bench, tmp_path: Path)
     assert "tests/test_odd.py::test_seed" not in base.steady
     assert base.lines["src/cal/__init__.py"][5]["tests/test_cal.py::test_sums"] == 1
     assert base.lines["src/cal/__init__.py"][5]["tests/test_cal.py::test_total"] == 2, "two calls deep"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("assert not os.environ.get('PYTHONHASHSEED') == '4'", "the hash seed"),
+        ("assert 'first' in SEEN", "the order"),
+        ("assert datetime.date.today().year == datetime.date.fromtimestamp(os.stat(__file__).st_mtime).year",
+         "the clock"),
+        ("assert time.localtime(0).tm_hour == 0", "the time zone"),
+        ("assert len(__file__) < 30", "the length of the path"),
+        ("pathlib.Path.home().joinpath('x').write_text('')", "a home that can be written"),
+    ],
+)  # fmt: skip
+def test_what_surroundings_decide_is_not_steady(bench: Bench, body: str, why: str) -> None:
+    text = (
+        "import datetime, os, pathlib, time\n\nSEEN = []\n\n\n"
+        "def test_first():\n    SEEN.append('first')\n\n\n"
+        f"def test_it():\n    {body}\n"
+    )
+    files = {"test_odd.py": File(text.encode())}
+    plain = bench.run(files, ["test_odd.py"])
+    held = around_all(lambda around: bench.run(files, ["test_odd.py"], around=around), plain)
+    assert plain.passed == held.ever == {"test_odd.py::test_first", "test_odd.py::test_it"}, plain
+    assert held.always == {"test_odd.py::test_first"}, why
+    assert len(held.runs) == 5
+
+
+def test_a_clock_ahead_leaves_dates_what_they_are(bench: Bench) -> None:
+    text = (
+        "import copy, datetime, pickle, sqlite3\n\n\n"
+        "def test_it():\n"
+        "    now = datetime.datetime.now()\n"
+        "    assert isinstance(now, datetime.date)\n"
+        "    assert isinstance(now + datetime.timedelta(1), datetime.datetime)\n"
+        "    assert pickle.loads(pickle.dumps(now)) == copy.deepcopy(now) == now\n"
+        "    assert issubclass(datetime.datetime, datetime.date)\n"
+        "    assert not isinstance(datetime.date.today(), datetime.datetime)\n"
+        "    assert repr(datetime.datetime(2020, 1, 2)) == 'datetime.datetime(2020, 1, 2, 0, 0)'\n"
+        "    class Own(datetime.datetime): pass\n"
+        "    assert not isinstance(now, Own)\n"
+        "    assert isinstance(Own(2020, 1, 2), Own)\n"
+    )
+    ran = bench.run({"test_now.py": File(text.encode())}, ["test_now.py"], around=OTHERS[2])
+    assert ran.passed == {"test_now.py::test_it"}, ran.tests
+    alone = {
+        "test_now.py": File(b"import os\n\n\ndef test_it():\n    assert len(os.sched_getaffinity(0)) == 1\n")
+    }
+    ran = bench.run(alone, ["test_now.py"], around=OTHERS[3])
+    assert ran.passed == {"test_now.py::test_it"}, ran.tests
 
 
 def test_a_bug_that_hangs_is_no_task(source: Source, bench: Bench) -> None:

@@ -7,19 +7,23 @@ Sent into the box alone; standard library and pytest only.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import pathlib
 import random
 import signal
+import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
 
 SETTINGS = json.loads(pathlib.Path(os.environ["TESTED"]).read_text(encoding="utf-8"))
-"""{"root", "watched": [files below root], "seconds": for one test, "order": a seed or null, "report"}"""
+"""{"root", "watched": [files below root], "seconds": for one test, "order": a seed, "reversed" or null,
+"ahead": seconds of the clock, "crowded": bool, "report"}"""
 
 MESSAGE = 600
 MOST_TESTS = 300
@@ -43,7 +47,9 @@ def _ring(*_: object) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if SETTINGS["order"] is not None:
+    if SETTINGS["order"] == "reversed":
+        items.reverse()
+    elif SETTINGS["order"] is not None:
         random.Random(SETTINGS["order"]).shuffle(items)
 
 
@@ -71,7 +77,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     outcome = yield
     report = outcome.get_result()
-    told = tests.setdefault(item.nodeid, {"outcome": "passed"})
+    told = tests.setdefault(item.nodeid, {"outcome": "passed", "seconds": 0.0})
+    told["seconds"] += call.duration
     if report.outcome == "passed" or told["outcome"] == "failed":
         return
     told["outcome"] = report.outcome
@@ -96,6 +103,57 @@ def pytest_sessionfinish() -> None:
     }
     told = json.dumps({"tests": tests, "broken": broken, "numbers": list(numbers), "lines": seen})
     REPORT.write_text(told, encoding="utf-8")
+
+
+def _later(seconds: float) -> None:
+    """Put the clock ahead, as Python tells it; files keep the times that the system gives them."""
+    shift = datetime.timedelta(seconds=seconds)
+    real, local, universal = time.time, time.localtime, time.gmtime
+
+    class Kind(type):
+        """What the original is asked for is still so: dates also come out of code that is not Python."""
+
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, originals[cls]) if cls in originals else super().__instancecheck__(value)
+
+        def __subclasscheck__(cls, kind: type) -> bool:
+            return issubclass(kind, originals[cls]) if cls in originals else super().__subclasscheck__(kind)
+
+    class Moment(datetime.datetime, metaclass=Kind):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return super().now(tz) + shift
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return super().utcnow() + shift
+
+        def __repr__(self) -> str:
+            return f"{'datetime.' if type(self) in originals else ''}{super().__repr__()}"
+
+    class Day(datetime.date, metaclass=Kind):
+        @classmethod
+        def today(cls) -> Any:
+            return super().today() + shift
+
+        def __repr__(self) -> str:
+            return f"{'datetime.' if type(self) in originals else ''}{super().__repr__()}"
+
+    originals: dict[type, type] = {Moment: datetime.datetime, Day: datetime.date}
+    for made, original in originals.items():
+        made.__name__ = made.__qualname__ = original.__name__
+        made.__module__ = original.__module__
+    time.time = lambda: real() + seconds
+    time.time_ns = lambda: int(time.time() * 1e9)
+    time.localtime = lambda secs=None: local(time.time() if secs is None else secs)
+    time.gmtime = lambda secs=None: universal(time.time() if secs is None else secs)
+    datetime.datetime, datetime.date = Moment, Day  # type: ignore[misc]
+
+
+def _crowd() -> None:
+    """Stay on one processor and share it with a program that never rests; both end with the box."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    subprocess.Popen([sys.executable, "-c", "while True: pass"])
 
 
 class Tracer:
@@ -143,3 +201,9 @@ def _watched(filename: str) -> dict[int, dict[int, int]] | None:
         path = os.path.abspath(filename)  # noqa: PTH100  links are not followed: a name is compared
         _KNOWN[filename] = lines.get(path[len(root) :]) if path.startswith(root) else None
         return _KNOWN[filename]
+
+
+if SETTINGS["ahead"]:
+    _later(SETTINGS["ahead"])
+if SETTINGS["crowded"]:
+    _crowd()

@@ -22,16 +22,17 @@ from sica.mining.candidates import Candidate, Yield, short
 from sica.mining.inject import MUTANT_SECONDS, believing, tests
 from sica.mining.packages import Packages
 from sica.mining.running import (
-    OTHERS,
     PLAIN,
     Around,
     Bench,
     Ran,
+    around_all,
     is_module,
     is_source,
     is_test,
     python_path,
     shown,
+    steady,
 )
 from sica.mining.source import Source
 from sica.mining.verdicts import Verdicts
@@ -45,8 +46,6 @@ LEAST_LINES, MOST_LINES, MOST_FILES = 2, 150, 6
 MOST_FAILING = 50
 LONG_LINE = 40
 """Characters of a line of code that nobody writes twice by chance."""
-STEADY = 0.8
-"""Of the failing tests that must be steady; the others are left out."""
 SETTINGS = frozenset(
     (
         "pyproject.toml",
@@ -257,16 +256,19 @@ def _verdict(work: Work, packages: Packages, benched: Callable[[Packages], Bench
         return "TOO_BROAD"
     if (run("Z").passed & gold.tests.keys()) - gold.passed:
         return "GOLD_BREAKS"
-    again, still = [run("B", each).passed for each in OTHERS], run("A", OTHERS[0])
-    steady = failing.intersection(*again) - still.passed
-    if len(steady) < STEADY * len(failing):
+    after = around_all(lambda around: run("B", around), gold)
+    before = around_all(lambda around: run("A", around), start)
+    if after.late or before.late:
+        return "TIMEOUT"
+    failing = steady(failing, before.ever, after.always)
+    if not failing:
         return "FLAKY"
-    kept = (gold.passed & start.passed & still.passed).intersection(*again)
-    if steady | kept <= believing(trees["B"], modules, bench):
+    kept = after.always & before.always
+    if failing | kept <= believing(trees["B"], modules, bench):
         return "CHEATABLE"
-    said = [start.tests[id] for id in sorted(steady) if id in start.tests][:3]
+    said = [start.tests[id] for id in sorted(failing) if id in start.tests][:3]
     return {
-        "failing": sorted(steady),
+        "failing": sorted(failing),
         "kept": sorted(kept),
         "said": [[seen.statement, seen.kind, seen.message] for seen in said],
     }

@@ -11,7 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -22,17 +22,18 @@ from sica.mining.candidates import Candidate, Yield, short
 from sica.mining.mutants import Edit, edits, hunks, reverts
 from sica.mining.packages import Packages
 from sica.mining.running import (
-    OTHERS,
     WORKDIR,
     Bench,
     Ran,
     Seen,
+    around_all,
     is_module,
     is_source,
     is_test,
     python_path,
     script,
     shown,
+    steady,
 )
 from sica.mining.source import Source
 from sica.mining.verdicts import Verdicts
@@ -64,6 +65,8 @@ class Base:
     believing: frozenset[str]
     """Tests that pass when every module of the project is replaced by objects that agree with everything."""
     lines: Mapping[str, Mapping[int, Mapping[str, int]]]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """What each test took, without the tracer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,9 @@ def _base(
         fact = _measured(files, modules, bench, passing)
         known.put("base", fact)
     lines = {name: {int(n): by for n, by in found.items()} for name, found in fact["lines"].items()}
-    return Base(frozenset(fact["steady"]), fact["unsteady"], frozenset(fact["believing"]), lines)
+    return Base(
+        frozenset(fact["steady"]), fact["unsteady"], frozenset(fact["believing"]), lines, fact["seconds"]
+    )
 
 
 def _measured(
@@ -194,18 +199,20 @@ def _measured(
     watched = sorted(path for path in files if is_source(path))
     first = bench.run(files, modules, watched=watched, seconds=SUITE_SECONDS)
     _must_run(first, modules)
-    passing("the tests again, with other hash seeds, orders and time zones")
-    again = [bench.run(files, modules, around=each, seconds=SUITE_SECONDS).passed for each in OTHERS]
-    steady = sorted(first.passed.intersection(*again))
+    passing("the tests again, in other surroundings")
+    held = around_all(lambda around: bench.run(files, modules, around=around, seconds=SUITE_SECONDS), first)
+    passed = sorted(held.always)
+    untraced = held.runs[1].tests
     passing("the tests, on code that agrees with everything")
     duped = believing(files, modules, bench)
     fact = {
-        "steady": steady,
+        "steady": passed,
         "believing": sorted(duped),
-        "unsteady": len(first.passed.union(*again)) - len(steady),
+        "unsteady": len(held.ever) - len(passed),
+        "seconds": {test: seen.seconds for test, seen in untraced.items()},
         "lines": {name: {str(n): by for n, by in found.items()} for name, found in first.lines.items()},
     }
-    if not steady:
+    if not passed:
         raise UsageError("no test passes each time in a box", "look at why: sica runs them without a network")
     return fact
 
@@ -338,13 +345,16 @@ def _verdict(site: Site, files: Files, base: Base, bench: Bench) -> str | dict[s
     if code := _refused(failing, first, len(base.steady)):
         return code
     modules = judged(failing, site.cover)
-    second = bench.run(broken, modules, around=OTHERS[0], seconds=2 * MUTANT_SECONDS)
-    if second.late:
+    before = around_all(lambda around: bench.run(broken, modules, around=around, seconds=2 * MUTANT_SECONDS))
+    if before.late:
         return "TIMEOUT"
-    if second.stopped or second.broken:
+    if before.fallen:
         return "COLLECTION"
     here = {test for test in base.steady if module_of(test) in modules}
-    if here - second.passed != failing:
+    if _broad(len(here - before.ever), len(base.steady)):
+        return "TOO_BROAD"
+    failing = steady(failing, before.ever, base.steady)
+    if not failing:
         return "FLAKY"
     if here <= base.believing:
         return "CHEATABLE"
@@ -354,7 +364,7 @@ def _verdict(site: Site, files: Files, base: Base, bench: Bench) -> str | dict[s
     seen = first.tests[loudest]
     return {
         "failing": sorted(failing),
-        "kept": sorted(here - failing),
+        "kept": sorted(here & before.always),
         "modules": modules,
         "depth": min(site.cover[test] for test in failing),
         "shown": {"kind": seen.kind, "message": seen.message, "statement": seen.statement},
@@ -373,11 +383,15 @@ def mutated(site: Site, files: Files) -> Files:
 def _refused(failing: frozenset[str], ran: Ran, suite: int) -> str:
     if not failing:
         return "SURVIVED"
-    if len(failing) > min(MOST_FAILING, max(1, int(SHARE * suite))):
+    if _broad(len(failing), suite):
         return "TOO_BROAD"
     if not any(_states(ran.tests.get(test)) for test in failing):
         return "NO_ASSERTION"
     return ""
+
+
+def _broad(failing: int, suite: int) -> bool:
+    return failing > min(MOST_FAILING, max(1, int(SHARE * suite)))
 
 
 def _states(seen: Seen | None) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from sica.errors import SandboxError
 from sica.model import BoxSpec, File, Files, Job, Limits
@@ -27,9 +27,9 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLUGIN = Path(__file__).parents[1] / "inside" / "tested.py"
 
 
-def python_path(files: Files) -> str:
-    src = [f"{WORKDIR}/src"] if any(path.startswith("src/") for path in files) else []
-    return ":".join([*src, WORKDIR, PLACE])
+def python_path(files: Files, workdir: str = WORKDIR) -> str:
+    src = [f"{workdir}/src"] if any(path.startswith("src/") for path in files) else []
+    return ":".join([*src, workdir, PLACE])
 
 
 def is_module(path: str) -> bool:
@@ -64,13 +64,27 @@ class Around:
     """What is different around a run and may not matter to a test."""
 
     hash_seed: int = 0
-    order: int | None = None
+    order: int | Literal["reversed"] | None = None
+    """Of the tests: backwards, or shuffled with a seed."""
     zone: str = "UTC"
+    ahead: float = 0.0
+    """Seconds that the clock is ahead, as Python tells it."""
+    crowded: bool = False
+    """On one processor, which another program uses all the time; everything may take twice as long."""
+    home: str = "/tmp"
+    workdir: str = WORKDIR
 
 
 PLAIN = Around()
-OTHERS = (Around(1, 1, "FAR-14"), Around(4711, 7, "NEAR+12"))
-"""As `sica bench check` has them, too."""
+OTHERS = (
+    Around(1, "reversed", home=PLACE),  # a mount, so nothing can be written there
+    Around(2, 1, workdir="/tmp/another/and/longer/way/to/the/same/files"),
+    Around(3, zone="FAR-14", ahead=400 * 86400.0),
+    Around(4, crowded=True),
+)
+"""With the plain one five runs."""
+STEADY = 0.8
+"""Of the tests that are to be made to pass: so many must do the same each time, and only those count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,7 @@ class Seen:
     message: str = ""
     statement: str = ""
     """The test's own statement that it happened in."""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +122,50 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What tests did in all surroundings."""
+
+    runs: Sequence[Ran]
+
+    @property
+    def always(self) -> frozenset[str]:
+        """Tests that passed each time."""
+        return frozenset.intersection(*(ran.passed for ran in self.runs))
+
+    @property
+    def ever(self) -> frozenset[str]:
+        """Tests that passed at least once."""
+        return frozenset().union(*(ran.passed for ran in self.runs))
+
+    @property
+    def late(self) -> bool:
+        return any(ran.late for ran in self.runs)
+
+    @property
+    def fallen(self) -> bool:
+        """Whether some run ended early or could not collect a module."""
+        return any(ran.stopped or ran.broken for ran in self.runs)
+
+
+def around_all(run: Callable[[Around], Ran], *first: Ran) -> Held:
+    """Run in every other surrounding, until one takes too long; what is known of the plain one is named."""
+    runs = [*first]
+    for around in OTHERS:
+        runs.append(run(around))
+        if runs[-1].late:
+            break
+    return Held(runs)
+
+
+def steady(
+    wanted: frozenset[str], ever_before: frozenset[str], always_after: frozenset[str]
+) -> frozenset[str]:
+    """Of the tests that a change is to make pass those that do each time; none when too many of them differ."""
+    found = wanted & always_after - ever_before
+    return found if len(found) >= STEADY * len(wanted) else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """Where tests run: boxes of one sandbox, with one environment."""
 
@@ -125,35 +184,38 @@ class Bench:
         seconds: float = 60.0,
     ) -> Ran:
         """Run these modules or tests over these files. Raises SandboxError when no box can be had."""
+        workdir, slack = around.workdir, 2 if around.crowded else 1
         settings = {
-            "root": WORKDIR,
+            "root": workdir,
             "watched": list(watched),
-            "seconds": self.each,
+            "seconds": self.each * slack,
             "order": around.order,
+            "ahead": around.ahead,
+            "crowded": around.crowded,
             "report": "/judge/report.json",
         }
         ended = self.sandbox.run(
             BoxSpec(
                 mounts={PLACE: self.packages},
                 writable=(WORKDIR, "/tmp", "/judge"),
-                limits=Limits(seconds, MEMORY_MB, DISK_MB),
+                limits=Limits(seconds * slack, MEMORY_MB, DISK_MB),
             ),
             Job(
                 (*COMMAND, "-p", "tested", *wanted),
-                cwd=WORKDIR,
+                cwd=workdir,
                 env={
                     "PATH": _PATH,
-                    "HOME": "/tmp",
+                    "HOME": around.home,
                     "LANG": "C.UTF-8",
                     "TZ": around.zone,
                     "PYTHONDONTWRITEBYTECODE": "1",
                     "PYTHONHASHSEED": str(around.hash_seed),
-                    "PYTHONPATH": f"{python_path(files)}:/judge",
+                    "PYTHONPATH": f"{python_path(files, workdir)}:/judge",
                     "PYTEST_ADDOPTS": "--no-header",
                     "TESTED": "/judge/tested.json",
                 },
                 files={
-                    **{f"{WORKDIR}/{path}": file for path, file in files.items()},
+                    **{f"{workdir}/{path}": file for path, file in files.items()},
                     "/judge/tested.py": File(_PLUGIN.read_bytes()),
                     "/judge/tested.json": File(json.dumps(settings).encode()),
                 },
