@@ -425,6 +425,17 @@ def test_a_bug_that_hangs_is_no_task(source: Source, bench: Bench) -> None:
     )
 
 
+def test_a_bug_that_makes_tests_slow_is_no_task(source: Source, bench: Bench) -> None:
+    text, test = LIBRARY.encode(), "tests/test_cal.py::test_sums"
+    at = text.index(b"return a + b")
+    slow = b"__import__('time').sleep(1.6); return a - b"
+    site = inject.Site("src/cal/__init__.py", Edit("x", 5, at, at + 12, slow, "add"), {test: 1})
+    base = inject.Base(frozenset({test}), 0, frozenset(), {}, {test: 0.01})
+    assert inject._verdict(site, source.files, base, bench) == "SLOW"
+    usual = replace(base, seconds={test: 1.0})
+    assert inject._verdict(site, source.files, usual, bench) != "SLOW", "the test takes so long anyway"
+
+
 # ── the command ───────────────────────────────────────────────────────────────────────────────────
 
 

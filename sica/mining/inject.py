@@ -44,6 +44,8 @@ SHARE = 0.1
 """Of the suite that may fail: more is no small bug."""
 SUITE_SECONDS = 600.0
 MUTANT_SECONDS = 60.0
+SLOWER, GRACE_SECONDS = 3.0, 1.0
+"""How much longer the tests of a bug may take, and what is too short to say."""
 MOST_MODULES = 8
 """Of tests, that a task runs."""
 ASSERTIONS = frozenset({"AssertionError", "Failed", "ComparisonFailure"})
@@ -341,6 +343,10 @@ def _verdict(site: Site, files: Files, base: Base, bench: Bench) -> str | dict[s
         return "TIMEOUT"
     if first.stopped or first.broken:
         return "COLLECTION"
+    if _slow(
+        sum(seen.seconds for seen in first.tests.values()), [base.seconds.get(t, 0.0) for t in site.cover]
+    ):
+        return "SLOW"
     failing = frozenset(site.cover) - first.passed
     if code := _refused(failing, first, len(base.steady)):
         return code
@@ -388,6 +394,11 @@ def _refused(failing: frozenset[str], ran: Ran, suite: int) -> str:
     if not any(_states(ran.tests.get(test)) for test in failing):
         return "NO_ASSERTION"
     return ""
+
+
+def _slow(spent: float, base: Sequence[float]) -> bool:
+    """Whether the tests tell of a bug by the time that they take, too."""
+    return spent > SLOWER * sum(base) + GRACE_SECONDS
 
 
 def _broad(failing: int, suite: int) -> bool:
