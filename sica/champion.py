@@ -199,18 +199,20 @@ def _candidacy(archive: Archive, challenger: Agent, terms: Terms) -> Literal["op
 def _futile(archive: Archive, challenger: Agent, terms: Terms) -> bool:
     """Whether what is still to be made of the fresh attempts will hardly crown the challenger."""
     attempts = _deciding(archive, terms.fresh)
-    old, new = (
-        {(t.digest, t.attempt): t for t in archive.scored(a)} for a in (archive.champion, challenger.commit)
-    )
     before, now = (
-        {key: utility(t, archive.weights) for key, t in of.items() if t.attempt in attempts}
-        for of in (old, new)
+        {
+            (t.digest, t.attempt): utility(t, archive.weights)
+            for t in archive.scored(a)
+            if t.attempt in attempts
+        }
+        for a in (archive.champion, challenger.commit)
     )
     chance = repeats.chance(
         before,
         now,
         list(dict.fromkeys((s.task, s.attempt) for s in _unsettled(archive, challenger, attempts))),
-        _unaided(archive, challenger),
+        # Nobody else's scores: a change that helps everywhere is not foreseen by who did not have it.
+        _beliefs(archive, challenger, {}),
         {t.digest: t.weight for t in archive.tasks},
         SIGNIFICANT if terms.rule == "separable" else 0.0,
     )
@@ -219,24 +221,25 @@ def _futile(archive: Archive, challenger: Agent, terms: Terms) -> bool:
 
 def _order(archive: Archive, challenger: Agent, attempts: range) -> Sequence[tuple[str, int]]:
     every = [(t.digest, attempt) for attempt in attempts for t in archive.tasks]
-    return repeats.order(*_beliefs(archive, challenger), every)
+    return repeats.order(*_beliefs(archive, challenger, _pool(archive, challenger)), every)
 
 
-def _beliefs(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repeats.Beliefs]:
-    """Of the champion and the challenger, by every attempt known and by what their line scored."""
+def _beliefs(
+    archive: Archive, challenger: Agent, pool: Mapping[str, Sequence[float]]
+) -> tuple[repeats.Beliefs, repeats.Beliefs]:
+    """Of the champion and the challenger, by every attempt known and by what others scored."""
+    old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
+    return repeats.believed(old, pool), repeats.believed(new, pool)
+
+
+def _pool(archive: Archive, challenger: Agent) -> Mapping[str, Sequence[float]]:
+    """What the challenger's line scored, by task."""
     pool: dict[str, list[float]] = {}
     for tree in sorted(archive.line(challenger.commit)):
         for t in archive.trials.get(tree, ()):
             if t.score is not None and t.attempt < archive.attempts:
                 pool.setdefault(t.digest, []).append(utility(t, archive.weights))
-    old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
-    return repeats.believed(old, pool), repeats.believed(new, pool)
-
-
-def _unaided(archive: Archive, challenger: Agent) -> tuple[repeats.Beliefs, repeats.Beliefs]:
-    """Of both, by their own attempts alone: a change that helps everywhere is not foreseen by who did not have it."""
-    old, new = (_by_task(archive, a) for a in (archive.champion, challenger.commit))
-    return repeats.believed(old, {}), repeats.believed(new, {})
+    return pool
 
 
 def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:

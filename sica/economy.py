@@ -15,11 +15,12 @@ own scores are left out: chosen by them, the tasks would be those on which it wa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import fsum, sqrt
 from operator import mul
+from typing import TypeVar
 
 from sica.model import Agent, Archive, Evaluate, Trial
 from sica.stats import wilson
@@ -28,6 +29,7 @@ from sica.utility import bounds, mean_utility, utility
 FIRST, GROWTH = 10, 3
 FUTILE = -1.0
 
+T = TypeVar("T")
 Outcomes = Mapping[tuple[str, int], float]
 """Task digest and attempt -> what came of it."""
 
@@ -88,9 +90,7 @@ def races(
 
 def raced(archive: Archive, agent: str) -> Race | None:
     """The agent's race; None for a seed, which runs against nobody, and for one whose rival has no score yet."""
-    facts = archive.tasks, archive.weights
-    what = "race", agent, archive.attempts
-    return archive.told(what, archive.line(agent), facts, lambda: _raced(archive, archive.agents[agent]))
+    return _of_line(archive, "race", agent, lambda: _raced(archive, archive.agents[agent]))
 
 
 def stopped(archive: Archive, agent: str) -> bool:
@@ -121,9 +121,7 @@ def estimate(archive: Archive, agent: str) -> float:
     on all, plus their difference on those that both saw."""
     if not archive.offers:
         return mean_utility(archive, agent)
-    facts = archive.tasks, archive.weights
-    what = "estimate", agent, archive.attempts
-    return archive.told(what, archive.line(agent), facts, lambda: _estimate(archive, agent))
+    return _of_line(archive, "estimate", agent, lambda: _estimate(archive, agent))
 
 
 def _estimate(archive: Archive, agent: str) -> float:
@@ -137,9 +135,7 @@ def interval(archive: Archive, agent: str) -> tuple[float, float]:
     """Of the estimate; as wide as the trials that the agent itself had make it."""
     if not archive.offers:
         return bounds(archive, agent)
-    facts = archive.tasks, archive.weights
-    what = "interval", agent, archive.attempts
-    return archive.told(what, archive.line(agent), facts, lambda: _interval(archive, agent))
+    return _of_line(archive, "interval", agent, lambda: _interval(archive, agent))
 
 
 def _interval(archive: Archive, agent: str) -> tuple[float, float]:
@@ -150,6 +146,12 @@ def _interval(archive: Archive, agent: str) -> tuple[float, float]:
 
 
 # ── within ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_line(archive: Archive, what: str, agent: str, find: Callable[[], T]) -> T:
+    """What follows from the trials of the agent and of its ancestors."""
+    facts = archive.tasks, archive.weights
+    return archive.told((what, agent, archive.attempts), archive.line(agent), facts, find)
 
 
 @dataclass(frozen=True, slots=True)
