@@ -57,6 +57,14 @@ def sica(
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+def begin(folder: Path) -> Path:
+    """A new folder with a project in it."""
+    folder.mkdir()
+    ran = sica(folder, "init")
+    assert ran.code == 0, ran.err
+    return folder
+
+
 OFFLINE = Setting("offline", "box:1")
 MANIFEST = b'contract = 1\nname = "plain"\n[run]\nargv = ["python3", "/agent/main.py"]\n'
 

@@ -13,16 +13,9 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from commands import environment, sica
+from commands import begin, environment, sica
 
 BOXES = {"SICA_SANDBOX": "bubblewrap", "SICA_WORKERS": "2"}
-
-
-def begin(folder: Path) -> Path:
-    folder.mkdir()
-    ran = sica(folder, "init")
-    assert ran.code == 0, ran.err
-    return folder
 
 
 @pytest.fixture(scope="module")

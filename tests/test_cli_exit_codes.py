@@ -8,16 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import ROOT, environment, sica
+from commands import ROOT, begin, environment, sica
 
 BOXES = {"SICA_SANDBOX": "bubblewrap", "SICA_WORKERS": "2"}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exit") / "p"
-    folder.mkdir()
-    assert sica(folder, "init").code == 0
+    folder = begin(tmp_path_factory.mktemp("exit") / "p")
     broken = folder / "broken" / "task"
     broken.mkdir(parents=True)
     (broken / "task.toml").write_text("[")

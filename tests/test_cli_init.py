@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import MANIFEST, Ran, sica
+from commands import MANIFEST, Ran, begin, sica
 
 
 def seed(folder: Path, manifest: bytes = MANIFEST) -> Path:
@@ -134,10 +134,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("p") / "p"
-    folder.mkdir()
-    assert sica(folder, "init").code == 0
-    return folder
+    return begin(tmp_path_factory.mktemp("p") / "p")
 
 
 @pytest.mark.parametrize("command", ["log", "show", "evolve", "doctor", "best", "db check", "git log"])

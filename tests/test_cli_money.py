@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from commands import Ran, sica
+from commands import Ran, begin, sica
 from loopback import door, tuned
 
 PRICED = """
@@ -109,9 +109,7 @@ def test_the_days_cap_holds_over_runs(project: Path) -> None:
 
 
 def test_a_price_that_nobody_knows_is_refused_under_any_cap_in_dollars(tmp_path: Path) -> None:
-    folder = tmp_path / "p"
-    folder.mkdir()
-    assert sica(folder, "init").code == 0
+    folder = begin(tmp_path / "p")
     env = {"SICA_MODEL": "openai/of-my-own", "OPENAI_API_KEY": "none"}
     refused = paid(folder, "evolve", "-n", "0", "--yes", "--set", "improve.max_cost=1", env=env)
     assert refused.code == 2, refused.err

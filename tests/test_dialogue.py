@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import environment, sica
+from commands import begin, environment, sica
 from doors import said
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,10 +36,7 @@ def bash(command: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("p") / "my project"
-    folder.mkdir()
-    assert sica(folder, "init").code == 0
-    return folder
+    return begin(tmp_path_factory.mktemp("p") / "my project")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Project, environment, sica
+from commands import Project, begin, environment, sica
 from mlflow import MlflowClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from test_trace_browser import written
@@ -188,9 +188,7 @@ def test_a_fault_is_an_error_and_a_failed_call_too() -> None:
 def test_a_run_is_told_while_it_goes_on_and_a_dead_receiver_never_stops_it(
     tmp_path: Path, collector: Collector
 ) -> None:
-    folder = tmp_path / "p"
-    folder.mkdir()
-    assert sica(folder, "init").code == 0
+    folder = begin(tmp_path / "p")
     box = {"SICA_SANDBOX": "bubblewrap"}
     run = ("evolve", "-n", "0", "--task", "edit-settings", "--attempts")
     ran = sica(folder, *run, "1", "--export", f"otel={collector.address}", env=box)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from archives import archive
-from commands import environment, sica
+from commands import begin, environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from screens import Screen, screen
@@ -292,10 +292,7 @@ def test_a_deadly_signal_finds_the_terminal_in_order(drawing: Screen, number: si
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("p") / "my project"
-    folder.mkdir()
-    assert sica(folder, "init").code == 0
-    return folder
+    return begin(tmp_path_factory.mktemp("p") / "my project")
 
 
 def fits(text: str, columns: int) -> bool:
