@@ -169,8 +169,7 @@ class _Selection:
         return list(found.values())
 
     def _meant(self, run: str, task: str) -> bool:
-        name = task.rpartition("/")[2]
-        return run == (self.run or run) and (names.meant(self.globs, name, task))
+        return run == (self.run or run) and names.meant(self.globs, task)
 
 
 def _folder(

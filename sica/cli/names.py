@@ -36,9 +36,10 @@ def globs(asked: Sequence[str] | None) -> str:
     return ",".join(asked or ())
 
 
-def meant(globs: str, *names: str) -> bool:
-    """Whether a task of these names is meant; no glob means all of them."""
-    return not globs or any(fnmatchcase(name, glob) for glob in globs.split(",") for name in names)
+def meant(globs: str, task: str) -> bool:
+    """Whether a task is meant, by its whole id or by its name in it; no glob means all of them."""
+    either = task, task.rpartition("/")[2]
+    return not globs or any(fnmatchcase(name, glob) for glob in globs.split(",") for name in either)
 
 
 def _named(

@@ -249,7 +249,7 @@ def chosen(benchmark: FolderBenchmark, globs: str, split: str, called: str) -> t
     """The tasks that are meant, each glob at least one. Held-out ones only when they are asked for by name."""
     there = [t for t in benchmark.tasks() if t.split in _splits(split)]
     for glob in globs.split(",") if globs else ():
-        if any(meant(glob, t.name, t.id) for t in there):
+        if any(meant(glob, t.id) for t in there):
             continue
         for name, why in benchmark.unsupported.items():
             if meant(glob, name):
@@ -257,7 +257,7 @@ def chosen(benchmark: FolderBenchmark, globs: str, split: str, called: str) -> t
         raise no_such("task", glob, [t.name for t in there])
     if not there:
         raise UsageError(f"{called} has no task to run in split {split!r}", f"sica tasks --bench {called}")
-    return tuple(t for t in there if meant(globs, t.name, t.id))
+    return tuple(t for t in there if meant(globs, t.id))
 
 
 def runnable(

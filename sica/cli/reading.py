@@ -162,7 +162,7 @@ class Reading:
         plain = {"score": 1.0, "cost": 0.0, "time": 0.0, "timeout_penalty": 0.0}
         weighed = {k: v for k, v in dict(run.get("utility") or {}).items() if k in plain and v != plain[k]}
         globs, attempts = str(run.get("task") or ""), int(run.get("attempts", 1))
-        tasks = {t for t in self.ledger.wanted(benchmark) if names.meant(globs, t.rpartition("/")[2], t)}
+        tasks = {t for t in self.ledger.wanted(benchmark) if names.meant(globs, t)}
         apart = str(run.get("policy", "")).partition(":")[0] == "hgm"
         if apart or not run.get("race") or weighed or not looks(len(tasks), attempts):
             return {}
@@ -183,7 +183,7 @@ class Reading:
             return rows
         run, globs = runs[-1], str(runs[-1].config.get("task") or "")
         attempts = int(runs[-1].config.get("attempts", 1))
-        tasks = {t for t in self.ledger.wanted(benchmark) if names.meant(globs, t.rpartition("/")[2], t)}
+        tasks = {t for t in self.ledger.wanted(benchmark) if names.meant(globs, t)}
         here = self.ledger.seen_in(run.id)
         scores = self._scores(here, benchmark)
 
