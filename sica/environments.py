@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,6 +83,13 @@ class Kept:
     size: int
     used: float
     """Unix time of the last box that had it."""
+
+
+def usual_root(environ: Mapping[str, str]) -> Path:
+    """$XDG_CACHE_HOME/agent-environments: a process in a box can read where binds come from, so it says no more."""
+    named = Path(environ.get("XDG_CACHE_HOME", ""))
+    home = Path(environ.get("HOME") or Path.home())
+    return (named if named.is_absolute() else home / ".cache") / "agent-environments"
 
 
 class Environments:

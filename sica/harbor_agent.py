@@ -79,9 +79,8 @@ class CommitAgent(BaseAgent):  # type: ignore[misc]  # Harbor is not installed w
                 f"{self._asks.name} needs Python packages, and the container has no python3: {asked.stderr or ''}",
                 "run it on tasks whose image has Python",
             ) from None
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         say = logging.getLogger(__name__).info
-        kept = environments.Environments(cache / "agent-environments", say)
+        kept = environments.Environments(environments.usual_root(os.environ), say)
         return (await asyncio.to_thread(kept.made_for, python, self._wanted)).path
 
     async def run(self, instruction: str, environment: Any, context: Any) -> None:

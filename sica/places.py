@@ -88,13 +88,6 @@ def user_settings(environ: Mapping[str, str]) -> Path:
     return (named if named.is_absolute() else home / ".config") / "sica" / "config.toml"
 
 
-def environments(environ: Mapping[str, str]) -> Path:
-    """$XDG_CACHE_HOME/agent-environments: a process in a box can read where binds come from, so it says no more."""
-    named = Path(environ.get("XDG_CACHE_HOME", ""))
-    home = Path(environ.get("HOME") or Path.home())
-    return (named if named.is_absolute() else home / ".cache") / "agent-environments"
-
-
 def read_toml(path: Path) -> dict[str, Any]:
     """A settings file's content; nothing when there is none."""
     try:

@@ -240,9 +240,9 @@ def sandbox_for(name: str, places: Places) -> Iterator[Sandbox]:
 
 def environments(call: Invocation) -> Environments:
     """What agents asked to be installed, of all projects of this user."""
-    from sica.environments import Environments
+    from sica.environments import Environments, usual_root
 
-    return Environments(where.environments(call.environ), call.say)
+    return Environments(usual_root(call.environ), call.say)
 
 
 def chosen(benchmark: FolderBenchmark, globs: str, split: str, called: str) -> tuple[Task, ...]:
