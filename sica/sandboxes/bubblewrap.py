@@ -19,8 +19,8 @@ import sys
 import sysconfig
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -133,10 +133,9 @@ class Bubblewrap:
             raise SandboxError(f"a box failed: {said}", cure(said))
         return ended
 
-    @contextmanager
-    def series(self) -> Iterator[Sandbox]:
+    def series(self) -> AbstractContextManager[Sandbox]:
         """A box costs ten milliseconds: each job has a new one."""
-        yield self
+        return nullcontext(self)
 
     def probe(self) -> Mapping[str, str]:
         limits = Limits(seconds=20, memory_mb=256, processes=16)

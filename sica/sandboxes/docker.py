@@ -13,7 +13,7 @@ import struct
 import threading
 import uuid
 from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -280,9 +280,8 @@ class Series:
     def sweep(self) -> int:
         return self._sandbox.sweep()
 
-    @contextmanager
-    def series(self) -> Iterator[Series]:
-        yield self
+    def series(self) -> AbstractContextManager[Series]:
+        return nullcontext(self)
 
 
 # ── what the engine must be, and must have made ───────────────────────────────────────────────────
