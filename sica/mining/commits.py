@@ -321,15 +321,20 @@ def _candidate(
     )
 
 
+def _message(commit: Commit) -> str:
+    message: bytes = commit.message
+    return message.decode("utf-8", "replace").strip()
+
+
 def _is_pull(commit: Commit) -> bool:
     """A merge of a branch, or what a pull request was squashed to."""
-    first = commit.message.decode("utf-8", "replace").strip().partition("\n")[0]
+    first = _message(commit).partition("\n")[0]
     return len(commit.parents) == 2 or (len(commit.parents) == 1 and _PULL.fullmatch(first) is not None)
 
 
 def _said(work: Work) -> tuple[str, str]:
     """Subject and body; of a merged pull request its title, since the first line names a branch alone."""
-    subject, _, body = work.commit.message.decode("utf-8", "replace").strip().partition("\n")
+    subject, _, body = _message(work.commit).partition("\n")
     if len(work.commit.parents) == 2 and subject.startswith("Merge") and body.strip():
         subject, _, body = body.strip().partition("\n")
     return subject.strip(), body
@@ -354,7 +359,7 @@ def statement(work: Work, issues: Issues = MappingProxyType({})) -> tuple[Tier, 
     """The issue it names, if that is known; else the best that the commit says of itself: its body, its line of the
     changelog, or its subject alone.
     """
-    linked = _LINKED.findall(work.commit.message.decode("utf-8", "replace"))
+    linked = _LINKED.findall(_message(work.commit))
     if words := "\n\n".join(issues[n] for n in sorted({int(n) for n in linked}) if issues.get(n)):
         return "A", words
     subject, body = _said(work)
