@@ -1427,7 +1427,11 @@ def _unasked(
         if (line["kind"], line["at"], commit) not in known:
             by, text = (str(line.get(name, "")) for name in ("by", "text"))
             yield Request(
-                *(line["kind"], line["at"], by, commit, "", text),
+                line["kind"],
+                line["at"],
+                by,
+                commit,
+                text=text,
                 state="done",
                 answer="restored from git",
                 answered=line["at"],

@@ -143,17 +143,15 @@ def _work(
 
 def _told(parent: Agent, made: Attempt, place: Workplace) -> Improvement:
     return Improvement(
-        *(
-            parent.commit,
-            None,
-            made.how,
-            made.usage,
-            made.trace,
-            made.session,
-            place.run,
-            made.started,
-            made.why,
-        ),
+        parent.commit,
+        None,
+        made.how,
+        made.usage,
+        made.trace,
+        made.session,
+        place.run,
+        made.started,
+        made.why,
         rulings=made.rulings,
     )
 

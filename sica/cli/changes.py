@@ -27,6 +27,10 @@ class Change:
         return bool(self.changed or self.gone)
 
     @property
+    def names(self) -> list[str]:
+        return sorted({*self.changed, *self.gone})
+
+    @property
     def after(self) -> Files:
         kept = {name: file for name, file in self.before.items() if name not in self.gone}
         return {**kept, **self.changed}
@@ -96,7 +100,7 @@ class Place:
 
 def stat(done: Change) -> Iterator[tuple[str, str]]:
     """Each file that changed, cleaned, and by how much."""
-    for name in sorted({*done.changed, *done.gone}):
+    for name in done.names:
         lines = list(differences(_only(done.before, name), _only(done.after, name)))
         if lines and not lines[0].startswith("--- "):
             yield report.clean(name), "binary" if lines[0].startswith("Binary") else "mode"

@@ -215,7 +215,7 @@ def deliver(desk: Desk, turn: Turn, base: Path | None, results: Path, as_json: b
             trace=made.trace,
             changed=sorted(done.changed),
             removed=done.gone,
-            kept=sorted({*kept.changed, *kept.gone}) if base else [],
+            kept=kept.names if base else [],
             folder=base or results,
             applied=base is not None,
             diff=text,
@@ -247,10 +247,14 @@ def _where(call: Invocation, done: Change, kept: Change, base: Path | None, resu
 
 def _apart(call: Invocation, kept: Change, place: Path) -> None:
     if kept:
-        names = ", ".join(report.clean(n) for n in sorted({*kept.changed, *kept.gone})[:5])
-        call.warn(f"changed by somebody else meanwhile, so left alone: {names}")
+        call.warn(f"changed by somebody else meanwhile, so left alone: {_first(kept)}")
     if kept.changed:
         call.say(f"the agent's own versions are in {place}")
+
+
+def _first(change: Change) -> str:
+    """The first of its names, for people."""
+    return ", ".join(map(report.clean, change.names[:5]))
 
 
 def _late(call: Invocation, turn: Turn) -> None:
@@ -323,8 +327,8 @@ def _command(desk: Desk, words: str, turns: list[Turn], place: Place) -> None:
         case "/undo":
             stuck = place.undo(turns[-1].change)
             turns[-1] = replace(turns[-1], change=Change(turns[-1].change.before, {}))
-            names = ", ".join(report.clean(n) for n in sorted({*stuck.changed, *stuck.gone})[:5])
-            call.say(f"put back, but for what somebody changed since: {names}" if stuck else "put back")
+            but = f", but for what somebody changed since: {_first(stuck)}" if stuck else ""
+            call.say(f"put back{but}")
         case _:
             call.say(f"there is no {report.clean(words)}; there are {', '.join(n for n, _ in HELP[:4])}")
 

@@ -88,7 +88,7 @@ def _said(call: Invocation, lines: list[dict[str, object]], as_json: bool, name:
     for line in lines:
         at = line["at"]
         when = report.ago(time.time() - at) if isinstance(at, int | float) else ""
-        kind, at = line.get("action") or line["kind"], _on(line)
-        print(f"{kind:<8} {line['by']}  {when}  {at}{report.clean(str(line['text']))}")
+        kind = line.get("action") or line["kind"]
+        print(f"{kind:<8} {line['by']}  {when}  {_on(line)}{report.clean(str(line['text']))}")
     if not lines:
         call.say(f"nothing was said of {name}")

@@ -68,8 +68,9 @@ def command(
     if race_table:
         _race_table(call, as_json)
         return
+    jobs = jobs or len(os.sched_getaffinity(0))
     if throne_table:
-        _throne_table(call, jobs or len(os.sched_getaffinity(0)), as_json)
+        _throne_table(call, jobs, as_json)
         return
     names = _names(policy)
     if len(set(names)) < len(names) or not names:
@@ -81,7 +82,7 @@ def command(
     if max_cost is not None and not max_cost > 0:
         raise UsageError(f"--max-cost {max_cost} is no amount to spend")
     spending = simulate.Spending(budget, max_cost, workers=workers, race=race)
-    most = min(jobs or len(os.sched_getaffinity(0)), seeds * len(names))
+    most = min(jobs, seeds * len(names))
     results = []
     for result in simulate.compare(names, truth, seeds, spending, most):
         results.append(result)
