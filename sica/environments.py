@@ -307,14 +307,19 @@ def _refusal(said: str) -> SandboxError:
     return CannotInstall(f"its packages cannot be installed: {words[:600]}", cure)
 
 
+_OUR_PYTHON = re.compile(rb"#!(?:[^\n]*python[^\n]*|/bin/sh\n'''exec' [^\n]*\n' ''')\n")
+"""How a program begins that is Python's: a path with a blank in it, or a long one, takes a shell and three lines."""
+
+
 def _free_of_our_python(script: Path) -> None:
-    """A program's first line names the Python that uv was given, which no box has."""
-    first, mark, rest = script.read_bytes().partition(b"\n")
-    if not (mark and first.startswith(b"#!") and b"python" in first):
+    """A program begins with the Python that uv was given, which no box has."""
+    program = script.read_bytes()
+    named = _OUR_PYTHON.match(program)
+    if named is None:
         return
     mode = script.stat().st_mode
     script.unlink()  # it may be a second name of a file in uv's cache
-    script.write_bytes(b"#!/usr/bin/env python3\n" + rest)
+    script.write_bytes(b"#!/usr/bin/env python3\n" + program[named.end() :])
     script.chmod(mode)
 
 

@@ -22,7 +22,7 @@ from packed import wheel
 from sica import contract, gate, making, requirements
 from sica.attempt import TRAJECTORY_BYTES
 from sica.benchmarks import open_benchmark
-from sica.environments import Environments, _turn
+from sica.environments import Environments, _free_of_our_python, _turn
 from sica.errors import CannotInstall, SandboxError, UsageError
 from sica.model import Agent, File, Files, Setting, conditions
 
@@ -87,6 +87,30 @@ def installing(world: World, monkeypatch: pytest.MonkeyPatch) -> Environments:
     monkeypatch.setenv("UV_FIND_LINKS", str(world.root / "wheels"))
     monkeypatch.setenv("UV_NO_INDEX", "1")
     return Environments(world.root / "environments", print)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "#!/where/sica/is/bin/python3.11\n",
+        "#!/bin/sh\n'''exec' '/where sica is/bin/python' \"$0\" \"$@\"\n' '''\n",
+    ],
+)
+def test_a_program_is_run_by_the_boxs_python_wherever_sica_is(start: str, tmp_path: Path) -> None:
+    script = tmp_path / "greet"
+    script.write_text(f"{start}# -*- coding: utf-8 -*-\nprint('hello')\n")
+    script.chmod(0o755)
+    _free_of_our_python(script)
+    done = subprocess.run([script], capture_output=True, text=True, check=True)
+    assert done.stdout == "hello\n"
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\necho python\n", "python\n", ""])
+def test_another_program_stays_as_it_is(text: str, tmp_path: Path) -> None:
+    script = tmp_path / "greet"
+    script.write_text(text)
+    _free_of_our_python(script)
+    assert script.read_text() == text
 
 
 def needy(wanted: str) -> Files:
