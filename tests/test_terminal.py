@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import unicodedata
@@ -303,7 +304,9 @@ def test_a_run_is_watched_suspended_brought_back_and_stopped(project: Path) -> N
     env = environment(project.parent, SICA_SANDBOX="bubblewrap", PS1="$ ", PS2="")
     with screen(["bash", "--norc", "-i"], project, env) as seen:
         seen.wait("$")
-        seen.type(f"{sys.executable} -m sica evolve -n 0 --workers 5 --attempts 50 --task 'edit-*'\n")
+        seen.type(
+            f"{shlex.quote(sys.executable)} -m sica evolve -n 0 --workers 5 --attempts 50 --task 'edit-*'\n"
+        )
         seen.wait("turn")
         text = seen.wait("▸ evaluate  agent/0")
         assert "w workers   Ctrl-C stop now, work is kept   ? help" in text
