@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from heapq import heappop, heappush
 from math import exp
@@ -775,10 +776,20 @@ class Mean:
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float], draws: int = 2000) -> Mean:
-        rng, n = Random(0), len(values)
-        means = sorted(sum(rng.choices(values, k=n)) / n for _ in range(draws))
-        return cls(fmean(values), means[int(0.025 * draws)], means[int(0.975 * draws) - 1])
+    def of(cls, values: Sequence[float]) -> Mean:
+        means = sorted(sum(map(values.__getitem__, drawn)) / len(drawn) for drawn in _resamples(len(values)))
+        return cls(fmean(values), means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS) - 1])
+
+
+DRAWS = 2000
+"""Resamples of the seeds behind an interval."""
+
+
+@lru_cache(maxsize=1)
+def _resamples(n: int) -> Sequence[Sequence[int]]:
+    """Which seeds each one draws: the same for whatever is averaged, so that they are drawn once."""
+    rng = Random(0)
+    return [rng.choices(range(n), k=n) for _ in range(DRAWS)]
 
 
 @dataclass(frozen=True, slots=True)
