@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from random import Random
 
 from sica import champion, economy, gate, making, repeats, stopping
 from sica.attempt import Workplace, trial
 from sica.control import Controls
 from sica.crew import Threads
+from sica.dice import Dice
 from sica.errors import SandboxError
 from sica.model import (
     Archive,
@@ -165,7 +165,7 @@ def wanted(plan: Plan, archive: Archive) -> Iterator[Step]:
     yield from champion.confirmations(archive, plan.proof)
     made = archive.made()
     going = sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
-    for step in plan.policy(archive, Random(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
+    for step in plan.policy(archive, Dice(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
         if not isinstance(step, Improve | Merge) or made + going < plan.children:
             yield step
 
