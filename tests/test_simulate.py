@@ -108,7 +108,7 @@ def test_workers_are_busy_from_the_moment_that_the_seed_is_measured(name: str) -
 
     def counted(archive: Archive, rng: Random) -> Sequence[Step]:
         nonlocal empty
-        steps = policy(archive, rng)
+        steps = list(policy(archive, rng))
         empty += not steps and archive.measured(next(iter(archive.agents)))
         return steps
 
