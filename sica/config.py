@@ -114,7 +114,10 @@ class Utility(_Part):
     cost_cap: float = Field(default=10.0, gt=0, description="dollars at which the cost term is zero")
     time_cap: float = Field(default=300.0, gt=0, description="seconds at which the time term is zero")
     timeout_penalty: float = Field(
-        default=0.0, ge=0, le=1, description="share of the utility that a timeout takes"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the utility that a timeout takes, or being stopped by a guard or the overseer",
     )
 
     def weights(self) -> Weights:

@@ -213,15 +213,16 @@ class Facts:
 
 def ending(facts: Facts) -> tuple[str, Fault | None]:
     """How an agent's run ended and whether that is a fault. Nothing an agent prints can move it."""
-    cut = facts.ended is not None and facts.ended.limit == "cancelled"
-    if facts.reached in ("run", "day") or (cut and not facts.stopped):
+    if facts.reached in ("run", "day"):
         return "cancelled", "cancelled"
     if facts.ended is None:
         return "infra", "infra"
+    if facts.ended.limit == "cancelled":
+        return "cancelled", "cancelled"
     if facts.failure or (facts.ended.limit == "seconds" and facts.kept_waiting):
         return "provider", "provider"
     if facts.ended.limit is not None:
-        return ("stopped" if cut else facts.ended.limit), None
+        return facts.ended.limit, None
     if facts.reached:
         return facts.reached, None
     return ("done" if facts.ended.exit_code == 0 else "agent_error"), None
