@@ -238,11 +238,11 @@ def sandbox_for(name: str, places: Places) -> Iterator[Sandbox]:
         sandbox.close()
 
 
-def environments(call: Invocation) -> Environments:
-    """What agents asked to be installed, of all projects of this user."""
+def environments(call: Invocation, places: Places | None = None) -> Environments:
+    """What agents asked to be installed, of all projects of this user; one's own resolutions hold in it."""
     from sica.environments import Environments, usual_root
 
-    return Environments(usual_root(call.environ), call.say)
+    return Environments(usual_root(call.environ), call.say, places.resolutions if places else None)
 
 
 def chosen(benchmark: FolderBenchmark, globs: str, split: str, called: str) -> tuple[Task, ...]:
@@ -406,7 +406,7 @@ def working(
                 controls = Controls(store.ledger, broker, approve=config.approve, by=call.user())
                 yield Shop(
                     *(store, config, sandbox, gateway, broker, traces, run, cancel, controls),
-                    *(environments(call), worked),
+                    *(environments(call, places), worked),
                 )
             except BaseException:
                 with suppress(StoreError):  # the error on its way says more, and the next run tells git
