@@ -223,6 +223,17 @@ class RunConfig(_Part):
         named, asked = self.models, (self.critique.model, self.oversight.model)
         return Roles(named.small, named.reasoning, *asked, named.effort)
 
+    def models_by_setting(self) -> dict[str, str]:
+        """Every model that a run can come to ask, by the setting that names it."""
+        named = {
+            "model": self.model,
+            "models.small": self.models.small,
+            "models.reasoning": self.models.reasoning,
+            "critique.model": self.critique.model,
+            "oversight.model": self.oversight.model,
+        }
+        return {setting: model for setting, model in named.items() if model}
+
     @property
     def capped_in_dollars(self) -> bool:
         """Whether any cap needs the model's price."""

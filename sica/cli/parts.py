@@ -20,7 +20,7 @@ from sica.cli.invocation import Invocation
 from sica.cli.names import meant
 from sica.config import RunConfig
 from sica.control import Controls
-from sica.errors import StoreError, UsageError, no_such
+from sica.errors import SicaError, StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
 from sica.model import (
     CONTRACT,
@@ -163,8 +163,13 @@ def open_gateway(config: RunConfig, traces: Traces) -> Gateway:
 
     models = config.roles().all(config.model)
     gateway = gateways.open_gateways(models, api_base=config.api_base or None, traces=traces)
-    for model in models:
-        gateway.check(model)
+    for setting, model in config.models_by_setting().items():
+        try:
+            gateway.check(model)
+        except SicaError as error:
+            if setting == "model":
+                raise
+            raise type(error)(f"{setting}: {error}", error.hint) from error
     if "litellm" in gateway.name and config.api_base:
         require_answer(config.api_base)
     return gateway
