@@ -145,7 +145,9 @@ class Environments:
         """The same for a Python that is known, wherever it runs."""
         asked = [FORMAT, list(wanted), python.minor, python.implementation, python.platform]
         place = self.root / _name(asked)
-        kept = self._resolutions / f"{place.name}.txt" if self._resolutions else None
+        kept = None  # where all have hashes, nothing is left open
+        if self._resolutions and not requirements.hashed(tuple(wanted)):
+            kept = self._resolutions / f"{place.name}.txt"
         pins = _pins(kept.read_text()) if kept and kept.exists() else []
         if pins and _installed(place) not in (None, pins):
             place = self.root / _name([*asked, pins])
@@ -281,7 +283,6 @@ def _install(
         *(uv(), "pip", "install", "--quiet", "--color", "never", "--python", sys.executable),
         *("--target", "packages", "--only-binary", ":all:", "--cache-dir", str(wheels)),
         *("--python-version", python.minor, "--python-platform", python.platform),
-        # Where all have hashes, all are pinned as well; uv would ask for hashes of these pins, too.
         *(("--require-hashes",) if hashed else ("--constraint", "pins.txt")),
         *("--requirement", "requirements.txt"),
     ]

@@ -129,7 +129,10 @@ UNKNOWN = [
     ("trace 0 edit-routes", "no task tried by agent/0 called 'edit-routes'; there are: edit-settings"),
     ("trace 0", "agent/0 is a seed: sica did not make it"),
     ("evolve --model gpt9", "'gpt9' does not say which provider to ask\n      write provider/model"),
-    ("evolve --set models.small=nobody/gpt9", "models.small: 'nobody/gpt9' does not say which provider to ask"),
+    (
+        "evolve --set models.small=nobody/gpt9",
+        "models.small: 'nobody/gpt9' does not say which provider to ask",
+    ),
     ("evolve --max-cost 0", "max_cost = 0.0 (--max-cost): must be greater than 0\n      max_cost: dollars"),
     (
         "evolve --workers 0",

@@ -235,13 +235,14 @@ def test_a_project_gets_the_same_packages_again_though_newer_ones_are_there(
     assert own.ready(("greet",), world.sandbox).resolved == newest.resolved
 
 
-def test_packages_with_hashes_need_no_second_lock(world: World, installing: Environments) -> None:
+def test_packages_with_hashes_need_no_resolution_kept(world: World, installing: Environments) -> None:
     own = Environments(installing.root, print, world.root / "packages")
     digest = sha256((world.root / "wheels" / "greet-1.0-py3-none-any.whl").read_bytes()).hexdigest()
     wanted = (f"greet==1.0 --hash=sha256:{digest}",)
     first = own.ready(wanted, world.sandbox)
     own.sweep(before=2e10)
     assert own.ready(wanted, world.sandbox) == first
+    assert not (world.root / "packages").exists()
 
 
 def test_an_agent_without_packages_needs_no_environment(world: World) -> None:
