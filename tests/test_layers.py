@@ -40,6 +40,7 @@ PURE = {
     "patches",
     "heldout",
     "smoke",
+    "dice",
 }
 LOOP = {
     "loop",
