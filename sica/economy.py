@@ -110,9 +110,9 @@ def offers(archive: Archive, agent: str) -> tuple[Evaluate, ...]:
                 return _batch(archive, agent)
         return Batch(left, before.counting) if left else _batch(archive, agent)
 
-    trials, others = archive.trials.get(archive.agents[agent].tree, ()), _others(archive, agent)
-    # The same object as long as none of the others has another trial.
-    undisturbed = archive.known(("undisturbed", agent, others), others, object)
+    trials, before = archive.trials.get(archive.agents[agent].tree, ()), _before(archive, agent)
+    # The same object as long as the same agents were there before it, and no other has another trial.
+    undisturbed = archive.known(("undisturbed", agent, before), lambda: _others(archive, agent), object)
     batch = archive.grown(("batch", agent), trials, lambda: _batch(archive, agent), more, beside=undisturbed)
     return tuple(batch.trials.values())
 
@@ -182,11 +182,17 @@ def _others(archive: Archive, agent: str) -> frozenset[str]:
     """Trees whose trials may change what an agent is offered, beside its own: its ancestors', and of those that were
     there before it."""
 
+    return (archive.line(agent) | _before(archive, agent)) - {archive.agents[agent].tree}
+
+
+def _before(archive: Archive, agent: str) -> frozenset[str]:
+    """Trees of the ready ones that were there before it: they tell which tasks come first."""
+
     def find() -> frozenset[str]:
         me = archive.agents[agent]
-        return archive.line(agent).union(a.tree for a in archive.ready() if a.number < me.number) - {me.tree}
+        return frozenset(a.tree for a in archive.ready() if a.number < me.number)
 
-    return archive.known(("others", agent), ("ready",), find)
+    return archive.known(("before", agent), ("ready",), find)
 
 
 def _raced(archive: Archive, me: Agent) -> Race | None:
@@ -227,8 +233,9 @@ def _order(archive: Archive, agent: str, against: str) -> Sequence[tuple[str, in
         every = [(t.digest, attempt) for attempt in range(archive.attempts) for t in archive.tasks]
         return sorted(every, key=lambda key: (key[1], key not in theirs, -telling.get(key[0], 0.25)))
 
-    others = _others(archive, agent)
-    return archive.known(("order", agent, against, others), others, find)
+    return archive.known(
+        ("order", agent, against, _before(archive, agent)), lambda: _others(archive, agent), find
+    )
 
 
 def _telling(archive: Archive, agent: str, against: str) -> Mapping[str, float]:
