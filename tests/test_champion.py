@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from archives import archive, trial
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sica.champion import Rule, Terms, confirmations, promotion, worse_kinds
-from sica.model import Archive, Evaluate, Promoted
+from sica.model import Archive, Evaluate, Promoted, Trial, Verdict
 from sica.policies import open_policy
 from sica.simulate import Simulation, World
 
@@ -155,3 +158,41 @@ def test_a_real_improvement_is_promoted_most_of_the_time() -> None:
         simulation = Simulation(world, seed, policy=open_policy("greedy"), children=4, confirm=2)
         found += any(isinstance(event, Promoted) for event in simulation.events())
     assert found >= 15
+
+
+MARKS = st.lists(st.sampled_from([1.0, 0.5, 0.0]), min_size=9, max_size=9)
+LOW = st.lists(st.sampled_from([0.0, 0.5]), min_size=9, max_size=9)
+
+
+@pytest.mark.parametrize("rule", ["mean", "separable"])
+@settings(max_examples=60, deadline=None)
+@given(LOW, st.lists(MARKS, min_size=1, max_size=3), st.data())
+def test_what_is_carried_from_outcome_to_outcome_decides_as_a_new_archive_does(
+    rule: Rule, first: list[float], others: list[list[float]], data: st.DataObject
+) -> None:
+    """Three tasks, thrice; agents are flagged and rejected, and some promoted; questions are asked in between."""
+    every = [first, *others]
+    names = "abcd"[: len(every)]
+    parents = {name: data.draw(st.sampled_from(names[:i])) for i, name in enumerate(names) if i}
+    whole = archive({name: [0.0] * 3 for name in names}, parents=parents)
+    terms = Terms(2, rule, veto=0.3)
+    flagged, rejected = (data.draw(st.sets(st.sampled_from(names[1:]))) for _ in range(2))
+    outcomes: list[Trial | Verdict] = [
+        replace(made, ending="integrity") if name in flagged and attempt == 2 else made
+        for name, scores in zip(names, every, strict=True)
+        for attempt in range(3)
+        for task, score in zip(whole.tasks, scores[3 * attempt :], strict=False)
+        for made in [trial(whole.agents[name], task, score, attempt)]
+    ]
+    outcomes += [Verdict(name, passed=False, reason="a person") for name in sorted(rejected)]
+    known = replace(whole, trials={})
+    for outcome in data.draw(st.permutations(outcomes)):
+        if data.draw(st.booleans()):
+            promotion(known, terms), confirmations(known, terms)
+        known = known.plus(outcome)
+        if (won := promotion(known, terms)) is not None:
+            assert won == promotion(replace(known), terms)
+            known = known.plus(won)
+    new = replace(known)
+    assert promotion(known, terms) == promotion(new, terms)
+    assert list(confirmations(known, terms)) == list(confirmations(new, terms))
