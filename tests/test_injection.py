@@ -186,27 +186,84 @@ def test_every_operator_finds_its_place_and_leaves_all_other_bytes() -> None:
     assert "remove_body" in {operator for operator, _, _ in found}
 
 
-SOURCES = [Path(inject.__file__).parent / name for name in ("candidates.py", "verdicts.py")]
+FORGOTTEN = b'''async def get(key, *, tries=3, sep=",", empty="", wait=0.5, store=None, strict=True, raw=b"x", n=-1):
+    """Say it."""
+    value = await  store.get(key)
+    return not await (fetch(value))
+
+
+def walk(tree):
+    for inner in tree:
+        yield from walk(inner)
+    left = yield \\
+        from inner
+    return left
+
+
+def load(path):
+    try:
+        return read(path)
+    except KeyError as error:
+        raise ValueError(path) from error
+    except OSError:
+        log.warning("gone")
+        if path:
+            raise
+        path = ""
+    except EOFError:
+        return None
+    raise SystemExit(1)
+'''
+
+
+def test_words_forgotten_errors_swallowed_and_defaults_changed() -> None:
+    found = {(e.operator, FORGOTTEN[e.start : e.end], e.text) for e in edits(FORGOTTEN)}
+    handler = b'log.warning("gone")\n        if path:\n            raise\n        path = ""'
+    assert {each for each in found if each[0] in ("drop_await", "yield_from", "swallow", "default")} == {
+        ("drop_await", b"await  ", b""),
+        ("drop_await", b"await ", b""),
+        ("yield_from", b"yield from ", b""),
+        ("yield_from", b" from", b""),
+        ("yield_from", b"yield \\\n        from ", b""),
+        ("yield_from", b" \\\n        from", b""),
+        ("swallow", b"raise ValueError(path) from error", b"pass"),
+        ("swallow", handler, b"pass"),
+        ("default", b"3", b"4"),
+        ("default", b'","', b'""'),
+        ("default", b'""', b'" "'),
+        ("default", b"0.5", b"1.5"),
+        ("default", b"None", b"0"),
+        ("default", b"True", b"False"),
+        ("default", b'b"x"', b'b""'),
+    }
+    assert [text for operator, text, _ in found if operator == "drop_raise"] == [b"raise SystemExit(1)"]
+    met = {edit.line for edit in edits(FORGOTTEN) if edit.operator == "default"}
+    assert met == {3}, "a call that uses a default is known by the first line of the body"
+
+
+SOURCES = [
+    FORGOTTEN,
+    EVERYTHING,
+    *((Path(inject.__file__).parent / name).read_bytes() for name in ("candidates.py", "verdicts.py")),
+]
 
 
 @settings(deadline=None)  # the first time of a file is when all of its edits are found
 @given(st.sampled_from(SOURCES), st.randoms(use_true_random=False))
-def test_an_edit_is_one_span_and_leaves_valid_code(path: Path, dice: object) -> None:
-    text = path.read_bytes()
-    found = KNOWN.setdefault(path, edits(text))
-    if not found:
-        return
+def test_an_edit_is_one_span_and_leaves_valid_code(text: bytes, dice: object) -> None:
+    found = KNOWN.get(text) or KNOWN.setdefault(text, edits(text))
     edit = dice.choice(found)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
     after = edit.applied(text)
     assert after[: edit.start] == text[: edit.start]
     assert after.endswith(text[edit.end :])
     assert ast.dump(ast.parse(after)) != ast.dump(ast.parse(text))
+    compile(after, "edited", "exec")
     assert text[: edit.start].count(b"\n") + 1 <= edit.line, (
         "the line that must run is the span's, or within it"
     )
 
 
-KNOWN: dict[Path, list[Edit]] = {}
+KNOWN: dict[bytes, list[Edit]] = {}
 
 
 # ── tasks ─────────────────────────────────────────────────────────────────────────────────────────
@@ -272,6 +329,70 @@ def test_verdicts_are_not_asked_for_twice_and_the_same_comes_out(
     again, told = drawn(source, Bench(Shut(), Path("/nowhere")), made[2])  # type: ignore[arg-type]
     assert again == made[0]
     assert told.reasons == made[1].reasons
+
+
+WAITING = """import asyncio
+
+
+async def double(n, by=2):
+    return n * by
+
+
+async def twice(n):
+    return await double(n)
+
+
+def walk(tree):
+    for each in tree:
+        if isinstance(each, list):
+            yield from walk(each)
+        else:
+            yield each
+
+
+def number(text):
+    try:
+        return int(text)
+    except ValueError:
+        raise KeyError(text) from None
+"""
+WAITED = """import asyncio, pytest
+
+from waiting import double, number, twice, walk
+
+
+def test_default():
+    assert asyncio.run(double(2)) == 4
+
+
+def test_await():
+    assert asyncio.run(twice(2)) == 4
+
+
+def test_yield():
+    assert list(walk([1, [2]])) == [1, 2]
+
+
+def test_error():
+    with pytest.raises(KeyError):
+        number("x")
+"""
+
+
+def test_a_forgotten_word_a_default_and_a_swallowed_error_are_met_by_the_tests_that_see_them(
+    bench: Bench,
+) -> None:
+    files = {"waiting.py": File(WAITING.encode()), "test_waiting.py": File(WAITED.encode())}
+    first = bench.run(files, ["test_waiting.py"], watched=["waiting.py"])
+    sites = list(inject._sites(files, inject.Base(first.passed, 0, frozenset(), first.lines)))
+    seen = {
+        site.edit.operator: {test.partition("::")[2] for test in {*site.cover} - ran.passed}
+        for site in sites
+        if site.edit.operator in ("default", "drop_await", "swallow", "yield_from")
+        for ran in [bench.run(inject.mutated(site, files), sorted(site.cover))]
+    }
+    assert seen.pop("default") == {"test_default", "test_await"}
+    assert seen == {"drop_await": {"test_await"}, "yield_from": {"test_yield"}, "swallow": {"test_error"}}
 
 
 def test_two_bugs_at_once_fail_tests_together_and_each_alone(

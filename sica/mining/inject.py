@@ -459,14 +459,18 @@ def _candidate(
         facts={
             "operator": "+".join(each.edit.operator for each in site.bugs),
             "path": site.path,
-            "line": site.edit.line,
+            "line": _line(site, files),
             "statement": statement,
             "fail_to_pass": len(fact["failing"]),
             "pass_to_pass": len(fact["kept"]),
             "depth": fact["depth"],
-            **({"second": f"{site.second.path}:{site.second.edit.line}"} if site.second else {}),
+            **({"second": f"{site.second.path}:{_line(site.second, files)}"} if site.second else {}),
         },
     )
+
+
+def _line(site: Site, files: Files) -> int:
+    return files[site.path].data.count(b"\n", 0, site.edit.start) + 1
 
 
 def _guards(path: str) -> bool:
