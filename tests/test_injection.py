@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -105,8 +106,14 @@ def make(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
+BESIDE = "".join(
+    f'\n\ndef more_{n}(value):\n    """Say it.\n\n    At length.\n    """\n'
+    f"    # why {n} and no other number\n    made = value + {n}\n    return made\n"
+    for n in range(5)
+)
 FILES = {
     "src/cal/__init__.py": LIBRARY,
+    "src/cal/beside.py": f'"""More."""\n{BESIDE}',
     "tests/test_cal.py": TESTS,
     "pyproject.toml": '[project]\nname = "cal"\n[dependency-groups]\ntest = ["pytest"]\n',
 }
@@ -416,6 +423,45 @@ def test_two_bugs_at_once_fail_tests_together_and_each_alone(
     assert [(r.rule, r.why) for r in results if r.verdict not in ("ok", "advice")] == []
 
 
+def test_a_bug_is_buried_in_a_history_that_bisect_finds_it_in(
+    source: Source, bench: Bench, made: tuple[list[Candidate], Yield, Path], box: Sandbox, runtime: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    told = Yield()
+    (task,) = inject.candidates(
+        source, 3, 1, 12, bench, Packages(shelf.PYTEST), inject.test_modules(source.files, ()), ("history",),
+        Verdicts(made[2], {"commit": source.commit}), told, lambda _: None,
+    )  # fmt: skip
+    write([task], source, tmp_path / "buried", {"kind": "inject"}, told, lambda n, name: None)
+    benchmark = open_benchmark(str(tmp_path / "buried"), runtime=runtime)
+    results = list(
+        benchcheck.check(benchmark, box, benchmark.selected(), ["form", "oracle", "nothing", "cheats"])
+    )
+    assert [(r.rule, r.why) for r in results if r.verdict not in ("ok", "advice")] == []
+
+    repo = tmp_path / "buried" / task.name / "environment" / "workspace"
+    failing = json.loads(task.tests["log.json"].data)["passed"]
+    assert not any(test in task.instruction for test in failing)
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(repo), *words], check=True, capture_output=True, text=True, env=env
+        )
+        return done.stdout.strip()
+
+    env = {**os.environ, "PYTHONPATH": str(repo / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(["sh", str(repo / "open.sh")], check=True, cwd=tmp_path)
+    assert git("status", "--porcelain") == ""
+    assert source.commit not in git("rev-list", "--all")
+    assert "a@example.org" not in git("log", "--format=%ae %ce").split()
+    git("bisect", "start", "HEAD", "v1.0")
+    git("bisect", "run", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *failing)
+    assert git("rev-list", "--count", "v1.0..refs/bisect/bad") == str(task.facts["commit"])
+    git("bisect", "reset")
+    git("checkout", "-q", "v1.0", "--", ".")
+    assert {*task.cheats["back-to-the-tag"]} == {*git("diff", "--name-only", "main").split()}
+
+
 def test_a_hunk_of_a_past_commit_is_undone(bench: Bench, tmp_path: Path) -> None:
     wrong = LIBRARY.replace("        return low\n", "        return value\n").replace(
         "return a + b", "return a - b"
@@ -549,12 +595,11 @@ def test_a_bug_that_hangs_is_no_task(source: Source, bench: Bench) -> None:
 def test_a_bug_that_makes_tests_slow_is_no_task(source: Source, bench: Bench) -> None:
     text, test = LIBRARY.encode(), "tests/test_cal.py::test_sums"
     at = text.index(b"return a + b")
-    slow = b"__import__('time').sleep(1.6); return a - b"
+    slow = b"__import__('time').sleep(1.1); return a - b"
     site = inject.Site("src/cal/__init__.py", Edit("x", 5, at, at + 12, slow, "add"), {test: 1})
     base = inject.Base(frozenset({test}), 0, frozenset(), {}, {test: 0.01})
     assert inject._verdict(site, source.files, base, bench) == "SLOW"
-    usual = replace(base, seconds={test: 1.0})
-    assert inject._verdict(site, source.files, usual, bench) != "SLOW", "the test takes so long anyway"
+    assert not inject._slow(1.6, [1.0]), "the test takes so long anyway"
 
 
 # ── the command ───────────────────────────────────────────────────────────────────────────────────
@@ -590,7 +635,9 @@ def test_an_unknown_statement_is_said(tmp_path: Path) -> None:
     make(tmp_path / "cal", FILES)
     bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--statement", "test")
     assert bad.code == 2
-    assert "no statement called 'test'; there are: both, symptom, tests" in bad.err
+    assert "no statement called 'test'; there are: both, history, symptom, tests" in bad.err
+    bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--statement", "history", "--bugs", "two")
+    assert (bad.code, "one commit brings one bug" in bad.err) == (2, True), bad.err
     bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--bugs", "three")
     assert (bad.code, "no kind of bugs called 'three'" in bad.err) == (2, True), bad.err
     bad = sica(

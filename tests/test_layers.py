@@ -39,6 +39,7 @@ PURE = {
     "answers",
     "patches",
     "heldout",
+    "histories",
     "smoke",
 }
 LOOP = {

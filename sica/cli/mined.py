@@ -120,7 +120,8 @@ def inject(
     statement: str = typer.Option(
         "both",
         "--statement",
-        help="tests: the failing tests are named. symptom: they are hidden. both: in turn.",
+        help="tests: the failing tests are named. symptom: they are hidden. both: these in turn. "
+        "history: nothing is told, and a commit of a made-up history brought the bug.",
     ),
     bugs: str = typer.Option(
         "one",
@@ -139,16 +140,20 @@ def inject(
     Its tests run in boxes without a network, many times. A run that is stopped goes on where it was when the same
     command is given again; what it knows lies beside the folder until that is written.
     """
-    from sica.errors import no_such
-    from sica.mining.inject import BUGS, STATEMENTS, candidates, test_modules
+    from sica.errors import UsageError, no_such
+    from sica.mining.inject import BUGS, STATEMENTS, Statement, candidates, test_modules
 
     call: Invocation = ctx.obj
-    if statement not in (*STATEMENTS, "both"):
-        raise no_such("statement", statement, [*STATEMENTS, "both"])
+    told_by: dict[str, tuple[Statement, ...]] = {
+        "tests": ("tests",), "symptom": ("symptom",), "history": ("history",), "both": STATEMENTS
+    }  # fmt: skip
+    if statement not in told_by:
+        raise no_such("statement", statement, [*told_by])
     kind = next((each for each in BUGS if each == bugs), None)
     if kind is None:
         raise no_such("kind of bugs", bugs, [*BUGS])
-    wanted = STATEMENTS if statement == "both" else tuple(s for s in STATEMENTS if s == statement)
+    if (statement, kind) == ("history", "two"):
+        raise UsageError("--statement history: one commit brings one bug", "--bugs one, or --bugs reverted")
     tries = tries or 4 * most
     how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement,
            "heldout": heldout, "tests": tests,
@@ -167,7 +172,7 @@ def inject(
             bench,
             needs,
             modules,
-            wanted,
+            told_by[statement],
             shop.known,
             told,
             call.passing,

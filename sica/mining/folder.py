@@ -100,6 +100,11 @@ def _files(candidate: Candidate, source: Source, how: Mapping[str, Any]) -> File
         },
         "solution/solve.sh": File(f'#!/bin/bash\ncp -R "$(dirname "$0")/files/." .\n{gone}'.encode(), True),
         **{f"solution/files/{path}": file for path, file in candidate.answer.items()},
+        **{
+            f"solution/cheats/{name}/{path}": file
+            for name, left in candidate.cheats.items()
+            for path, file in left.items()
+        },
     }
 
 

@@ -57,10 +57,16 @@ class Edit:
 
 def edits(source: bytes) -> list[Edit]:
     """Every edit that leaves a module valid and different, in the order of the text. SyntaxError when it is none."""
-    tree = ast.parse(source)
-    before = ast.dump(tree)
-    found = sorted({*_Finder(source).module(tree)}, key=lambda e: (e.start, e.end, e.operator, e.text))
-    return [edit for edit in found if _holds(edit.applied(source), before)]
+    finder = _Finder(source)
+    found = []
+    for node in ast.parse(source).body:  # each by itself: a long module need not be read again for every edit
+        start, end = finder.whole(node)
+        before = ""
+        for edit in {*finder.statement(node)}:
+            before = before or ast.dump(ast.parse(source[start:end]))
+            if _holds(source[start : edit.start] + edit.text + source[edit.end : end], before):
+                found.append(edit)
+    return sorted(found, key=lambda e: (e.start, e.end, e.operator, e.text))
 
 
 def hunks(before: bytes, after: bytes) -> list[tuple[bytes, bytes]]:
@@ -137,9 +143,13 @@ class _Finder:
         self.handlers: set[ast.stmt] = set()
         """Statements that are all that an `except` does."""
 
-    def module(self, tree: ast.Module) -> Iterator[Edit]:
-        for node in tree.body:
-            yield from self._definitions(node, "")
+    def whole(self, node: ast.stmt) -> tuple[int, int]:
+        """Where a statement of the module stands, decorators too."""
+        lines = [node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))]
+        return self.starts[min(lines) - 1], self._span(node)[1]
+
+    def statement(self, node: ast.stmt) -> Iterator[Edit]:
+        yield from self._definitions(node, "")
 
     def _definitions(self, node: ast.AST, outer: str) -> Iterator[Edit]:
         """Only what stands in a function can be met by one test and not by another."""
