@@ -38,6 +38,7 @@ PURE = {
     "testlogs",
     "answers",
     "patches",
+    "health",
     "heldout",
     "histories",
     "smoke",
