@@ -409,7 +409,8 @@ def test_a_folder_that_cannot_be_made_again_is_refused(commit: Callable[..., Pat
         (["t", "--from", "nowhere"], "nowhere: no git repository"),
         (["seeded", "--from", "other"], "sica bench make smoke --seed 2 --to NEW"),
         (["other", "--from", "other"], "manifest.json: No such file"),
-        (["nothing"], "nothing"),
+        (["core"], "core: is no folder"),
+        ([f"t/{next((tmp_path / 't').glob('*/task.toml')).parent.name}"], "is one task"),
     ):
         done = sica(tmp_path, "bench", "refresh", *words)
         assert done.code == 2 and says in done.err, done.err

@@ -108,31 +108,35 @@ def _look_again(
 ) -> None:
     from sica import benchcheck, places, quarantine, wheels
     from sica.cli.parts import open_benchmark, sandbox_for
+    from sica.errors import UsageError
     from sica.mining.verdicts import Verdicts
 
-    found = open_benchmark(call, str(folder))
+    if not folder.is_dir() or (folder / "task.toml").is_file():
+        what = "one task" if folder.is_dir() else "no folder"
+        raise UsageError(f"{folder}: is {what}", "name the folder that holds your tasks")
+    place = folder.resolve()  # a name alone could be one that comes with sica
+    found = open_benchmark(call, str(place))
     here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)
-    before = quarantine.read(folder)
+    before = quarantine.read(place)
     with sandbox_for(sandbox or call.settings().config.sandbox, here) as box:
         about = {"sandbox": box.name, "image": box.image(), "python": str(wheels.python_of(box))}
-        known = Verdicts(
-            folder.parent / f".{folder.name}.refresh", {**about, "rules": list(benchcheck.RULES)}
-        )
+        known = Verdicts(place.parent / f".{place.name}.refresh", {**about, "rules": list(benchcheck.RULES)})
         if len(known):
             call.say(f"{known.path}: goes on with {report.plural(len(known), 'task')}")
         digests = {name: _digest(found.paths()[name]) for name in found.selected()}
         said = _asked(call, found, box, jobs, known, digests)
-    faults = {n: s for n, s in said.items() if any(verdict == "fault" for _, verdict, _, _ in s)}
-    held = {name: _entry(digests[name], results) for name, results in said.items() if name not in faults}
-    now = {name: entry for name, entry in held.items() if entry}
-    now |= {n: before[n] for n in faults if n in before and before[n].digest == digests[n]}
+    faults, absent = (_with(said, verdict) for verdict in ("fault", "unsupported"))
+    now = {
+        name: entry for name, s in said.items() if name not in faults if (entry := _entry(digests[name], s))
+    }
+    now |= {n: before[n] for n in faults | absent if n in before and before[n].digest == digests[n]}
     outcome = quarantine.outcome(
         (name, digests[name], *result[:3]) for name, results in said.items() for result in results
     )
-    quarantine.write(folder, now, {**about, "outcome": outcome, "looked_at": len(said)})
+    quarantine.write(place, now, {**about, "outcome": outcome, "looked_at": len(said)})
     if not faults:
         known.forget()
-    _tell(call, folder, about, before, now, said, sorted(faults), as_json)
+    _tell(call, folder, about, before, now, said, sorted(faults), sorted(absent), as_json)
     if faults:
         raise typer.Exit(1)
     if exit_code and now:
@@ -183,6 +187,10 @@ def _asked(
     return {name: told[name] for name in digests}
 
 
+def _with(said: Mapping[str, Sequence[Said]], verdict: str) -> set[str]:
+    return {name for name, results in said.items() if any(each[1] == verdict for each in results)}
+
+
 def _digest(folder: Path) -> str:
     """Of a folder that cannot be read there is none; the rule `form` says why."""
     from sica import harbor
@@ -210,6 +218,7 @@ def _tell(
     now: Mapping[str, Entry],
     said: Mapping[str, Sequence[Said]],
     faults: Sequence[str],
+    absent: Sequence[str],
     as_json: bool,
 ) -> None:
     back = sorted(name for name in before if name not in now and name in said)
@@ -218,7 +227,7 @@ def _tell(
                        for n, e in sorted(now.items())]  # fmt: skip
         call.json(
             "sica.refresh/1", folder=str(folder), **about, n_tasks=len(said), quarantined=quarantined, back=back,
-            faults=faults,
+            faults=faults, unsupported=absent,
         )  # fmt: skip
         return
     for name, entry in sorted(now.items()):
@@ -229,9 +238,8 @@ def _tell(
     for name in faults:
         why = next(why for _, verdict, _, why in said[name] if verdict == "fault")
         print(f"{report.clean(name)}  could not be looked at: {report.clean(why)}")
-    holds = len(said) - len({*now, *faults})
-    print(
-        f"{folder}: {report.plural(len(said), 'task')}, {holds} hold, {len(now)} in quarantine, in {about['sandbox']}"
-    )
+    holds = len(said) - len({*now, *faults, *absent})
+    where = f"in {about['sandbox']}{f', which cannot run {len(absent)}' if absent else ''}"
+    print(f"{folder}: {report.plural(len(said), 'task')}, {holds} hold, {len(now)} in quarantine, {where}")
     if now:
         call.say(f"Left out of every run; look closer:  sica bench check {shlex.quote(str(folder))}")

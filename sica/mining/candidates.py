@@ -32,13 +32,13 @@ class Candidate:
     """Files below tests/ instead of checks: a log is read then."""
     gone: Sequence[str] = ()
     """Files that the reference solution removes."""
-    cheats: Mapping[str, Files] = field(default_factory=dict)
-    """By name: wrong ways, laid over the workspace, that must earn nothing."""
     ours: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     """More of [metadata.sica]."""
     env: Mapping[str, str] = field(default_factory=dict)
     pins: str = ""
     """What environment/requirements.txt says, when `ours` names it."""
+    cheats: Mapping[str, Files] = field(default_factory=dict)
+    """By name: wrong ways, laid over the workspace, that must earn nothing."""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
