@@ -168,7 +168,7 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
     about = {"run": place.run, "agent": agent.commit, "task": str(given.about.get("task", ""))}
     try:
         with oversight.watching(
-            trace, place.watch, place.cancel, place.broker, place.open_trace, given.instruction, **about
+            trace, place.watch, place.broker, place.open_trace, given.instruction, **about
         ) as (watched, oversee):
             with place.broker.session(
                 id=session_id,
@@ -185,7 +185,7 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
                     try:
                         while todo is not None:
                             spec, job = _boxed(place, agent, todo, session.directory, time.time(), furnished)
-                            ended, todo = place.sandbox.run(spec, job, watched.stop), None
+                            ended, todo = place.sandbox.run(spec, job, place.cancel, watched.stop), None
                             seconds += ended.seconds
                             if (
                                 again
@@ -209,7 +209,7 @@ def work(place: Workplace, agent: Agent, given: Assignment, again: Again | None 
                 session.failure(),
                 usage.calls,
                 session.waited(),
-                "" if place.cancel.is_set() else watched.why,
+                watched.why,
             )
             how, fault = ending(facts)
             why = explain(how, facts, given.limits, given.budget)

@@ -114,7 +114,10 @@ class Utility(_Part):
     cost_cap: float = Field(default=10.0, gt=0, description="dollars at which the cost term is zero")
     time_cap: float = Field(default=300.0, gt=0, description="seconds at which the time term is zero")
     timeout_penalty: float = Field(
-        default=0.0, ge=0, le=1, description="share of the utility that a timeout takes"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the utility that a timeout takes, or being stopped by a guard or the overseer",
     )
 
     def weights(self) -> Weights:
@@ -219,6 +222,17 @@ class RunConfig(_Part):
         """Every model beside the main one."""
         named, asked = self.models, (self.critique.model, self.oversight.model)
         return Roles(named.small, named.reasoning, *asked, named.effort)
+
+    def models_by_setting(self) -> dict[str, str]:
+        """Every model that a run can come to ask, by the setting that names it."""
+        named = {
+            "model": self.model,
+            "models.small": self.models.small,
+            "models.reasoning": self.models.reasoning,
+            "critique.model": self.critique.model,
+            "oversight.model": self.oversight.model,
+        }
+        return {setting: model for setting, model in named.items() if model}
 
     @property
     def capped_in_dollars(self) -> bool:

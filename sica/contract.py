@@ -19,6 +19,7 @@ PACKAGES = "/opt/env"
 LOGS = "/logs/agent"
 INSTRUCTION = "/task/instruction.md"
 RELAY = "http://127.0.0.1:8765"
+EXAMPLE = 'the shortest: contract = 1, name = "mine", and under [run] argv = ["python3", "/agent/main.py"]'
 
 
 class _Part(BaseModel):
@@ -63,19 +64,19 @@ def manifest(files: Files) -> Manifest:
     """Read the agent.toml at the root of an agent's tree. Raises UsageError saying what is wrong with it."""
     found = files.get("agent.toml")
     if found is None:
-        raise UsageError(
-            "no agent.toml at the root of the agent's files", "docs/agents.md shows one of six lines"
-        )
+        raise UsageError("no agent.toml at the root of the agent's files", EXAMPLE)
     try:
         read = Manifest.model_validate(tomllib.loads(found.data.decode()))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"agent.toml is not TOML: {error}") from error
+        raise UsageError(f"agent.toml is not TOML: {error}", EXAMPLE) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"agent.toml: {where}: {first['msg']}") from error
+        raise UsageError(f"agent.toml: {where}: {first['msg']}", EXAMPLE) from error
     if read.contract != CONTRACT:
-        raise UsageError(f"agent.toml asks for contract {read.contract}; this sica knows contract {CONTRACT}")
+        raise UsageError(
+            f"agent.toml asks for contract {read.contract}; this sica knows contract {CONTRACT}", EXAMPLE
+        )
     if read.setup and read.setup.argv:
         raise UsageError(
             "agent.toml: setup.argv would run a program of the agent's with the network and outside of a box",
@@ -213,15 +214,16 @@ class Facts:
 
 def ending(facts: Facts) -> tuple[str, Fault | None]:
     """How an agent's run ended and whether that is a fault. Nothing an agent prints can move it."""
-    cut = facts.ended is not None and facts.ended.limit == "cancelled"
-    if facts.reached in ("run", "day") or (cut and not facts.stopped):
+    if facts.reached in ("run", "day"):
         return "cancelled", "cancelled"
     if facts.ended is None:
         return "infra", "infra"
+    if facts.ended.limit == "cancelled":
+        return "cancelled", "cancelled"
     if facts.failure or (facts.ended.limit == "seconds" and facts.kept_waiting):
         return "provider", "provider"
     if facts.ended.limit is not None:
-        return ("stopped" if cut else facts.ended.limit), None
+        return facts.ended.limit, None
     if facts.reached:
         return facts.reached, None
     return ("done" if facts.ended.exit_code == 0 else "agent_error"), None

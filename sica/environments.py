@@ -3,6 +3,9 @@
 uv resolves and unpacks for the Python of the box, which may be another than ours. Wheels only: unpacking one runs no
 code of its author. The place is named by what was asked for and by whose Python it is for, so two agents that
 ask for the same share one, and a child that asks for more leaves its parent's alone.
+
+What was not pinned is resolved once for each project, which keeps the answer: when the place is gone, or another
+project's has newer packages, the same ones are installed again.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,6 +77,24 @@ class Python:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be installed."""
+
+    wanted: tuple[str, ...]
+    pins: list[str]
+    """What it was resolved to before, transitively; empty the first time."""
+    kept: Path | None
+    """Where that is written."""
+
+    def lost(self, why: str) -> SandboxError:
+        """No verdict about an agent: it has run with these packages."""
+        return SandboxError(
+            f"the packages that agents of this project ran with cannot be installed again: {why}",
+            f"{self.kept} names them; without that file they are resolved anew, to other versions perhaps",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """One environment on this machine."""
 
@@ -93,11 +114,15 @@ def usual_root(environ: Mapping[str, str]) -> Path:
 
 
 class Environments:
-    """All environments of this user; `root` is made when the first one is."""
+    """All environments of this user; `root` is made when the first one is.
 
-    def __init__(self, root: Path, say: Callable[[str], object]) -> None:
+    `resolutions`: where one project keeps what its agents' requirements were resolved to at first, a file each.
+    """
+
+    def __init__(self, root: Path, say: Callable[[str], object], resolutions: Path | None = None) -> None:
         self.root = root
         self._say = say
+        self._resolutions = resolutions
         self._pythons: dict[str, Python] = {}
         self._lock = threading.Lock()
 
@@ -118,16 +143,23 @@ class Environments:
         self, python: Python, wanted: Sequence[str], cancel: threading.Event | None = None
     ) -> Installed:
         """The same for a Python that is known, wherever it runs."""
-        asked = json.dumps([FORMAT, list(wanted), python.minor, python.implementation, python.platform])
-        name = hashlib.sha256(asked.encode()).hexdigest()[:32]
-        place = self.root / name
-        if not (place / "about.json").exists():
+        asked = [FORMAT, list(wanted), python.minor, python.implementation, python.platform]
+        place = self.root / _name(asked)
+        kept = None  # where all have hashes, nothing is left open
+        if self._resolutions and not requirements.hashed(tuple(wanted)):
+            kept = self._resolutions / f"{place.name}.txt"
+        pins = _pins(kept.read_text()) if kept and kept.exists() else []
+        if pins and _installed(place) not in (None, pins):
+            place = self.root / _name([*asked, pins])
+        if _installed(place) is None:
             self.root.mkdir(parents=True, exist_ok=True)
-            with _turn(self.root / f"{name}.lock", cancel) as held:
-                if not (place / "about.json").exists():
-                    self._build(place, tuple(wanted), python, held, cancel)
+            with _turn(self.root / f"{place.name}.lock", cancel) as held:
+                if _installed(place) is None:
+                    self._build(place, Asked(tuple(wanted), pins, kept), python, held, cancel)
         os.utime(place / "about.json")
         lock = (place / "lock.txt").read_text()
+        if kept and not kept.exists():
+            _keep(kept, f"# {python.minor}, {python.platform}: {', '.join(wanted)}\n{lock}")
         return Installed(place / "packages", hashlib.sha256(lock.encode()).hexdigest()[:16], python.minor)
 
     def kept(self) -> Iterator[Kept]:
@@ -163,7 +195,7 @@ class Environments:
     def _build(
         self,
         place: Path,
-        wanted: tuple[str, ...],
+        asked: Asked,
         python: Python,
         held: int,
         cancel: threading.Event | None,
@@ -173,12 +205,12 @@ class Environments:
         if place.exists():
             shutil.rmtree(place)
         self._say(
-            f"building the environment of {len(wanted)} requirements for Python {python.minor}, once ..."
+            f"building the environment of {len(asked.wanted)} requirements for Python {python.minor}, once ..."
         )
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=self.root, prefix=f".building-{place.name}-") as name:
             room = Path(name)
-            _install(room, wanted, python, self.root / ".wheels", held, cancel)
+            _install(room, asked, python, self.root / ".wheels", held, cancel)
             packages = room / "packages"
             size = sum(f.lstat().st_size for f in packages.rglob("*"))
             if size > LARGEST:
@@ -187,9 +219,11 @@ class Environments:
                 )
             compiled = _compile(room, python, held, cancel)
             lock = _lock(packages)
+            if asked.pins and lock != asked.pins:
+                raise asked.lost(f"{', '.join(sorted(set(lock) ^ set(asked.pins)))} differ")
             (room / "lock.txt").write_text("".join(f"{line}\n" for line in lock))
             about = {"python": asdict(python), "packages": len(lock), "size": size, "compiled": compiled}
-            (room / "about.json").write_text(json.dumps({**about, "wanted": list(wanted)}))
+            (room / "about.json").write_text(json.dumps({**about, "wanted": list(asked.wanted)}))
             room.chmod(0o755)
             os.sync()
             room.rename(place)
@@ -236,25 +270,27 @@ def _turn(path: Path, cancel: threading.Event | None) -> Iterator[int]:
 
 def _install(
     room: Path,
-    wanted: tuple[str, ...],
+    asked: Asked,
     python: Python,
     wheels: Path,
     held: int,
     cancel: threading.Event | None,
 ) -> None:
-    asked = room / "requirements.txt"
-    asked.write_text("".join(f"{line}\n" for line in wanted))
+    for name, lines in (("requirements.txt", asked.wanted), ("pins.txt", asked.pins)):
+        (room / name).write_text("".join(f"{line}\n" for line in lines))
+    hashed = requirements.hashed(asked.wanted)
     command = [
         *(uv(), "pip", "install", "--quiet", "--color", "never", "--python", sys.executable),
         *("--target", "packages", "--only-binary", ":all:", "--cache-dir", str(wheels)),
         *("--python-version", python.minor, "--python-platform", python.platform),
-        *(("--require-hashes",) if requirements.hashed(wanted) else ()),
-        *("--requirement", asked.name),
+        *(("--require-hashes",) if hashed else ("--constraint", "pins.txt")),
+        *("--requirement", "requirements.txt"),
     ]
     (room / "packages").mkdir()
     code, said = _run(command, room, held, cancel)
     if code:
-        raise _refusal(said)
+        refused = _refusal(said)
+        raise asked.lost(str(refused)) if asked.pins and isinstance(refused, CannotInstall) else refused
     for script in (room / "packages" / "bin").glob("*"):
         _free_of_our_python(script)
 
@@ -339,6 +375,30 @@ def _same_bytecode(minor: str) -> str | None:
     if platform.python_version().startswith(minor + "."):
         return sys.executable
     return shutil.which(f"python{minor}")
+
+
+def _name(asked: list[object]) -> str:
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
+
+
+def _installed(place: Path) -> list[str] | None:
+    """What a whole environment holds; None where there is none."""
+    return _pins((place / "lock.txt").read_text()) if (place / "about.json").exists() else None
+
+
+def _pins(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def _keep(path: Path, text: str) -> None:
+    """The first one who writes it is right."""
+    path.parent.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as fresh:
+        fresh.write(text)
+        fresh.flush()
+        os.fsync(fresh.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh.name, path)
 
 
 def _lock(packages: Path) -> list[str]:

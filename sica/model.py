@@ -19,7 +19,7 @@ R = TypeVar("R")
 CONTRACT = 1
 """Version of the agent contract (docs/agents.md); part of the score key."""
 
-HARNESS = 2
+HARNESS = 3
 """Raised when running or grading changes in a way that can move a score; part of the score key."""
 
 RETRIES = 2
@@ -169,8 +169,9 @@ class Ended:
 
     exit_code: int | None
     """None when sica ended it; 128 + n for signal n."""
-    limit: Literal["seconds", "memory", "cancelled"] | None
-    """Which limit ended it; a process killed for memory is "memory" even when the main one went on."""
+    limit: Literal["seconds", "memory", "stopped", "cancelled"] | None
+    """Which limit ended it; a process killed for memory is "memory" even when the main one went on. stopped: asked to
+    end, as at its time limit; cancelled: cut, and nothing comes out."""
     stdout: bytes
     stderr: bytes
     files: Files
@@ -178,6 +179,8 @@ class Ended:
     refused: tuple[str, ...]
     """One line for each thing that was not brought out and why: links, devices, sizes, names."""
     seconds: float
+    collected: bool = True
+    """Whether its runner brought the files out; when not, a missing file may have been there."""
 
 
 # ── tasks and agents ──────────────────────────────────────────────────────────────────────────────

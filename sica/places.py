@@ -49,6 +49,11 @@ class Places:
         return self.store / "traces"
 
     @property
+    def resolutions(self) -> Path:
+        """What agents' packages were resolved to, a file for each set of requirements and Python."""
+        return self.store / "packages"
+
+    @property
     def log(self) -> Path:
         return self.store / "log"
 

@@ -129,9 +129,16 @@ class Sandbox(Protocol):
     def probe(self) -> Mapping[str, str]:
         """Open one box and check the confinement from inside; facts by name. Raises SandboxUnavailable."""
 
-    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+    def run(
+        self,
+        spec: BoxSpec,
+        job: Job,
+        cancel: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> Ended:
         """Make a box, do the job, end every process, bring the files back, destroy it.
 
+        `cancel` cuts the box, and nothing comes out of it; `stop` ends the job's program as its time limit would.
         Raises SandboxError when the harness failed; whatever the agent did is in the answer.
         """
 

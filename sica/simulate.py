@@ -394,7 +394,13 @@ class SimulatedSandbox:
     def probe(self) -> Mapping[str, str]:
         return {"simulated": "nothing runs"}
 
-    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+    def run(
+        self,
+        spec: BoxSpec,
+        job: Job,
+        cancel: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> Ended:
         assert spec.socket is not None
         tree, dice = spec.mounts[HOME].name, int(spec.socket.name)
         told = job.files[INSTRUCTION].data.decode()

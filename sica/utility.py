@@ -26,7 +26,7 @@ def utility(trial: Trial, weights: Weights) -> float:
         + weights.cost * (1 - min(1.0, trial.usage.usd / weights.cost_cap))
         + weights.seconds * (1 - min(1.0, trial.usage.seconds / weights.seconds_cap))
     )
-    return value * (1 - weights.timeout_penalty) if trial.ending == "seconds" else value
+    return value * (1 - weights.timeout_penalty) if trial.ending in ("seconds", "stopped") else value
 
 
 def mean_utility(archive: Archive, agent: str, attempts: range | None = None) -> float:

@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -119,7 +120,9 @@ def _inside(path: str, directories: Sequence[str]) -> bool:
 
 # ── the conversation ──────────────────────────────────────────────────────────────────────────────
 
-Cut = Literal["seconds", "cancelled"]
+Cut = Literal["seconds", "cancelled", "stopped"]
+STOP = b"."
+"""All that may follow a job: its program is to end now, as at its time limit."""
 
 
 class Watched:
@@ -129,6 +132,9 @@ class Watched:
         self._line = line
         self._until = time.monotonic() + seconds
         self._cancel = cancel
+        self.stop: threading.Event | None = None
+        """Makes the runner end its program; a runner that does not answer then is cut. Only after the job."""
+        self.asked = False
         self.why: Cut | None = None
 
     def read(self, size: int, /) -> bytes:
@@ -137,10 +143,18 @@ class Watched:
             if self._cancel is not None and self._cancel.is_set():
                 self._cut("cancelled")
             elif time.monotonic() > self._until:
-                self._cut("seconds")
+                self._cut("stopped" if self.asked else "seconds")
             elif ready:
                 return self._line.read(size)
+            elif self.stop is not None and not self.asked and self.stop.is_set():
+                self._ask()
         return b""
+
+    def _ask(self) -> None:
+        self.asked = True
+        self._until = min(self._until, time.monotonic() + GRACE + SLACK)
+        with suppress(OSError):  # it ended by itself, and says so to whoever reads on
+            self._line.write(STOP)
 
     def _cut(self, why: Cut) -> None:
         self.why = why
@@ -156,6 +170,8 @@ class Told:
     seconds: float
     ready: bool = False
     """The runner has emptied the box and waits for another job."""
+    stopped: bool = False
+    """The runner was told to end its program."""
 
     @property
     def finished(self) -> bool:
@@ -169,6 +185,7 @@ def converse(
     job: Job,
     frame: bytes,
     cancel: threading.Event | None,
+    stop: threading.Event | None = None,
     *,
     ready: bool = False,
     again: bool = False,
@@ -186,19 +203,22 @@ def converse(
             line.write(frame)
         except OSError:
             return Told(None, watched.why, 0.0)  # it died; the host's own facts say of what
+        watched.stop = stop
         answer = read_answer(watched, spec, job)
     seconds = time.monotonic() - started
     emptied = again and answer is not None and read_ready(watched)
-    return Told(answer, watched.why, seconds, emptied)
+    return Told(answer, watched.why, seconds, emptied, watched.asked)
 
 
 def judge(told: Told, memory: bool) -> Ended | None:
     """The runner's word, corrected by what the host saw; None when nothing explains the box's end."""
     if told.answer is not None and told.cut is None:  # finished, in words that mypy follows
         limit = told.answer.limit or ("memory" if memory else None)
+        if told.stopped and limit == "seconds":  # the runner knows of one way to end a program only
+            limit = "stopped"
         return replace(told.answer, limit=limit)
     limit = "memory" if memory and told.cut is None else told.cut
-    return Ended(None, limit, b"", b"", {}, (), told.seconds) if limit else None
+    return Ended(None, limit, b"", b"", {}, (), told.seconds, collected=False) if limit else None
 
 
 # ── the answer ────────────────────────────────────────────────────────────────────────────────────

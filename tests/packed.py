@@ -8,13 +8,14 @@ import zipfile
 from pathlib import Path
 
 
-def wheel(folder: Path, name: str, version: str) -> None:
+def wheel(folder: Path, name: str, version: str, needs: str = "") -> None:
     """A wheel with one module and one program that prints what it is."""
+    asked = f"Requires-Dist: {needs}\n" if needs else ""
     info = f"{name}-{version}.dist-info"
     code = f"def main():\n    import os\n    open('answer.txt', 'w').write('starts')\nVERSION = '{version}'\n"
     files = {
         f"{name}.py": code,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{asked}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
     }

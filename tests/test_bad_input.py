@@ -129,7 +129,10 @@ UNKNOWN = [
     ("trace 0 edit-routes", "no task tried by agent/0 called 'edit-routes'; there are: edit-settings"),
     ("trace 0", "agent/0 is a seed: sica did not make it"),
     ("evolve --model gpt9", "'gpt9' does not say which provider to ask\n      write provider/model"),
-    ("evolve --model nobody/gpt9", "'nobody/gpt9' does not say which provider to ask"),
+    (
+        "evolve --set models.small=nobody/gpt9",
+        "models.small: 'nobody/gpt9' does not say which provider to ask",
+    ),
     ("evolve --max-cost 0", "max_cost = 0.0 (--max-cost): must be greater than 0\n      max_cost: dollars"),
     (
         "evolve --workers 0",
@@ -340,7 +343,7 @@ def test_a_seed_that_can_never_start_is_refused_at_init(
 def test_a_seed_without_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "agent").mkdir()
     (tmp_path / "agent" / "main.py").touch()
-    refused(sica(tmp_path, "init", "--agent", "agent"), 2, "no agent.toml", "docs/agents.md")
+    refused(sica(tmp_path, "init", "--agent", "agent"), 2, "no agent.toml", "the shortest: contract = 1")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["agent"]
 
 

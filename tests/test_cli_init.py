@@ -124,6 +124,12 @@ def test_an_agent_that_cannot_start_is_refused_before_anything_is_made(
     assert list(project.iterdir()) == []
 
 
+def test_an_empty_agent_is_not_the_shipped_one(tmp_path: Path) -> None:
+    """As a script says it whose variable is unset."""
+    ran = sica(tmp_path, "init", "--agent", "")
+    assert (ran.code, "an empty --agent" in ran.err, list(tmp_path.iterdir())) == (2, True, [])
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     ran = sica(tmp_path, "init", "--agent", "nowhere")
     assert (ran.code, "does not exist" in ran.err) == (2, True)

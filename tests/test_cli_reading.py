@@ -175,6 +175,16 @@ def test_compare_uses_the_tasks_that_all_have(project: Project) -> None:
     assert "paired tasks are needed" in sica(project.folder, "compare", "0", "1").out
 
 
+def test_compare_of_agents_without_a_task_in_common_says_what_each_has(project: Project) -> None:
+    ran = sica(project.folder, "compare", "0", "2")
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[1:] == [
+        "agent/0    8 tasks measured",
+        "agent/2    0 tasks measured   sica eval 2 --bench core",
+    ]
+    assert sica(project.folder, "compare", "0", "2", "--json").json["n_tasks"] == 0
+
+
 def test_best_by_several_measures(project: Project) -> None:
     assert sica(project.folder, "best").out.startswith("agent/3  87.5%")
     assert sica(project.folder, "best", "--by", "score", "--json").json["agent"] == 3

@@ -219,8 +219,8 @@ def test_sub_agents_stand_apart_and_their_answers_are_not_the_answer() -> None:
 # ── files ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ended(limit: Any = None, refused: tuple[str, ...] = ()) -> Ended:
-    return Ended(0, limit, b"", b"", {}, refused, 1.0)
+def ended(limit: Any = None, refused: tuple[str, ...] = (), *, collected: bool = True) -> Ended:
+    return Ended(0, limit, b"", b"", {}, refused, 1.0, collected)
 
 
 def test_nothing_is_removed_that_was_only_not_brought_out() -> None:
@@ -228,7 +228,8 @@ def test_nothing_is_removed_that_was_only_not_brought_out() -> None:
     left = {"kept": File(b"x"), ".git/config": File(b"")}
     refused = ("/app/big: too large: 99 bytes", "/app/deep: too deep")
     assert change(before, left, ended(refused=refused), "/app") == Change(before, {}, ("a",))
-    for cut in (ended(limit="cancelled"), None):
+    assert change(before, left, ended("stopped", refused), "/app") == Change(before, {}, ("a",))
+    for cut in (ended("cancelled", collected=False), ended("memory", collected=False), None):
         assert not change(before, left, cut, "/app")
 
 

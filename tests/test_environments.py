@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,54 @@ def test_what_a_killed_build_left_is_cleared_and_what_nobody_uses_is_swept(
     assert installing.sweep(before=0.0) == 0
     assert installing.sweep(before=2e10) > 0
     assert list(installing.kept()) == []
+
+
+def test_a_project_gets_the_same_packages_again_though_newer_ones_are_there(
+    world: World, installing: Environments
+) -> None:
+    """`greet` is not pinned, and neither is what it asks for."""
+    wheels = world.root / "wheels"
+    (wheels / "greet-2.0-py3-none-any.whl").unlink()
+    wheel(wheels, "depended", "1.0")
+    wheel(wheels, "greet", "1.5", needs="depended")
+    own = Environments(installing.root, print, world.root / "packages")
+    first = own.ready(("greet",), world.sandbox)
+    (kept,) = (world.root / "packages").glob("*.txt")
+    pins = ["depended==1.0", "greet==1.5"]
+    assert [line for line in kept.read_text().splitlines() if not line.startswith("#")] == pins
+
+    for name in ("greet", "depended"):
+        wheel(wheels, name, "2.0")
+    assert own.sweep(before=2e10) > 0
+    again = own.ready(("greet",), world.sandbox)
+    assert again == first, "the packages of the first time, at the same place"
+    own.sweep(before=2e10)
+
+    newest = installing.ready(("greet",), world.sandbox)  # another project, which kept nothing yet
+    assert newest.resolved != first.resolved
+    beside = own.ready(("greet",), world.sandbox)
+    assert (beside.resolved, beside.path != newest.path) == (first.resolved, True)
+    assert installing.ready(("greet",), world.sandbox) == newest
+    assert len(list(own.kept())) == 2
+
+    own.sweep(before=2e10)
+    (wheels / "depended-1.0-py3-none-any.whl").unlink()
+    (installing.root / ".wheels").rename(world.root / "no cache")
+    with pytest.raises(SandboxError, match=r"cannot be installed again: .*depended") as lost:
+        own.ready(("greet",), world.sandbox)
+    assert str(kept) in lost.value.hint and not isinstance(lost.value, CannotInstall)
+    kept.unlink()
+    assert own.ready(("greet",), world.sandbox).resolved == newest.resolved
+
+
+def test_packages_with_hashes_need_no_resolution_kept(world: World, installing: Environments) -> None:
+    own = Environments(installing.root, print, world.root / "packages")
+    digest = sha256((world.root / "wheels" / "greet-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    wanted = (f"greet==1.0 --hash=sha256:{digest}",)
+    first = own.ready(wanted, world.sandbox)
+    own.sweep(before=2e10)
+    assert own.ready(wanted, world.sandbox) == first
+    assert not (world.root / "packages").exists()
 
 
 def test_an_agent_without_packages_needs_no_environment(world: World) -> None:

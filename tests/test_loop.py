@@ -152,8 +152,14 @@ class Full:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.sandbox, name)
 
-    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
-        ended: Ended = self.sandbox.run(spec, job, cancel)
+    def run(
+        self,
+        spec: BoxSpec,
+        job: Job,
+        cancel: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> Ended:
+        ended: Ended = self.sandbox.run(spec, job, cancel, stop)
         if job.argv[-1] == "pass" and not self.failed:
             self.failed += 1
             return replace(ended, exit_code=1, stderr=b"TimeoutError\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -20,7 +19,7 @@ from sica.attempt import trial
 from sica.benchmarks import open_benchmark
 from sica.broker import HttpBroker
 from sica.model import Budget, File, Files, Ruling, Trial, Usage
-from sica.oversight import Stop, Terms, Watched, read
+from sica.oversight import Terms, Watched, read
 from sica.ports import Asked, Price
 
 SPEAKS = r"""
@@ -46,7 +45,7 @@ for _ in range(200):
 """
 )
 SILENT = """import time
-open("/app/answer.txt", "w").write("one")  # right, and never brought out
+open("/app/answer.txt", "w").write("one")
 time.sleep(600)
 """
 DEAF = (
@@ -142,7 +141,8 @@ def test_a_looping_agent_is_told_and_then_stopped(world: World, place: Any) -> N
 def test_a_silent_agent_is_stopped_and_its_trial_counts(place: Any) -> None:
     began = time.monotonic()
     outcome = place(SILENT, Terms(silent=0.5))
-    assert (outcome.ending, outcome.fault, outcome.score) == ("stopped", None, 0.0)
+    assert (outcome.ending, outcome.fault) == ("stopped", None)
+    assert outcome.score == 1.0, "what it had written by then is judged, as at a time limit"
     assert "no model call within 0.5 s" in outcome.why
     assert time.monotonic() - began < 20
 
@@ -250,7 +250,7 @@ def asks(watched: Watched, *said: str, span: str = "") -> None:
 
 
 def test_a_circle_of_several_steps_is_seen_as_one_and_news_ends_it() -> None:
-    watched, door = Watched(Lines(), Terms(repeats=3), threading.Event()), Door()
+    watched, door = Watched(Lines(), Terms(repeats=3)), Door()
     with watched.attending(door):
         history: list[str] = ["task"]
         asks(watched, *history)
@@ -264,7 +264,7 @@ def test_a_circle_of_several_steps_is_seen_as_one_and_news_ends_it() -> None:
 
 
 def test_lines_of_work_are_watched_apart() -> None:
-    watched, door = Watched(Lines(), Terms(repeats=2), threading.Event()), Door()
+    watched, door = Watched(Lines(), Terms(repeats=2)), Door()
     with watched.attending(door):
         for _ in range(3):
             asks(watched, "task", span="main/coder-1")
@@ -275,19 +275,17 @@ def test_lines_of_work_are_watched_apart() -> None:
 
 
 def test_nothing_is_ruled_once_the_box_has_ended() -> None:
-    watched, door = Watched(Lines(), Terms(), threading.Event()), Door()
+    watched, door = Watched(Lines(), Terms()), Door()
     with watched.attending(door):
         pass
     watched.rule(Ruling("cancel", "overseer", "main", "late"))
     assert (watched.rulings, watched.why, watched.stop.is_set()) == ([], "", False)
 
 
-def test_the_runs_end_ends_every_box() -> None:
-    run = threading.Event()
-    stop = Stop(run, lambda: None)
-    assert not stop.is_set()
-    run.set()
-    assert stop.is_set()
+def test_a_run_that_is_cancelled_while_an_agent_is_stopped_has_no_outcome(world: World, place: Any) -> None:
+    world.place.cancel.set()
+    outcome = place(SILENT, Terms(silent=0.0))
+    assert (outcome.ending, outcome.fault, outcome.score) == ("cancelled", "cancelled", None)
 
 
 @given(

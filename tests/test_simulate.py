@@ -75,13 +75,19 @@ class Held(SimulatedSandbox):
         self.wanted, self.nth_agent = wanted, nth_agent
         self.held, self.released = threading.Event(), threading.Event()
 
-    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+    def run(
+        self,
+        spec: BoxSpec,
+        job: Job,
+        cancel: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> Ended:
         tree = spec.mounts["/agent"].name
         number = next(a.number for a in self.repo.agents() if a.tree == tree)
         if number == self.nth_agent and job.files[INSTRUCTION].data.decode() == self.wanted:
             self.held.set()
             assert self.released.wait(30), "everybody waited for one box: the loop has a barrier"
-        return super().run(spec, job, cancel)
+        return super().run(spec, job, cancel, stop)
 
 
 @pytest.mark.parametrize("name", policy_names())
@@ -143,10 +149,16 @@ def test_a_policy_that_has_nothing_to_ask_is_asked_again_after_one_outcome() -> 
         return [] if archive.in_flight and archive.scored(seed) else archive.missing(seed)
 
     class Second(SimulatedSandbox):
-        def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+        def run(
+            self,
+            spec: BoxSpec,
+            job: Job,
+            cancel: threading.Event | None = None,
+            stop: threading.Event | None = None,
+        ) -> Ended:
             if job.files[INSTRUCTION].data == b"t1":
                 assert slow.wait(30), "the policy was not asked after the first outcome"
-            return super().run(spec, job, cancel)
+            return super().run(spec, job, cancel, stop)
 
     simulation = Simulation(world, 0, policy=pairs, workers=2, boxes=True)
     simulation.sandbox = Second(simulation.truth, simulation.repo)

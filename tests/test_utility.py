@@ -20,6 +20,7 @@ ONE = trial(agent(0), task("t"), 1.0)
         (1.0, 5.0, 150.0, "done", 0.75),
         (1.0, 99.0, 9999.0, "done", 0.5),
         (1.0, 5.0, 300.0, "seconds", 0.3125),
+        (1.0, 5.0, 150.0, "stopped", 0.375),  # no better than one that ran into its limit
     ],
 )
 def test_the_papers_equation(score: float, usd: float, seconds: float, ending: str, expected: float) -> None:

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -235,6 +236,53 @@ def test_a_watched_line_ends_at_its_deadline() -> None:
     assert watched.read(1) == b"" == watched.read(1)
     assert (watched.why, line.cuts) == ("seconds", 1)
     assert time.monotonic() - begun < 5
+
+
+class Told(Silent):
+    """A runner that is ready at once; it answers the word to stop, or does not."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__()
+        self.heard: list[bytes] = []
+        self.says, self.answer = io.BytesIO(frame({"event": "ready"})), answer
+
+    def wait(self, seconds: float) -> bool:
+        return bool(self.says.getbuffer()[self.says.tell() :]) or super().wait(seconds)
+
+    def read(self, size: int, /) -> bytes:
+        return self.says.read(size)
+
+    def write(self, data: bytes) -> None:
+        self.heard.append(data)
+        if data == wire.STOP:
+            self.says = io.BytesIO(self.answer)
+
+
+def test_the_word_to_stop_is_said_once_after_the_job_and_its_answer_is_read() -> None:
+    late = {**ENDED, "exit_code": None, "limit": "seconds"}
+    line, stop = Told(frame(late) + a_file("/app/a") + frame(END)), threading.Event()
+    stop.set()
+    told = wire.converse(line, SPEC, JOB, b"the job", None, stop)
+    assert line.heard == [b"the job", wire.STOP]
+    ended = wire.judge(told, memory=False)
+    assert ended is not None and (ended.limit, list(ended.files), line.cuts) == ("stopped", ["/app/a"], 0)
+
+
+def test_a_program_that_ended_by_itself_was_not_stopped() -> None:
+    line, stop = Told(frame(ENDED) + frame(END)), threading.Event()
+    stop.set()
+    ended = wire.judge(wire.converse(line, SPEC, JOB, b"the job", None, stop), memory=False)
+    assert ended is not None and (ended.exit_code, ended.limit) == (0, None)
+
+
+def test_a_runner_that_does_not_answer_the_word_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "SLACK", 0.0)
+    monkeypatch.setattr(wire, "GRACE", 0.05)
+    line, stop = Told(b""), threading.Event()
+    stop.set()
+    told = wire.converse(line, replace(SPEC, limits=Limits(seconds=3600)), JOB, b"the job", None, stop)
+    ended = wire.judge(told, memory=False)
+    assert ended is not None and (ended.limit, ended.collected, line.cuts) == ("stopped", False, 1)
 
 
 def test_what_the_host_saw_corrects_what_the_runner_said() -> None:

@@ -23,6 +23,7 @@ The tools:
 """
 
 _CALL = re.compile(r'<call tool="([^"\n]*)">(.*?)</call>', re.DOTALL)
+_FRAME = re.compile(r'^<result tool="[^"\n]*">\n')
 
 
 def schemas(tools):
@@ -86,6 +87,17 @@ def asked_for(message, *, cut=False):
     if not calls and "<call" in text and not cut:
         return [("", "", text)]  # meant as a call, and none: it is told what is wrong
     return calls
+
+
+def gist(message):
+    """What was done, said or seen, a line each."""
+    answered = message["role"] == "assistant"
+    for _, name, raw in asked_for(message, cut=True) if answered else ():
+        yield f"- {name} {' '.join(str(raw).split())[:120]}"
+    words = _CALL.sub("", text_of(message)) if answered else _FRAME.sub("", text_of(message))
+    first = words.strip().split("\n")[0][:160]
+    if first:
+        yield f"  {'said' if answered else 'saw'}: {first}"
 
 
 def arguments(raw, tool):

@@ -37,14 +37,14 @@ class Context:
         start = json.dumps(head)[:-1]
         return f'{start}, "messages": {json.dumps(self.messages)}}}'.encode()
 
-    def compact(self):
-        """Drop the middle of the dialogue, keeping one line of each thing done. False when there is no middle."""
+    def compact(self, gist):
+        """Drop the middle of the dialogue, keeping of each message what `gist` says of it. False: there is none."""
         end = len(self.messages) - settings.NEWEST_KEPT
         while end < len(self.messages) and self.messages[end]["role"] == "tool":
             end += 1  # never a result without its call
         if end <= 3:
             return False
-        lines = [line for message in self.messages[2:end] for line in _gist(message)]
+        lines = [line for message in self.messages[2:end] for line in gist(message)]
         note = "[The dialogue was compacted. What happened before, one line each:]\n" + "\n".join(lines)
         self._anew([{"role": "user", "content": note}, *self.messages[end:]])
         return True
@@ -66,15 +66,6 @@ def text_of(message):
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return content or ""
-
-
-def _gist(message):
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
-        yield f"- {function.get('name')} {str(function.get('arguments'))[:120]}"
-    first = text_of(message).strip().split("\n")[0][:160]
-    if first:
-        yield f"  {'said' if message['role'] == 'assistant' else 'saw'}: {first}"
 
 
 def _folded(content):

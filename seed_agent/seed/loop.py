@@ -130,12 +130,12 @@ def _housekeep(agent):
 
 def ask(agent):
     """The model's next answer, added to the context; a dialogue that grew too long is compacted first."""
-    while agent.context.tokens() > settings.WINDOW_TOKENS and agent.context.compact():
+    while agent.context.tokens() > settings.WINDOW_TOKENS and agent.context.compact(calls.gist):
         agent.facts["dialogues compacted"] += 1
     try:
         message, cut = agent.door.ask(agent.context, calls.native(agent.schemas()), agent.facts, agent.name)
     except TooLong:
-        if not agent.context.compact():
+        if not agent.context.compact(calls.gist):
             raise
         agent.facts["dialogues compacted"] += 1
         return ask(agent)

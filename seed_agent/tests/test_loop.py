@@ -95,7 +95,9 @@ class Length(Served):
         ending = self.work(*[TRUE] * 9, refusal, SUBMIT)
         self.assertEqual((ending, self.facts["dialogues compacted"]), (loop.SUBMITTED, 1))
         self.assertLess(len(self.asked[-1]["messages"]), len(self.asked[-2]["messages"]))
-        self.assertIn("bash", self.shown(message=2))
+        note = self.shown(message=2)
+        self.assertRegex(note, r"\n- bash .*true")
+        self.assertNotIn("<result", note)
 
     def test_no_result_is_left_without_its_call(self):
         settings.NEWEST_KEPT, settings.WINDOW_TOKENS = 3, 400

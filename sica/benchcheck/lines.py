@@ -117,9 +117,15 @@ class _Watching:
         self.series = within.series
         self.files: list[File] = []
 
-    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+    def run(
+        self,
+        spec: BoxSpec,
+        job: Job,
+        cancel: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> Ended:
         """To the box's own end: a judge that needs it no longer would cut off what it noted."""
-        del cancel
+        del cancel, stop
         watch = File((grading.INSIDE / "watch.py").read_bytes())
         noting = replace(job, files={**job.files, WATCH: watch}, collect=(*job.collect, NOTES))
         ended = self.within.run(spec, noting, self.cancel)

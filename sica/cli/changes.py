@@ -42,7 +42,7 @@ class Change:
 def change(before: Files, left: Files, ended: Ended | None, workdir: str) -> Change:
     """Only what was missing in a box that came to its end counts as removed, not what could not be brought out."""
     after = {name: f for name, f in left.items() if LEFT_BEHIND.isdisjoint(PurePosixPath(name).parts)}
-    whole = ended is not None and ended.limit != "cancelled"
+    whole = ended is not None and ended.collected
     refused = ended.refused if ended else ()
     gone = (
         n for n in sorted(before.keys() - after.keys()) if whole and not _stayed(f"{workdir}/{n}", refused)

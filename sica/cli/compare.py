@@ -58,7 +58,8 @@ def command(
     chosen = [reading.find(name) for name in agents]
     name = reading.benchmark(bench, call.setting("bench", "core"))
     kinds = reading.kinds(name)
-    sides = _on_common_tasks([reading.trials(agent, name) for agent in chosen])
+    known = [reading.trials(agent, name) for agent in chosen]
+    sides = _on_common_tasks(known)
     against = [difference(sides[0], side, kinds) for side in sides]
     better = against[-1].found.separable and against[-1].found.difference > 0
     if as_json:
@@ -70,6 +71,8 @@ def command(
             kinds=[_kind_record(kind) for kind in by_kind(sides, kinds)],
             better=better,
         )
+    elif not against[0].found.tasks:
+        call.page(_nothing_in_common(chosen, known, name))
     else:
         look = call.look()
         call.page(
@@ -87,6 +90,15 @@ def command(
 def _on_common_tasks(sides: Sequence[Sequence[Trial]]) -> list[list[Trial]]:
     common = set.intersection(*({t.task for t in side if t.score is not None} for side in sides))
     return [[t for t in side if t.task in common] for side in sides]
+
+
+def _nothing_in_common(chosen: Sequence[Agent], known: Sequence[Sequence[Trial]], name: str) -> Iterator[str]:
+    """How many tasks each has instead, and what would give them some."""
+    yield f"no task of {name} that all of them have, under one setting:"
+    counts = [len({t.task for t in side if t.score is not None}) for side in known]
+    for agent, count in zip(chosen, counts, strict=True):
+        cure = "" if count else f"   sica eval {agent.number} --bench {name}"
+        yield f"{agent.name:<10} {report.plural(count, 'task')} measured{cure}"
 
 
 def _record(agent: Agent, trials: Sequence[Trial], against: Difference) -> dict[str, object]:

@@ -59,8 +59,8 @@ EXAMPLES = (
 
 def command(
     ctx: typer.Context,
-    agent: str = typer.Option(
-        "",
+    agent: str | None = typer.Option(
+        None,
         "--agent",
         help="Folder with agent.toml, git address[@ref], or a preset: mini-swe-agent, aider. "
         "Default: the agent that comes with sica.",
@@ -80,8 +80,10 @@ def command(
     Your own git repository is read, never changed.
     """
     call: Invocation = ctx.obj
+    if agent is not None and not agent.strip():
+        raise UsageError("an empty --agent", "name a folder, a git address or a preset, or leave --agent out")
     places = where.at(call.folder, call.environ)
-    source = sources.find(call, agent, wheel, shipped("seed_agent"))
+    source = sources.find(call, agent or "", wheel, shipped("seed_agent"))
     taken = source.taken
     files = {name: f for name, f in taken.files.items() if not _ours(source.folder, places, name)}
     runs_as = check_agent(files, call.setting("sandbox", "auto"))

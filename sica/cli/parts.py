@@ -20,7 +20,7 @@ from sica.cli.invocation import Invocation
 from sica.cli.names import meant
 from sica.config import RunConfig
 from sica.control import Controls
-from sica.errors import StoreError, UsageError, no_such
+from sica.errors import SicaError, StoreError, UsageError, no_such
 from sica.ledger import SqliteLedger
 from sica.model import (
     CONTRACT,
@@ -163,8 +163,13 @@ def open_gateway(config: RunConfig, traces: Traces) -> Gateway:
 
     models = config.roles().all(config.model)
     gateway = gateways.open_gateways(models, api_base=config.api_base or None, traces=traces)
-    for model in models:
-        gateway.check(model)
+    for setting, model in config.models_by_setting().items():
+        try:
+            gateway.check(model)
+        except SicaError as error:
+            if setting == "model":
+                raise
+            raise type(error)(f"{setting}: {error}", error.hint) from error
     if "litellm" in gateway.name and config.api_base:
         require_answer(config.api_base)
     return gateway
@@ -238,11 +243,11 @@ def sandbox_for(name: str, places: Places) -> Iterator[Sandbox]:
         sandbox.close()
 
 
-def environments(call: Invocation) -> Environments:
-    """What agents asked to be installed, of all projects of this user."""
+def environments(call: Invocation, places: Places | None = None) -> Environments:
+    """What agents asked to be installed, of all projects of this user; one's own resolutions hold in it."""
     from sica.environments import Environments, usual_root
 
-    return Environments(usual_root(call.environ), call.say)
+    return Environments(usual_root(call.environ), call.say, places.resolutions if places else None)
 
 
 def chosen(benchmark: FolderBenchmark, globs: str, split: str, called: str) -> tuple[Task, ...]:
@@ -406,7 +411,7 @@ def working(
                 controls = Controls(store.ledger, broker, approve=config.approve, by=call.user())
                 yield Shop(
                     *(store, config, sandbox, gateway, broker, traces, run, cancel, controls),
-                    *(environments(call), worked),
+                    *(environments(call, places), worked),
                 )
             except BaseException:
                 with suppress(StoreError):  # the error on its way says more, and the next run tells git

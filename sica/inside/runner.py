@@ -15,6 +15,8 @@ What the agent cannot do, and why: write to the answer (the descriptors are clos
 belongs to root because this process is not dumpable), end this process (it is init of its namespace and
 handles no signal that does harm), outlive it (a namespace dies with its init), or be alive while its files
 are read.
+
+While a job's program runs, one byte on stdin asks for its end: what its time limit would do is done now.
 """
 
 # ruff: noqa: PTH101, PTH103, PTH108, PTH112, PTH114, PTH120, PTH123, PTH208, S606, SIM115
@@ -198,10 +200,14 @@ def confine() -> None:
 
 
 def read_exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) != size:
-        raise Refused("the job ended early")
-    return data
+    """Not a byte more: what follows a job must stay where `Work` hears it."""
+    data = bytearray()
+    while len(data) < size:
+        more = stream.read(min(size - len(data), 1 << 20))
+        if not more:
+            raise Refused("the job ended early")
+        data += more
+    return bytes(data)
 
 
 def read_job(stream: BinaryIO) -> dict[str, Any]:
@@ -513,8 +519,9 @@ class Work:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         self.selector.register(wake, selectors.EVENT_READ, lambda _: os.read(wake, 4096))
-        self.selector.register(self.source, selectors.EVENT_READ, self.abandoned)
+        self.selector.register(self.source, selectors.EVENT_READ, self.heard)
         self.started = time.monotonic()
+        self.deadline = self.started + self.job["seconds"]
         self.child = self.launch()
         self.loop(relay)
         self.seconds = time.monotonic() - self.started
@@ -527,9 +534,12 @@ class Work:
         for descriptor in (wake, waker):
             os.close(descriptor)
 
-    def abandoned(self, _events: int) -> None:
-        """Nothing follows a job but the end of the stream, when its sender is gone: end with everybody."""
-        os._exit(1)
+    def heard(self, _events: int) -> None:
+        """A word to stop, or the end of the stream: its sender is gone, and everybody ends."""
+        if not os.read(self.source, 1):
+            os._exit(1)
+        if not self.limit:
+            self.deadline = time.monotonic()
 
     def launch(self) -> int:
         if not os.path.isdir(self.job["cwd"]):
@@ -575,7 +585,6 @@ class Work:
             os.close(feed)
 
     def loop(self, relay: Relay | None) -> None:
-        deadline = self.started + self.job["seconds"]
         look = self.started + LOOK if self.job["memory"] else math.inf
         while not self.reap():
             now = time.monotonic()
@@ -584,15 +593,15 @@ class Work:
                     self.limit = "memory"
                     return
                 look = time.monotonic() + LOOK
-            if now >= deadline:
+            if now >= self.deadline:
                 if self.limit:
                     return
                 self.limit = "seconds"
                 with suppress(ProcessLookupError):
                     os.kill(-1, signal.SIGTERM)
-                deadline = now + self.job["grace"]
+                self.deadline = now + self.job["grace"]
             due = relay.retry() if relay else None
-            until = min(deadline, look) if due is None else min(due, deadline, look)
+            until = min(self.deadline, look) if due is None else min(due, self.deadline, look)
             for key, events in self.selector.select(max(0.0, until - time.monotonic())):
                 key.data(events)
 
@@ -793,7 +802,7 @@ def one_job(source: BinaryIO, answer: BinaryIO) -> bool:
 
 
 def main() -> None:
-    source, answer = open(os.dup(0), "rb"), open(os.dup(1), "wb")  # python's descriptors close on exec
+    source, answer = open(os.dup(0), "rb", buffering=0), open(os.dup(1), "wb")  # both close on exec
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)

@@ -116,7 +116,13 @@ class Bubblewrap:
         facts = json.dumps([system(), self._python.version, platform.machine()])
         return f"bubblewrap:{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
-    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+    def run(
+        self,
+        spec: BoxSpec,
+        job: Job,
+        cancel: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> Ended:
         if spec.image is not None or spec.profile != "strict":
             raise SandboxUnavailable(
                 f"bubblewrap has no images: this task wants {spec.image or spec.profile}",
@@ -125,7 +131,7 @@ class Bubblewrap:
         boxes = self._ready()
         frame = wire.encode(spec, job, rlimits=self._rlimits(spec.limits))
         with boxes.use(spec) as box:
-            told = wire.converse(box, spec, job, frame, cancel)
+            told = wire.converse(box, spec, job, frame, cancel, stop)
             status = None if told.finished else box.end()
             ended = wire.judge(told, memory=box.memory_kills() > 0)
         if ended is None:

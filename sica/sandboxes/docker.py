@@ -56,11 +56,17 @@ class Docker:
         self._ready()
         return f"docker:{self._image.removeprefix('sha256:')[:12]}"
 
-    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
+    def run(
+        self,
+        spec: BoxSpec,
+        job: Job,
+        cancel: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> Ended:
         boxes = self._ready()
         frame = wire.encode(spec, job)
         with boxes.use(spec) as container:
-            return _ended(container, wire.converse(container, spec, job, frame, cancel))
+            return _ended(container, wire.converse(container, spec, job, frame, cancel, stop))
 
     @contextmanager
     def series(self) -> Iterator[Series]:
@@ -239,9 +245,16 @@ class Series:
         self._sandbox, self._boxes = sandbox, boxes
         self._empty: dict[Hashable, list[Spare[Container]]] = {}
 
-    def run(self, spec: BoxSpec, job: Job, cancel: threading.Event | None = None) -> Ended:
-        if spec.profile != "strict":
-            return self._sandbox.run(spec, job, cancel)  # its jobs may write where nothing is emptied
+    def run(
+        self,
+        spec: BoxSpec,
+        job: Job,
+        cancel: threading.Event | None = None,
+        stop: threading.Event | None = None,
+    ) -> Ended:
+        if spec.profile != "strict" or stop is not None:
+            # A job that may write where nothing is emptied, or whose end a late word to stop may follow.
+            return self._sandbox.run(spec, job, cancel, stop)
         spare = self._waiting(spec)
         known = spare is not None
         spare = spare or self._boxes.made(spec)

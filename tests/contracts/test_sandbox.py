@@ -347,6 +347,50 @@ def test_cancel_ends_a_box_soon(box: Sandbox) -> None:
     assert command_lines(marker) == []
 
 
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_program_that_is_told_to_stop_leaves_its_files(box: Sandbox, deaf: bool) -> None:
+    """As at its time limit: TERM, and KILL for who does not listen. In a series, too."""
+    stop = threading.Event()
+    marker = f"stop-{deaf}-{box.name}-{os.getpid()}"
+    heed = "signal.SIG_IGN" if deaf else "lambda *_: (open('bye', 'w').close(), sys.exit(0))"
+    code = f"import signal,subprocess,sys\nsignal.signal(signal.SIGTERM, {heed})\nopen('half', 'w').close()\n"
+    code += "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', 'now-' + sys.argv[1]])\n"
+    code += "while True: signal.pause()"
+
+    def stop_soon() -> None:
+        until(lambda: command_lines(f"now-{marker}"))
+        stop.set()
+
+    threading.Thread(target=stop_soon).start()
+    job = Job(("python3", "-c", code, marker), env=ENV, collect=("/app",))
+    begun = time.monotonic()
+    with box.series() as series:
+        ended = series.run(spec(seconds=60), job, None, stop)
+        after = series.run(spec(), shell("echo unharmed"))
+    assert (ended.exit_code, ended.limit, ended.collected) == (None, "stopped", True)
+    assert sorted(ended.files) == (["/app/half"] if deaf else ["/app/bye", "/app/half"])
+    assert time.monotonic() - begun < 30
+    assert command_lines(marker) == []
+    assert after.stdout == b"unharmed\n"
+
+
+def test_a_stop_before_the_start_or_after_the_end_harms_nothing(box: Sandbox) -> None:
+    stop = threading.Event()
+    stop.set()
+    early = box.run(spec(seconds=60), shell("sleep 60"), None, stop)
+    assert (early.limit, early.collected) == ("stopped", True)
+    late = box.run(spec(), shell("echo x > a", collect=("/app",)), None, threading.Event())
+    assert (late.limit, late.exit_code, list(late.files)) == (None, 0, ["/app/a"])
+
+
+def test_who_cancels_does_not_wait_for_a_program_that_was_told_to_stop(box: Sandbox) -> None:
+    cancel, stop = threading.Event(), threading.Event()
+    cancel.set()
+    stop.set()
+    ended = box.run(spec(seconds=60), shell("sleep 60"), cancel, stop)
+    assert (ended.limit, ended.collected, ended.files) == ("cancelled", False, {})
+
+
 # ── confinement ───────────────────────────────────────────────────────────────────────────────────
 
 
