@@ -562,8 +562,14 @@ def test_a_clock_ahead_leaves_dates_what_they_are(bench: Bench) -> None:
         "    class Own(datetime.datetime): pass\n"
         "    assert not isinstance(now, Own)\n"
         "    assert isinstance(Own(2020, 1, 2), Own)\n"
+        "    import time_machine\n"
+        "    assert time_machine.SEEN is type, 'it would write into the real one as C code does'\n"
     )
-    ran = bench.run({"test_now.py": File(text.encode())}, ["test_now.py"], around=OTHERS[2])
+    files = {
+        "test_now.py": File(text.encode()),
+        "time_machine.py": File(b"import datetime\nSEEN = type(datetime.datetime)\n"),
+    }
+    ran = bench.run(files, ["test_now.py"], around=OTHERS[2])
     assert ran.passed == {"test_now.py::test_it"}, ran.tests
     alone = {
         "test_now.py": File(b"import os\n\n\ndef test_it():\n    assert len(os.sched_getaffinity(0)) == 1\n")

@@ -224,7 +224,10 @@ def _measured(
         "lines": {name: {str(n): by for n, by in found.items()} for name, found in first.lines.items()},
     }
     if not passed:
-        raise UsageError("no test passes each time in a box", "look at why: sica runs them without a network")
+        ended = next((f": a run of them ended early: {ran.stopped}" for ran in held.runs if ran.stopped), "")
+        raise UsageError(
+            f"no test passes each time in a box{ended}", "look at why: sica runs them without a network"
+        )
     return fact
 
 
