@@ -16,7 +16,7 @@ from sica.benchmarks import open_benchmark
 from sica.errors import UsageError
 from sica.mining import edits, locate
 from sica.mining.candidates import Candidate, Yield, draw
-from sica.mining.folder import write
+from sica.mining.folder import manifest, write
 from sica.mining.source import Change, Source, open_source
 from sica.model import File
 
@@ -401,19 +401,26 @@ def test_another_seed_draws_others_and_never_one_twice(commit: Callable[..., Pat
 
 def test_a_folder_that_cannot_be_made_again_is_refused(commit: Callable[..., Path], tmp_path: Path) -> None:
     repo = commit(LIBRARY)
-    sica(tmp_path, "bench", "locate", "proj", "--to", "t", "--max", "1")
-    sica(tmp_path, "bench", "make", "smoke", "--seed", "1", "--to", "seeded")
+    source = open_source(repo)
+    folder(source, tmp_path / "t", most=1)
     repo.rename(tmp_path / "other")
-    for words, says in (
-        (["t", "--from", "other"], "other: is other, and the tasks are of proj"),
-        (["t", "--from", "nowhere"], "nowhere: no git repository"),
-        (["seeded", "--from", "other"], "sica bench make smoke --seed 2 --to NEW"),
-        (["other", "--from", "other"], "manifest.json: No such file"),
-        (["core"], "core: is no folder"),
-        ([f"t/{next((tmp_path / 't').glob('*/task.toml')).parent.name}"], "is one task"),
+    done = sica(tmp_path, "bench", "refresh", "t", "--from", "other")
+    assert (done.code, "other: is other, and the tasks are of proj" in done.err) == (2, True), done.err
+    (task,) = (p.parent.name for p in (tmp_path / "t").glob("*/task.toml"))
+    done = sica(tmp_path, "bench", "refresh", f"t/{task}")
+    assert (done.code, f"t/{task}: is one task" in done.err) == (2, True), done.err
+    seeded = tmp_path / "seeded"
+    seeded.mkdir()
+    for text, says in (
+        ('{"schema": "sica.made/1", "suite": "smoke", "seed": 1}', "of no repository"),
+        ('{"schema": "x"}', "schema = 'x'"),
+        ("{", "manifest.json: Expecting"),
     ):
-        done = sica(tmp_path, "bench", "refresh", *words)
-        assert done.code == 2 and says in done.err, done.err
+        (seeded / "manifest.json").write_text(text)
+        with pytest.raises(UsageError, match=says):
+            manifest(seeded)
+    with pytest.raises(UsageError, match="No such file"):
+        manifest(tmp_path)
 
 
 def test_what_does_not_hold_any_more_is_left_out_until_it_does(
