@@ -455,8 +455,27 @@ def test_a_bug_is_buried_in_a_history_that_bisect_finds_it_in(
     git("bisect", "start", "HEAD", "v1.0")
     git("bisect", "run", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *failing)
     assert git("rev-list", "--count", "v1.0..refs/bisect/bad") == str(task.facts["commit"])
+    bad = git("rev-parse", "refs/bisect/bad")
     git("bisect", "reset")
+    (repo / "test_since_v1_0.py").write_bytes(task.tests["files/test_since_v1_0.py"].data)
+
+    def judged() -> bool:
+        words = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *failing,
+            "test_since_v1_0.py",
+        ]
+        return subprocess.run(words, cwd=repo, env=env, capture_output=True, check=False).returncode == 0
+
+    git("revert", "--no-edit", bad)
+    assert judged(), "what the other commits wrote is there, and the bug is not"
     git("checkout", "-q", "v1.0", "--", ".")
+    assert not judged(), "work is thrown away"
     assert {*task.cheats["back-to-the-tag"]} == {*git("diff", "--name-only", "main").split()}
 
 
