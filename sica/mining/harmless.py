@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-SPANS = tuple[tuple[int, int, bytes], ...]
+Spans = tuple[tuple[int, int, bytes], ...]
 MOST_LINES = 30
 _LEFT = re.compile(
     rb"#\s*(!|type:|noqa|pragma|fmt:|mypy|pylint|isort|ruff|pyright|flake8|nosec|spdx|copyright|licen|-\*-|.*coding[:=])",
@@ -31,12 +31,12 @@ class Rough:
     """comment, docstring, brackets or name."""
     about: str
     """What it was done to, for a commit's message."""
-    spans: SPANS
+    spans: Spans
     lines: frozenset[int]
     """Of the module as it is, which the change wrote."""
 
 
-def roughened(source: bytes, rough: Iterable[SPANS]) -> bytes:
+def roughened(source: bytes, rough: Iterable[Spans]) -> bytes:
     """The module before these changes, which share no byte."""
     for start, end, text in sorted((span for spans in rough for span in spans), reverse=True):
         source = source[:start] + text + source[end:]
