@@ -115,8 +115,8 @@ def test_health_reads_the_archive_and_the_folder(tmp_path: Path) -> None:
     ran = sica(folder, "bench", "health", "mine", "--under", "offline", "--json")
     assert ran.code == 0, ran.err
     told = ran.json
-    assert (told["schema"], told["n_tasks"], told["heldout"]) == ("sica.health/1", 4, 1)
-    assert (told["floors"], told["ceilings"], told["folder_known"]) == (2, 1, True)
+    assert (told["schema"], len(told["tasks"]), told["heldout"]) == ("sica.health/1", 4, 1)
+    assert (told["floors"], told["ceilings"], told["known"]) == (2, 1, True)
     assert told["unmeasured"] == [there[4].id]
     by = {each["task"]: each for each in told["tasks"]}
     assert [by[each.id]["state"] for each in (floor, ceiling, tells, gone)] == [
@@ -127,6 +127,7 @@ def test_health_reads_the_archive_and_the_folder(tmp_path: Path) -> None:
     ]
     assert (by[tells.id]["faults"], by[tells.id]["n_trials"]) == (1, 1)
     assert [name for name, each in by.items() if each["changed"]] == [gone.id]
+    assert [each["task"] for each in told["quarantined"]] == [tells.id]
     assert by[tells.id]["quarantined"] == "quarantined: stable: it depends on the clock [UNSTABLE]"
     assert by[floor.id]["quarantined"] == ""
     assert held.id not in ran.out.replace(str(told["unmeasured"]), "")

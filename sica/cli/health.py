@@ -71,20 +71,23 @@ def health(
     shown = [task for task in tasks if task.split != "heldout"]
     tried = reading.ledger.tried(name, reading.setting(name))
     found = told(shown, tried, folder.digests if folder.known else None, folder.quarantined)
-    new = sorted(set(folder.digests) - {task.id for task in tasks})
+    new = sorted(set(folder.digests) - {task.id for task in tasks} - set(folder.quarantined))
     groups = {"kinds": grouped(found, "kind"), "levels": grouped(found, "level")}
     held = len(tasks) - len(shown)
     if as_json:
         call.json(
             "sica.health/1",
             **reading.measured_on(name),
-            n_tasks=len(found),
             heldout=held,
             floors=sum(each.state == "floor" for each in found),
             ceilings=sum(each.state == "ceiling" for each in found),
             tasks=[_record(each) for each in found],
             **{key: [_group_record(each) for each in of] for key, of in groups.items()},
-            folder_known=folder.known,
+            known=folder.known,
+            quarantined=[
+                {"task": report.clean(id), "why": report.clean(why)}
+                for id, why in sorted(folder.quarantined.items())
+            ],
             unmeasured=new,
         )
         return
@@ -223,9 +226,8 @@ def _summary(found: Sequence[TaskHealth], held: int, new: Sequence[str], folder:
     )
     if (agents := max((each.agents for each in found), default=0)) < FEW:
         yield f"tried by {report.plural(agents, 'agent')} at most: the intervals say how little that tells"
-    for each in found:
-        if each.quarantined:
-            yield f"{report.clean(each.task.name)}  {report.clean(each.quarantined)}"
+    for id, why in sorted(folder.quarantined.items()):
+        yield f"{report.clean(id.rpartition('/')[2])}  {report.clean(why)}"
     changed = [report.clean(each.task.name) for each in found if each.changed]
     if changed:
         yield f"changed since they were measured ({len(changed)}): {' '.join(changed)}"
