@@ -15,11 +15,11 @@ promotes one of them in at most one of twenty runs. Nobody is promoted who is wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
-from typing import Literal, TypeVar
+from typing import Literal
 
 from sica import repeats
 from sica.model import Agent, Archive, Evaluate, Promotion
@@ -27,7 +27,6 @@ from sica.stats import swapped
 from sica.utility import mean_utility, utility
 
 Rule = Literal["mean", "separable"]
-T = TypeVar("T")
 
 ALPHA = 0.05
 SURE = 0.9
@@ -35,9 +34,9 @@ SIGNIFICANT = 1.96
 """Standard deviations: what the first challenger of a champion needs; later ones need more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Terms:
-    """How a challenger is proved."""
+    """How a challenger is proved. A plan has one: what is asked of it at every step tells them apart at a glance."""
 
     fresh: int = 1
     """Attempts that decide."""
@@ -50,7 +49,7 @@ class Terms:
 
 def confirmations(archive: Archive, terms: Terms) -> Sequence[Evaluate]:
     """Fresh trials still needed to decide on the best challenger that is not decided yet, the telling ones first."""
-    open_ = _told(archive, ("open", terms), lambda able: _first_open(archive, able, terms))
+    open_ = _decided(archive, terms)[1]
     if open_ is None:
         return ()
     challenger, attempts = open_
@@ -62,22 +61,17 @@ def confirmations(archive: Archive, terms: Terms) -> Sequence[Evaluate]:
 
 def promotion(archive: Archive, terms: Terms) -> Promotion | None:
     """The promotion that the archive's facts ask for, if any."""
-    return _told(archive, ("promotion", terms), lambda able: _promotion(archive, able, terms))
+    return _decided(archive, terms)[0]
 
 
-def _told(
-    archive: Archive, what: tuple[object, ...], find: Callable[[Sequence[Agent]], T | None]
-) -> T | None:
-    """What follows from the trials of the champion, of its challengers and of their lines; and of no step."""
-    better, trees = _better(archive)
-    if not better:
-        return None
-    return archive.told(
-        (*what, archive.champion, archive.attempts, archive.run),
-        trees,
-        (better, archive.tasks, archive.weights, archive.flagged),
-        lambda: find([a for a in better if not _flagged(archive, a)]),
-    )
+def _decided(archive: Archive, terms: Terms) -> tuple[Promotion | None, tuple[Agent, range] | None]:
+    """Who is to be promoted, and what is still open. No trial of another line changes anything in it."""
+
+    def find() -> tuple[Promotion | None, tuple[Agent, range] | None]:
+        able = [a for a in _better(archive)[0] if not _flagged(archive, a)]
+        return _promotion(archive, able, terms), _first_open(archive, able, terms)
+
+    return archive.known(("decided", archive.champion, terms), lambda: _better(archive)[1], find)
 
 
 def _first_open(archive: Archive, challengers: Sequence[Agent], terms: Terms) -> tuple[Agent, range] | None:
@@ -128,28 +122,27 @@ def _surely_worse(archive: Archive, agent: str, kind: str, margin: float) -> boo
     return NormalDist(means[1] - means[0], sqrt(variance)).cdf(-margin) >= SURE
 
 
-def _better(archive: Archive) -> tuple[Sequence[Agent], frozenset[str]]:
+def _better(archive: Archive) -> tuple[Sequence[Agent], Collection[str]]:
     """Agents measured in full that beat the champion on the ordinary attempts, flagged ones too; best first.
 
-    And the trees of their lines, with the champion's. All ordinary trials are there, so that whatever else is
-    measured of these agents changes nothing here.
+    And what a decision among them follows from: the trees of their lines, with the champion's.
     """
-    unfinished = archive.unfinished()
-    return archive.found(
-        ("better", archive.champion, archive.attempts),
-        (archive.ready(), unfinished, archive.tasks, archive.weights),
-        lambda: _beating(archive, frozenset(unfinished)),
-    )
+    return archive.known(("better", archive.champion), _FULL, lambda: _beating(archive))
 
 
-def _beating(archive: Archive, unfinished: frozenset[str]) -> tuple[Sequence[Agent], frozenset[str]]:
+_FULL = ("ready", "finished")
+"""Nothing else that is measured of agents that have all ordinary trials changes anything in it."""
+
+
+def _beating(archive: Archive) -> tuple[Sequence[Agent], Collection[str]]:
+    unfinished = frozenset(archive.unfinished())
     means = {a.commit: mean_utility(archive, a.commit) for a in archive.ready() if a.commit not in unfinished}
     if archive.champion not in means:
-        return (), frozenset()
+        return (), _FULL
     able = [archive.agents[commit] for commit, mean in means.items() if mean > means[archive.champion]]
     able.sort(key=lambda a: (-means[a.commit], a.number))
     lines = (archive.line(a.commit) for a in (archive.agents[archive.champion], *able))
-    return able, frozenset[str]().union(*lines)
+    return able, frozenset[str](_FULL).union(*lines)
 
 
 def _flagged(archive: Archive, agent: Agent) -> bool:
@@ -191,9 +184,9 @@ def _candidacy(archive: Archive, challenger: Agent, terms: Terms) -> Literal["op
         return "ahead"
 
     pair = archive.champion, challenger.commit
-    facts = archive.tasks, archive.weights
-    trees = archive.line(archive.champion) | archive.line(challenger.commit)
-    return archive.told(("candidacy", *pair, archive.attempts, terms, archive.run), trees, facts, find)
+    return archive.known(
+        ("candidacy", *pair, terms), lambda: archive.line(pair[0]) | archive.line(pair[1]), find
+    )
 
 
 def _futile(archive: Archive, challenger: Agent, terms: Terms) -> bool:
@@ -245,10 +238,9 @@ def _pool(archive: Archive, challenger: Agent) -> Mapping[str, Sequence[float]]:
 def _luck(archive: Archive, challenger: Agent, attempts: range) -> float:
     """How likely it is that the challenger is no better, and so far ahead by luck."""
     pair = archive.champion, challenger.commit
-    trials = (archive.trials.get(archive.agents[a].tree) for a in pair)
-    return archive.found(
+    return archive.known(
         ("luck", *pair, attempts.start, attempts.stop),
-        (archive.weights, *trials),
+        [archive.agents[a].tree for a in pair],
         lambda: swapped(*(_by_task(archive, a, attempts) for a in pair)),
     )
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import fsum, sqrt
 from operator import mul
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sica.model import Agent, Archive, Evaluate, Trial
 from sica.stats import wilson
@@ -110,9 +110,10 @@ def offers(archive: Archive, agent: str) -> tuple[Evaluate, ...]:
                 return _batch(archive, agent)
         return Batch(left, before.counting) if left else _batch(archive, agent)
 
-    trials = archive.trials.get(archive.agents[agent].tree, ())
-    facts = (_surroundings(archive, agent),)
-    batch = archive.grown(("batch", agent, archive.run), trials, facts, lambda: _batch(archive, agent), more)
+    trials, others = archive.trials.get(archive.agents[agent].tree, ()), _others(archive, agent)
+    # The same object as long as none of the others has another trial.
+    undisturbed = archive.known(("undisturbed", agent, others), others, object)
+    batch = archive.grown(("batch", agent), trials, lambda: _batch(archive, agent), more, beside=undisturbed)
     return tuple(batch.trials.values())
 
 
@@ -150,12 +151,10 @@ def _interval(archive: Archive, agent: str) -> tuple[float, float]:
 
 def _of_line(archive: Archive, what: str, agent: str, find: Callable[[], T]) -> T:
     """What follows from the trials of the agent and of its ancestors."""
-    facts = archive.tasks, archive.weights
-    return archive.told((what, agent, archive.attempts), archive.line(agent), facts, find)
+    return archive.known((what, agent), archive.line(agent), find)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The trials of an agent up to its next look."""
 
     trials: Mapping[tuple[str, int], Evaluate]
@@ -164,35 +163,30 @@ class Batch:
 
 
 def _batch(archive: Archive, agent: str) -> Batch:
-    open_ = archive.open(agent, range(archive.attempts))
-    found = raced(archive, agent) if open_ else None
+    if archive.finished(agent):
+        return Batch({})
+    found = raced(archive, agent)
     if found is None:
+        open_ = archive.open(agent, range(archive.attempts))
         return Batch(open_, open_)
     if found.stopped:
         return Batch({})
+    done = archive.done(agent)
     following = next((at for at in looks(len(archive.tasks), archive.attempts) if at > found.n), None)
-    ordered = [key for key in _order(archive, agent, found.against) if key in open_]
+    ordered = [key for key in _order(archive, agent, found.against) if key not in done]
     upto = ordered[: following - found.n] if following else ordered
-    return Batch({key: open_[key] for key in upto}, _outcomes(archive, found.against))
+    return Batch({key: Evaluate(agent, *key) for key in upto}, _outcomes(archive, found.against))
 
 
-def _surroundings(archive: Archive, agent: str) -> object:
-    """Another one when a trial of another agent may change what this one is offered."""
+def _others(archive: Archive, agent: str) -> frozenset[str]:
+    """Trees whose trials may change what an agent is offered, beside its own: its ancestors', and of those that were
+    there before it."""
 
-    def others() -> frozenset[str]:
+    def find() -> frozenset[str]:
         me = archive.agents[agent]
-        return (_above(archive, me) | {a.tree for a in archive.ready() if a.number < me.number}) - {me.tree}
+        return archive.line(agent).union(a.tree for a in archive.ready() if a.number < me.number) - {me.tree}
 
-    trees = archive.found(("surroundings", agent), (archive.ready(),), others)
-    facts = archive.tasks, archive.weights, trees
-    return archive.told(("surrounded", agent, archive.attempts), trees, facts, object)
-
-
-def _above(archive: Archive, agent: Agent) -> frozenset[str]:
-    """Trees of all the ancestors."""
-    return archive.found(
-        ("above", agent.commit), (), lambda: frozenset[str]().union(*map(archive.line, agent.parents))
-    )
+    return archive.known(("others", agent), ("ready",), find)
 
 
 def _raced(archive: Archive, me: Agent) -> Race | None:
@@ -221,31 +215,28 @@ def _outcomes(archive: Archive, agent: str) -> Outcomes:
             (t.digest, t.attempt): utility(t, weights) for t in archive.scored(agent) if t.attempt < ordinary
         }
 
-    return archive.once(("outcomes", archive.attempts), archive.agents[agent].tree, find)
+    tree = archive.agents[agent].tree
+    return archive.known(("outcomes", tree), (tree,), find)
 
 
 def _order(archive: Archive, agent: str, against: str) -> Sequence[tuple[str, int]]:
     """What the rival has, too, comes first, the telling ones before the others; else the tasks' order."""
-    theirs, telling = _outcomes(archive, against), _telling(archive, agent, against)
 
     def find() -> Sequence[tuple[str, int]]:
+        theirs, telling = _outcomes(archive, against), _telling(archive, agent, against)
         every = [(t.digest, attempt) for attempt in range(archive.attempts) for t in archive.tasks]
         return sorted(every, key=lambda key: (key[1], key not in theirs, -telling.get(key[0], 0.25)))
 
-    return archive.found(("order", agent, archive.attempts), (archive.tasks, theirs, telling), find)
+    others = _others(archive, agent)
+    return archive.known(("order", agent, against, others), others, find)
 
 
 def _telling(archive: Archive, agent: str, against: str) -> Mapping[str, float]:
     """By task digest, p (1 - p) among the agents that were there before; a task that nobody tried tells the most."""
-
-    def trees() -> Mapping[str, None]:
-        me = archive.agents[agent]
-        apart = me.tree, archive.agents[against].tree
-        before = dict.fromkeys(a.tree for a in archive.ready() if a.number < me.number)
-        return {tree: None for tree in before if tree not in apart}
-
-    others = archive.found(("others", agent, against), (archive.ready(),), trees)
-    return archive.told(("telling", agent), others, (others,), lambda: _spread(archive, others))
+    me = archive.agents[agent]
+    apart = me.tree, archive.agents[against].tree
+    before = dict.fromkeys(a.tree for a in archive.ready() if a.number < me.number)
+    return _spread(archive, [tree for tree in before if tree not in apart])
 
 
 def _spread(archive: Archive, trees: Iterable[str]) -> Mapping[str, float]:

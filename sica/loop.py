@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from random import Random
 
-from sica import champion, economy, gate, making, repeats, stopping
+from sica import champion, economy, gate, making, stopping
 from sica.attempt import Workplace, trial
 from sica.control import Controls
 from sica.crew import Threads
+from sica.dice import Dice
 from sica.errors import SandboxError
 from sica.model import (
     Archive,
@@ -61,13 +61,8 @@ class Plan:
     """Improvements to make in this run; 0 measures only."""
     race: bool = False
     """Whether a child that falls behind its parent is measured no further (sica/economy.py)."""
-    confirm: int = 1
-    """Fresh attempts that decide on a champion."""
-    promote: champion.Rule = "separable"
-    veto: float | None = None
-    """A champion is not worse than the last one by more than this in any kind of task."""
-    futile: float = repeats.FUTILE
-    """The chance below which a challenger is let go before all fresh attempts are made (sica/repeats.py)."""
+    proof: champion.Terms = field(default_factory=champion.Terms)
+    """What a challenger has to show."""
     seed: int = 0
     improve_limits: Limits = field(default_factory=lambda: Limits(seconds=600))
     improve_budget: Budget = field(default_factory=lambda: Budget(calls=100))
@@ -76,10 +71,6 @@ class Plan:
     goal: stopping.Goal = field(default_factory=stopping.Goal)
     controls: Controls = field(default_factory=Controls)
     """What people ask while it goes."""
-
-    @property
-    def proof(self) -> champion.Terms:
-        return champion.Terms(self.confirm, self.promote, self.veto, self.futile)
 
     @property
     def making(self) -> making.Terms:
@@ -163,11 +154,14 @@ def wanted(plan: Plan, archive: Archive) -> Iterator[Step]:
         if Check(agent.commit) not in archive.in_flight:
             yield Check(agent.commit)
     yield from champion.confirmations(archive, plan.proof)
-    made = archive.made()
-    going = sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
-    for step in plan.policy(archive, Random(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
-        if not isinstance(step, Improve | Merge) or made + going < plan.children:
+    for step in plan.policy(archive, Dice(f"{plan.seed}:{archive.settled}:{len(archive.in_flight)}")):
+        if not isinstance(step, Improve | Merge) or _making(archive) < plan.children:
             yield step
+
+
+def _making(archive: Archive) -> int:
+    """Improvements of this run, those in flight included."""
+    return archive.made() + sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
 
 
 def perform(step: Step, archive: Archive, plan: Plan, place: Workplace) -> Outcome:

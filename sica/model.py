@@ -7,9 +7,8 @@ requests) is validated by pydantic where it enters, then becomes one of these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import is_not
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -559,6 +558,9 @@ PLAIN = Weights()
 # ── the archive ───────────────────────────────────────────────────────────────────────────────────
 
 
+_UNKNOWN: Any = object()
+
+
 @dataclass(frozen=True)
 class Archive:
     """Everything known, as one run sees it. Policies read it and return steps; nothing else is state."""
@@ -585,80 +587,70 @@ class Archive:
     """Trees that a trial has flagged, on whatever benchmark and model."""
     settled: int = 0
     """Outcomes ever recorded; seeds the dice, so that a resumed run chooses as it would have."""
-    _known: dict[object, tuple[Any, ...]] = field(default_factory=dict, repr=False, compare=False)
-    """What was found out, shared by the archives that follow from this one."""
-    _mark: object = field(init=False, default_factory=object, repr=False, compare=False)
-    """Another one when agents or trials are."""
-    _last: tuple[object, str] = field(init=False, default=(None, ""), repr=False, compare=False)
-    """The trials before the last one came, and its tree."""
+    _known: dict[object, Any] = field(init=False, default_factory=dict, repr=False, compare=False)
+    """What was worked out, by name. No two archives of which an outcome came in between share it."""
+    _readers: dict[object, set[object]] = field(init=False, default_factory=dict, repr=False, compare=False)
+    """Source -> names of what follows from it; shared by all archives that follow from one."""
+    _sources: dict[object, Collection[object]] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
+    """The same the other way round."""
+    _grown: dict[object, tuple[Any, ...]] = field(init=False, default_factory=dict, repr=False, compare=False)
+    _by_tree: dict[object, tuple[Mapping[str, Any], Collection[str]]] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
+    """Answers by tree, and the trees that had trials since."""
+    _busy: Mapping[str, set[tuple[str, int]]] | None = field(
+        init=False, default=None, repr=False, compare=False
+    )
 
-    def now(self, what: object, find: Callable[[], T]) -> T:
-        """What follows from the agents and the trials as they are."""
-        known = self._known.get(what)
-        if known is None or known[0] is not self._mark:
-            known = self._known[what] = self._mark, find()
-        answer: T = known[1]
-        return answer
+    # A loop asks the same of a hundred agents after every outcome, and an outcome changes one of them. So what was
+    # worked out is kept, and goes on to the archive that follows, without what the outcome may have changed.
 
-    def found(self, what: object, facts: tuple[object, ...], find: Callable[[], T]) -> T:
-        """What follows from these facts, worked out once as long as they are the very same objects.
-
-        `what` must name everything else that the answer depends on. A loop asks the same of a hundred agents after
-        every outcome, and an outcome changes one of them.
-        """
-        known = self._known.get(what)
-        if known is None or any(map(is_not, known[0], facts)):
-            known = self._known[what] = (facts, find())
-        answer: T = known[1]
-        return answer
-
-    def told(
-        self, what: object, trees: Collection[str], facts: tuple[object, ...], find: Callable[[], T]
+    def known(
+        self, what: object, of: Collection[object] | Callable[[], Collection[object]], find: Callable[[], T]
     ) -> T:
-        """What follows from these facts and from these trees' trials; a trial of another tree costs one look."""
-        trials, known = self.trials, self._known.get(what)
-        if known is not None and not any(map(is_not, known[1], facts)):
-            answer: T = known[2]
-            if known[0] is not trials:
-                if self._touched(trees, known[0]):
-                    answer = find()
-                self._known[what] = trials, facts, answer
+        """What follows from these sources, worked out once until an outcome changes one of them.
+
+        A source is a tree, for its trials, or a word that `plus` forgets by: "agents", which there are; "standings",
+        theirs; "ready", who is; "finished", who has all ordinary trials, and these; "improvements". From none follows
+        what never changes. `what` names everything else that the answer depends on.
+        """
+        answer: T = self._known.get(what, _UNKNOWN)
+        if answer is not _UNKNOWN:
             return answer
-        answer = find()
-        self._known[what] = trials, facts, answer
+        of = of() if callable(of) else of
+        if self._sources.get(what) is not of:
+            for source in of:  # before it is kept: another thread may be at an archive that follows
+                self._readers.setdefault(source, set()).add(what)
+            self._sources[what] = of
+        answer = self._known[what] = find()
         return answer
 
-    def _touched(self, trees: Collection[str], before: Mapping[str, tuple[Trial, ...]]) -> bool:
-        """Whether one of these trees has other trials than there were before."""
-        if self._last[0] is before:
-            return self._last[1] in trees
-        return any(before.get(tree) is not self.trials.get(tree) for tree in trees)
-
-    def once(self, what: object, tree: str, find: Callable[[], T]) -> T:
-        """What follows from a tree's trials, the tasks and the weights."""
-        key, trials = (what, tree, self.weights is PLAIN or self.weights), self.trials.get(tree, ())
-        known = self._known.get(key)
-        if known is None or known[0][0] is not trials or known[0][1] is not self.tasks:
-            known = self._known[key] = ((trials, self.tasks), find())
-        answer: T = known[1]
-        return answer
+    def _forget(self, *sources: object) -> None:
+        """Of an archive that is just being made, what follows from these sources."""
+        for source in sources:
+            for what in tuple(self._readers.get(source, ())):
+                self._known.pop(what, None)
 
     def grown(
         self,
         what: object,
         rows: tuple[R, ...],
-        facts: tuple[object, ...],
         start: Callable[[], T],
         more: Callable[[T, Sequence[R]], T],
+        *,
+        beside: object = None,
     ) -> T:
-        """What follows from rows that only become more, and from these facts; worked out from what followed before.
+        """What follows from rows that only become more; worked out from what followed before.
 
-        `more` leaves what it is given as it is: earlier archives hold it.
+        `beside` is another object when it has to be worked out anew. `more` leaves what it is given as it is: earlier
+        archives hold it.
         """
-        known = self._known.get(what)
+        known = self._grown.get(what)
         before: tuple[R, ...] = ()
         answer: T
-        if known is not None and not any(map(is_not, known[1], facts)):
+        if known is not None and known[1] is beside:
             before, answer = known[0], known[2]
             if before is rows:
                 return answer
@@ -666,23 +658,17 @@ class Archive:
             before, answer = (), start()
         if len(before) < len(rows):
             answer = more(answer, rows[len(before) :])
-        self._known[what] = rows, facts, answer
+        self._grown[what] = rows, beside, answer
         return answer
 
-    def by_tree(self, what: object, find: Callable[[str], T]) -> Mapping[str, T]:
+    def by_tree(self, find: Callable[[Archive, str], T]) -> Mapping[str, T]:
         """For the tree of every agent what follows from its trials, worked out anew where they changed."""
         trees = self._holders()
-        key = "by tree", what
-        known = self._known.get(key)
-        answers: Mapping[str, T] = {}
-        before: Any = {}
-        if known and known[0][0] is self.tasks and known[0][1] is self.weights:
-            before, answers = known[0][2], known[1]
-        if len(answers) < len(trees):
-            answers = {tree: answers[tree] if tree in answers else find(tree) for tree in trees}
-        if changed := [tree for tree in self._changed(before) if tree in trees]:
-            answers = {**answers, **{tree: find(tree) for tree in changed}}
-        self._known[key] = (self.tasks, self.weights, self.trials), answers
+        answers, stale = self._by_tree.get(find, ({}, ()))
+        new = [tree for tree in trees if tree not in answers] if len(answers) < len(trees) else []
+        if stale or new:
+            answers = {**answers, **{tree: find(self, tree) for tree in (*stale, *new) if tree in trees}}
+            self._by_tree[find] = answers, ()
         return answers
 
     def _holders(self) -> Mapping[str, Sequence[str]]:
@@ -694,27 +680,17 @@ class Archive:
                 holders.setdefault(agent.tree, []).append(agent.commit)
             return holders
 
-        return self.found("holders", (self.agents,), find)
-
-    def _changed(self, before: Mapping[str, tuple[Trial, ...]]) -> Iterable[str]:
-        """Trees of which there are other trials than there were before; known without looking after one outcome."""
-        if before is self.trials:
-            return ()
-        if self._last[0] is before:
-            return (self._last[1],)
-        return [tree for tree in self._holders() if before.get(tree) is not self.trials.get(tree)]
+        return self.known("holders", ("agents",), find)
 
     def ready(self) -> tuple[Agent, ...]:
-        """By number; the very same tuple as long as they are the same agents."""
-        return self.found("ready", (self.agents,), lambda: self._standing("ready"))
+        """By number."""
+        return self.known("the ready", ("ready",), lambda: self._standing("ready"))
 
     def unchecked(self) -> tuple[Agent, ...]:
-        return self.found("unchecked", (self.agents,), lambda: self._standing("unchecked"))
+        return self.known("the unchecked", ("standings",), lambda: self._standing("unchecked"))
 
     def _standing(self, standing: Standing) -> tuple[Agent, ...]:
-        found = tuple([a for a in self.agents.values() if a.standing == standing])
-        known = self._known.get(standing)
-        return known[1] if known is not None and known[1] == found else found
+        return tuple([a for a in self.agents.values() if a.standing == standing])
 
     def scored(self, agent: str) -> tuple[Trial, ...]:
         """The agent's trials that have a score, shared by every commit with the same tree."""
@@ -726,33 +702,33 @@ class Archive:
         In the tasks' order, all of them, when attempts are named; else those that `offers` lets through.
         """
         wanted = self._wanted(agent) if attempts is None else self.unsettled(agent, attempts)
-        busy = self._busy().get(self.agents[agent].tree) if wanted and self.in_flight else None
+        busy = self._at_work().get(self.agents[agent].tree) if wanted and self.in_flight else None
         if not busy:
             return wanted
         free = tuple(s for s in wanted if (s.task, s.attempt) not in busy)
         return free[: max(0, len(wanted) - len(busy))] if attempts is None and self.offers else free
 
+    def done(self, agent: str) -> frozenset[tuple[str, int]]:
+        """Task and attempt of the agent's trials that are scored or given up."""
+        return self._tally(self.agents[agent].tree).settled
+
     def unsettled(self, agent: str, attempts: range) -> tuple[Evaluate, ...]:
         """Trials of these attempts that are neither scored nor given up, whether in flight or not."""
         return tuple(self.open(agent, attempts).values())
 
-    def _busy(self) -> Mapping[str, set[tuple[str, int]]]:
+    def _at_work(self) -> Mapping[str, set[tuple[str, int]]]:
         """The trials in flight, by tree."""
-
-        def find() -> Mapping[str, set[tuple[str, int]]]:
+        if self._busy is None:
             trees: dict[str, set[tuple[str, int]]] = {}
             for s in self.in_flight:
                 if isinstance(s, Evaluate):
                     trees.setdefault(self.agents[s.agent].tree, set()).add((s.task, s.attempt))
+            self.__dict__["_busy"] = trees
             return trees
-
-        return self.found("busy", (self.in_flight,), find)
+        return self._busy
 
     def _wanted(self, agent: str) -> tuple[Evaluate, ...]:
-        def find() -> tuple[Evaluate, ...]:
-            return self.offers(self, agent) if self.offers else self.unsettled(agent, range(self.attempts))
-
-        return self.now(("wanted", agent, self.attempts, self.run), find)
+        return self.offers(self, agent) if self.offers else self.unsettled(agent, range(self.attempts))
 
     def open(self, agent: str, wanted: range) -> Mapping[tuple[str, int], Evaluate]:
         """Trials wanted and not settled, whether in flight or not, by task and attempt; in the tasks' order."""
@@ -772,9 +748,7 @@ class Archive:
                     left.pop(key, None)
             return left
 
-        return self.grown(
-            ("open", agent, wanted.start, wanted.stop, self.run), trials, (self.tasks,), every, without
-        )
+        return self.grown(("open", agent, wanted.start, wanted.stop), trials, every, without)
 
     def measured(self, agent: str, attempts: range | None = None) -> bool:
         """Whether every wanted trial of the agent has been settled, with at least one score among them.
@@ -788,31 +762,47 @@ class Archive:
 
     def unmeasured(self) -> tuple[str, ...]:
         """Ready agents of which trials are wanted, in flight or not; by number."""
-        return self.now(
-            ("unmeasured", self.attempts, self.run),
-            lambda: tuple(a.commit for a in self.ready() if self._wanted(a.commit)),
+        return self.known(
+            "unmeasured", (), lambda: tuple([a.commit for a in self.ready() if self._wanted(a.commit)])
         )
 
     def unfinished(self) -> tuple[str, ...]:
         """Ready agents of which an ordinary trial is not settled, whether it is wanted or not; by number."""
-        return self.now(
-            ("unfinished", self.attempts, self.run),
-            lambda: tuple(a.commit for a in self.ready() if self.open(a.commit, range(self.attempts))),
+        return self.known(
+            "unfinished",
+            ("ready", "finished"),
+            lambda: tuple([a.commit for a in self.ready() if not self._finished(a.tree)]),
         )
 
-    def line(self, agent: str) -> frozenset[str]:
-        """Trees of the agent and of all its ancestors."""
+    def finished(self, agent: str) -> bool:
+        """Whether every ordinary trial of the agent is settled."""
+        return self._finished(self.agents[agent].tree)
+
+    def _finished(self, tree: str) -> bool:
+        if len(self.trials.get(tree, ())) < len(self.tasks) * self.attempts:
+            return False
+        every = ((task.digest, n) for task in self.tasks for n in range(self.attempts))
+        return self.known(("finished", tree), (tree,), lambda: self._tally(tree).settled.issuperset(every))
+
+    def above(self, agent: str) -> frozenset[str]:
+        """Commits of the agent and of all its ancestors."""
 
         def find() -> frozenset[str]:
-            trees, waiting = set(), [agent]
+            found, waiting = set[str](), [agent]
             while waiting:
-                one = self.agents.get(waiting.pop())
-                if one is not None:
-                    trees.add(one.tree)
-                    waiting += one.parents
-            return frozenset(trees)
+                one = waiting.pop()
+                if one in self.agents and one not in found:
+                    found.add(one)
+                    waiting += self.agents[one].parents
+            return frozenset(found)
 
-        return self.found(("line", agent), (), find)
+        return self.known(("above", agent), (), find)
+
+    def line(self, agent: str) -> frozenset[str]:
+        """Their trees."""
+        return self.known(
+            ("line", agent), (), lambda: frozenset([self.agents[c].tree for c in self.above(agent)])
+        )
 
     def faults(self, step: Evaluate) -> int:
         """How often this very trial failed outside the agent in this run."""
@@ -822,7 +812,7 @@ class Archive:
         def more(before: _Tally, trials: Sequence[Trial]) -> _Tally:
             return before.plus(trials, self.run)
 
-        return self.grown(("tally", tree, self.run), self.trials.get(tree, ()), (), _Tally, more)
+        return self.grown(("tally", tree), self.trials.get(tree, ()), _Tally, more)
 
     def made(self) -> int:
         """Improvements that this run made; those that a fault spoiled do not count."""
@@ -830,7 +820,7 @@ class Archive:
         def more(before: int, made: Sequence[Improvement]) -> int:
             return before + sum(i.run == self.run and not i.fault for i in made)
 
-        return self.grown(("made", self.run), self.improvements, (), int, more)
+        return self.grown("made", self.improvements, int, more)
 
     def improve(self, parent: str) -> Improve:
         """The parent's next improvement."""
@@ -838,15 +828,15 @@ class Archive:
         def more(before: Counter[str], made: Sequence[Improvement]) -> Counter[str]:
             return before + Counter(i.parent for i in made if not i.other)
 
-        made = self.grown("by parent", self.improvements, (), Counter[str], more)
+        made = self.grown("by parent", self.improvements, Counter[str], more)
         going = sum(isinstance(s, Improve) and s.parent == parent for s in self.in_flight)
         return Improve(parent, made[parent] + going)
 
     def merged(self) -> frozenset[frozenset[str]]:
         """The pairs of agents that were merged or are being merged, whatever came of it."""
-        tried = self.found(
+        tried = self.known(
             "merged",
-            (self.improvements, self.agents),
+            ("improvements", "agents"),
             lambda: frozenset(
                 frozenset(pair)
                 for pair in (
@@ -862,84 +852,81 @@ class Archive:
         return sum(agent in a.parents for a in self.agents.values())
 
     def starting(self, step: Step) -> Archive:
-        return self._with(in_flight=self.in_flight | {step})
+        return self._with(in_flight=self.in_flight | {step}, _busy=None)
 
     def ending(self, step: Step) -> Archive:
-        return self._with(in_flight=self.in_flight - {step})
+        return self._with(in_flight=self.in_flight - {step}, _busy=None)
 
     def plus(self, outcome: Outcome) -> Archive:
         """The archive after one more outcome."""
         settled = self.settled + 1
         match outcome:
             case Trial():
-                trials = (*self.trials.get(outcome.tree, ()), outcome)
-                flagged = self.flagged | {outcome.tree} if outcome.ending == "integrity" else self.flagged
-                following = self._with(
-                    settled=settled,
-                    trials={**self.trials, outcome.tree: trials},
-                    flagged=flagged,
-                    _last=(self.trials, outcome.tree),
-                    _mark=object(),
-                )
-                return following._carry(self, outcome.tree, lambda: following._kin(outcome.tree))
-            case Improvement():
+                return self._after(outcome)
+            case Improvement(child=child):
                 improvements = *self.improvements, outcome
-                if outcome.child is None:
-                    return self._with(settled=settled, improvements=improvements)
-                agents = {**self.agents, outcome.child.commit: outcome.child}
+                agents = self.agents if child is None else {**self.agents, child.commit: child}
                 following = self._with(
-                    settled=settled, agents=agents, improvements=improvements, _mark=object()
+                    settled=settled, agents=agents, improvements=improvements, _known=self._known.copy()
                 )
-                return following._carry(self, "", tuple)  # nothing: before the gate no trial of it is wanted
+                following._forget("improvements", *(("agents", "standings") if child else ()))
+                return following
             case Verdict(fault=None):
+                before = self.agents[outcome.agent]
                 standing: Standing = "ready" if outcome.passed else "rejected"
-                agent = replace(self.agents[outcome.agent], standing=standing, reason=outcome.reason)
+                agent = replace(before, standing=standing, reason=outcome.reason)
                 agents = {**self.agents, agent.commit: agent}
-                following = self._with(settled=settled, agents=agents, _mark=object())
-                return following._carry(self, agent.tree, lambda: (outcome.agent,))
+                following = self._with(settled=settled, agents=agents, _known=self._known.copy())
+                following._forget(
+                    "standings", *(("ready",) if "ready" in (before.standing, standing) else ())
+                )
+                following._measure_again(lambda: (agent.commit,))
+                return following
             case Promotion():
                 return self._with(settled=settled, champion=outcome.agent, crowned=outcome.at)
             case _:
                 return self._with(settled=settled)  # a gate that broke decided nothing
 
-    def _carry(self, before: Archive, tree: str, kin: Callable[[], Sequence[str]]) -> Archive:
-        """Work out anew, of what was asked before an outcome, only what it can have changed: it concerns this tree."""
-
-        def again(
-            what: str, concerned: Callable[[], Sequence[str]], find: Callable[[str], object]
-        ) -> tuple[str, ...]:
-            key = what, self.attempts, self.run
-            known = self._known.get(key)
-            if known is None or known[0] is not before._mark:
-                return ()
-            answer: tuple[str, ...] = known[1]
-            agents = concerned()
-            now = [c for c in agents if self.agents[c].standing == "ready" and find(c)]
-            if now != [c for c in agents if c in answer]:
-                answer = tuple([c for c in self.agents if (c in now if c in agents else c in answer)])
-            self._known[key] = self._mark, answer
-            return answer
-
-        wanted = again("unmeasured", kin, self._wanted)
-        again(
-            "unfinished",
-            lambda: self._holders().get(tree, ()),
-            lambda c: c in wanted or self.open(c, range(self.attempts)),
+    def _after(self, trial: Trial) -> Archive:
+        tree = trial.tree
+        following = self._with(
+            settled=self.settled + 1,
+            trials={**self.trials, tree: (*self.trials.get(tree, ()), trial)},
+            flagged=self.flagged | {tree} if trial.ending == "integrity" else self.flagged,
+            _known=self._known.copy(),
+            _by_tree={find: (of, {*stale, tree}) for find, (of, stale) in tuple(self._by_tree.items())},
         )
-        return self
+        following._forget(tree)
+        if following._finished(tree):
+            following._forget("finished")
+        following._measure_again(lambda: following._kin(tree))
+        return following
+
+    def _measure_again(self, concerning: Callable[[], Sequence[str]]) -> None:
+        """Who is unmeasured, if that was known: found anew of the agents whom the outcome concerns, of no others."""
+        before = self._known.get("unmeasured")
+        if before is None:
+            return
+        concerned = concerning()
+        wanting = [c for c in concerned if self.agents[c].standing == "ready" and self._wanted(c)]
+        if wanting != [c for c in concerned if c in before]:
+            now = {*before}.difference(concerned).union(wanting)
+            self._known["unmeasured"] = tuple([c for c in self.agents if c in now])
 
     def _kin(self, tree: str) -> Sequence[str]:
         """Ready agents that have the tree, and their descendants: those that its trials can tell something of."""
-        return self.found(
+        return self.known(
             ("kin", tree),
-            (self.ready(),),
-            lambda: tuple(a.commit for a in self.ready() if tree in self.line(a.commit)),
+            ("ready",),
+            lambda: tuple([a.commit for a in self.ready() if tree in self.line(a.commit)]),
         )
 
     def _with(self, **changes: object) -> Archive:
         """dataclasses.replace at a tenth of its price: three of these go into every outcome."""
         following = object.__new__(Archive)
-        following.__dict__.update(self.__dict__, **changes)
+        known = following.__dict__
+        known.update(self.__dict__)
+        known.update(changes)
         return following
 
 

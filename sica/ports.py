@@ -31,8 +31,8 @@ from sica.model import (
     Usage,
 )
 
-Policy = Callable[[Archive, Random], Sequence[Step]]
-"""Pure. Steps wanted next, most wanted first; the loop starts as many as there are free workers."""
+Policy = Callable[[Archive, Random], Iterable[Step]]
+"""Pure. Steps wanted next, most wanted first; the loop takes the first that may be started."""
 
 
 class Repo(Protocol):

@@ -22,15 +22,16 @@ when: the same agent meets the same luck under every policy, so that policies ar
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import signal
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from heapq import heappop, heappush
 from math import exp
@@ -43,7 +44,7 @@ from typing import Any, TypeVar
 from sica import repeats
 from sica.attempt import Workplace, seeded
 from sica.brief import workspace
-from sica.champion import Rule
+from sica.champion import Rule, Terms
 from sica.contract import HOME, INSTRUCTION
 from sica.errors import SandboxError, UsageError
 from sica.loop import Plan, evolve
@@ -139,7 +140,8 @@ class Genome:
     barren: bool = False
 
     def file(self) -> File:
-        return File(json.dumps(asdict(self)).encode())
+        known = {"skill": self.skill, "talent": self.talent, "broken": self.broken, "barren": self.barren}
+        return File(json.dumps(known).encode())
 
     @classmethod
     def of(cls, file: File) -> Genome:
@@ -161,8 +163,9 @@ class Truth:
         """The true one: what the mean of endless trials would come to."""
         if genome.broken:
             return 0.0
+        skill = genome.skill
         if genome not in self._scores:
-            self._scores[genome] = fmean([_logistic(genome.skill - h) for h in self.hardness.values()])
+            self._scores[genome] = fmean([1 / (1 + exp(h - skill)) for h in self.hardness.values()])
         return self._scores[genome]
 
     def solves(self, genome: Genome, name: str, luck: float) -> bool:
@@ -246,13 +249,14 @@ class SimulatedRepo:
         self.known: dict[str, Agent] = {}
         self.main = ""
         self.notes: dict[str, str] = {}
-        self._genomes: dict[str, Genome] = {}
+        self.genomes: dict[str, Genome] = {}
+        """Those that were read."""
         self._lock = threading.Lock()
 
     def genome(self, tree: str) -> Genome:
-        if tree not in self._genomes:
-            self._genomes[tree] = Genome.of(self.trees[tree][GENOME])
-        return self._genomes[tree]
+        if tree not in self.genomes:
+            self.genomes[tree] = Genome.of(self.trees[tree][GENOME])
+        return self.genomes[tree]
 
     def add(self, files: Files, parents: Sequence[Agent], message: Message) -> Agent:
         tree = sha256(repr(sorted(files.items())).encode()).hexdigest()[:40]
@@ -462,7 +466,7 @@ class Virtual:
         self._going: list[tuple[float, int, Step, Outcome]] = []
         self._started = 0
         self._seeds: dict[tuple[str, int], int] = {}
-        self._runs: Counter[tuple[str, int]] = Counter()
+        self._runs: dict[tuple[str, int], int] = {}
 
     @property
     def busy(self) -> int:
@@ -470,8 +474,8 @@ class Virtual:
 
     def start(self, step: Step, archive: Archive) -> None:
         role, dice, agent = self._asked(step, archive)
-        self._runs[agent.tree, dice] += 1
-        fault, luck, slow = self.truth.luck(agent.tree, dice, self._runs[agent.tree, dice])
+        again = self._runs[agent.tree, dice] = self._runs.get((agent.tree, dice), 0) + 1
+        fault, luck, slow = self.truth.luck(agent.tree, dice, again)
         usage = self.truth.usage("improve" if role == "improve" else "main", dice)
         outcome: Outcome
         failed = fault < self.truth.world.faults
@@ -547,6 +551,7 @@ class Virtual:
             return Improvement(parent.commit, None, "empty", usage, run="simulated")
         files = {**self.repo.files(parent.tree), GENOME: made.file()}
         child = self.repo.add(files, [parent], Message(f"change {GENOME}"))
+        self.repo.genomes[child.tree] = made
         return Improvement(parent.commit, child, "child", usage, run="simulated")
 
     def _merge(self, ours: Agent, theirs: Agent) -> Improvement:
@@ -623,9 +628,7 @@ class Simulation:
             workers=workers,
             children=children,
             race=race,
-            confirm=confirm,
-            promote=promote,
-            futile=futile,
+            proof=Terms(confirm, promote, futile=futile),
             seed=seed,
         )
         self.virtual = Virtual(self.truth, self.repo, self.plan.tasks, seed)
@@ -764,12 +767,20 @@ def every(run: Callable[..., T], asked: Sequence[tuple[object, ...]], jobs: int)
         yield from (run(*one) for one in asked)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    with ProcessPoolExecutor(jobs, spawn, _prepare) as pool:
         try:
             yield from pool.map(run, *zip(*asked, strict=True), chunksize=CHUNK)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _prepare() -> None:
+    """Of a process of the pool: Ctrl-C is its parent's affair, and what is imported is not searched for garbage, which
+    a simulation hardly leaves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -781,10 +792,20 @@ class Mean:
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float], draws: int = 2000) -> Mean:
-        rng, n = Random(0), len(values)
-        means = sorted(sum(rng.choices(values, k=n)) / n for _ in range(draws))
-        return cls(fmean(values), means[int(0.025 * draws)], means[int(0.975 * draws) - 1])
+    def of(cls, values: Sequence[float]) -> Mean:
+        means = sorted(sum(map(values.__getitem__, drawn)) / len(drawn) for drawn in _resamples(len(values)))
+        return cls(fmean(values), means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS) - 1])
+
+
+DRAWS = 2000
+"""Resamples of the seeds behind an interval."""
+
+
+@lru_cache(maxsize=1)
+def _resamples(n: int) -> Sequence[Sequence[int]]:
+    """Which seeds each one draws: the same for whatever is averaged, so that they are drawn once."""
+    rng = Random(0)
+    return [rng.choices(range(n), k=n) for _ in range(DRAWS)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,10 @@ def utility(trial: Trial, weights: Weights) -> float:
 
 def mean_utility(archive: Archive, agent: str, attempts: range | None = None) -> float:
     """Over the agent's scored trials, tasks by their weight; 0 without any."""
-    wanted = attempts or range(archive.attempts)
-    return archive.once(
-        ("mean utility", wanted.start, wanted.stop),
-        archive.agents[agent].tree,
+    wanted, tree = attempts or range(archive.attempts), archive.agents[agent].tree
+    return archive.known(
+        ("mean utility", tree, wanted.start, wanted.stop),
+        (tree,),
         lambda: _mean(archive, archive.scored(agent), wanted),
     )
 
@@ -50,7 +50,8 @@ def _mean(archive: Archive, trials: Sequence[Trial], attempts: range) -> float:
 
 def bounds(archive: Archive, agent: str) -> tuple[float, float]:
     """Interval of the mean utility over every attempt known; utilities outside 0..1 are clipped for it."""
-    return archive.once("bounds", archive.agents[agent].tree, lambda: _bounds(archive, archive.scored(agent)))
+    tree = archive.agents[agent].tree
+    return archive.known(("bounds", tree), (tree,), lambda: _bounds(archive, archive.scored(agent)))
 
 
 def _bounds(archive: Archive, trials: Sequence[Trial]) -> tuple[float, float]:

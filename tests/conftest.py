@@ -20,6 +20,7 @@ from sica import making
 from sica.attempt import Workplace
 from sica.benchmarks import open_benchmark
 from sica.broker import HttpBroker
+from sica.champion import Terms
 from sica.gateways.offline import OfflineGateway
 from sica.ledger import SqliteLedger
 from sica.loop import Plan, evolve
@@ -135,7 +136,7 @@ class World:
             "smoke": open_benchmark(str(self.root / "gate")),
             "known": making.known(self.repo, self.traces.read, self.ledger.critique),
             "children": 2,
-            "promote": "mean",  # three tasks are too few to be more than noise
+            "proof": Terms(rule="mean"),  # three tasks are too few to be more than noise
             "improve_limits": Limits(seconds=20),
             "improve_budget": Budget(calls=5),
         }

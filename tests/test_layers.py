@@ -42,6 +42,7 @@ PURE = {
     "heldout",
     "histories",
     "smoke",
+    "dice",
 }
 LOOP = {
     "loop",

@@ -15,6 +15,7 @@ from commands import sica
 from conftest import World as RealWorld
 from conftest import skilled
 
+from sica.champion import Terms
 from sica.contract import INSTRUCTION
 from sica.errors import UsageError
 from sica.model import (
@@ -114,7 +115,7 @@ def test_workers_are_busy_from_the_moment_that_the_seed_is_measured(name: str) -
 
     def counted(archive: Archive, rng: Random) -> Sequence[Step]:
         nonlocal empty
-        steps = policy(archive, rng)
+        steps = list(policy(archive, rng))
         empty += not steps and archive.measured(next(iter(archive.agents)))
         return steps
 
@@ -194,7 +195,7 @@ def test_nothing_is_measured_twice_by_many_workers(name: str) -> None:
 
 def test_hgm_in_real_boxes_ends_with_its_choice_proved_and_promoted(world: RealWorld) -> None:
     seed = world.seed(skilled())
-    last = world.evolve(children=2, confirm=0, policy=open_policy("hgm:evaluations=6"))[-1]
+    last = world.evolve(children=2, proof=Terms(0, "mean"), policy=open_policy("hgm:evaluations=6"))[-1]
     assert isinstance(last, Stopped)
     assert last.reason == "done"
     champion = last.archive.agents[last.archive.champion]

@@ -331,7 +331,12 @@ def probe(
 
     only = replace(archive, agents={champion: archive.agents[champion]})
     stopped, _ = running.drive(
-        call, shop, replace(plan, policy=policy, children=0, confirm=0), only, as_json=False, quiet=quiet
+        call,
+        shop,
+        replace(plan, policy=policy, children=0, proof=replace(plan.proof, fresh=0)),
+        only,
+        as_json=False,
+        quiet=quiet,
     )
     shop.store.ledger.end_run(shop.run.id, "probed" if stopped.reason == "done" else stopped.reason)
     return stopped.reason

@@ -116,6 +116,7 @@ def command(
     What is not given here is a setting: sica config list shows them with their values.
     """
     from sica import loop, making
+    from sica.champion import Terms
     from sica.cli import ending, estimating, names, parts, progress, running
     from sica.config import assigned
     from sica.stopping import Goal
@@ -172,9 +173,7 @@ def command(
             known=making.known(shop.store.repo, shop.traces.read, shop.store.ledger.critique),
             workers=config.workers,
             children=config.children,
-            confirm=config.confirm,
-            promote=config.promote,
-            veto=config.veto,
+            proof=Terms(config.confirm, config.promote, config.veto),
             seed=config.seed,
             race=config.race,
             improve_limits=config.improve.limits(),

@@ -69,7 +69,7 @@ def drive(
         spent=shop.spent,
         archive=archive,
         workers=plan.workers,
-        confirm=plan.confirm,
+        confirm=plan.proof.fresh,
         before=shop.spent(),
         attempts=attempts,
         controls=shop.controls,

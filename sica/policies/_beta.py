@@ -49,36 +49,30 @@ def draws(pairs: Sequence[tuple[float, float]], rng: Random) -> list[float]:
     """
     random, found = rng.random, []
     for pair in pairs:
-        two: list[float] = []
+        first = -1.0
         for a in pair:
-            if two and not two[0]:
-                break  # nothing of nothing: the other one is not drawn
-            if a <= 1:
-                two.append(rng.gammavariate(a, 1.0))
-                continue
-            root, shift, slope = _proposal(a)
-            while True:
-                u = random()
-                if not 1e-7 < u < 0.9999999:
-                    continue
-                w = 1.0 - random()
-                v = log(u / (1.0 - u)) / root
-                x = a * exp(v)
-                z, r = u * u * w, shift + slope * v - x
-                if r + _ALWAYS - 4.5 * z >= 0.0 or r >= log(z):
-                    break
-            two.append(x)
-        found.append(two[0] / (two[0] + two[1]) if two[0] else 0.0)
+            if a > 1:
+                root = sqrt(2.0 * a - 1.0)
+                while True:
+                    u = random()
+                    if 1e-7 < u < 0.9999999:
+                        w = 1.0 - random()
+                        v = log(u / (1.0 - u)) / root
+                        x = a * exp(v)
+                        z, r = u * u * w, a - _LOG4 + (a + root) * v - x
+                        if r + _ALWAYS - 4.5 * z >= 0.0 or r >= log(z):
+                            break
+            else:
+                x = -log(1.0 - random()) if a == 1 else rng.gammavariate(a, 1.0)
+            if first < 0:
+                first = x
+                if not x:
+                    break  # nothing of nothing: the other one is not drawn
+        found.append(first / (first + x) if first else 0.0)
     return found
 
 
-_ALWAYS = 1.0 + log(4.5)
-
-
-@lru_cache(maxsize=1 << 16)
-def _proposal(a: float) -> tuple[float, float, float]:
-    root = sqrt(2.0 * a - 1.0)
-    return root, a - log(4.0), a + root
+_LOG4, _ALWAYS = log(4.0), 1.0 + log(4.5)
 
 
 def _fraction(x: float, a: float, b: float) -> float:

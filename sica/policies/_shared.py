@@ -6,7 +6,7 @@ one draw at the end is all the randomness there is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import exp, fsum
@@ -44,12 +44,15 @@ def known(archive: Archive, stage: int = 0, bar: float = 0.0) -> Known:
     """
     first = archive.tasks[:stage] if 0 < stage < len(archive.tasks) else ()
     wanted: list[Step] = []
+    unmeasured = frozenset(archive.unmeasured())
     means: dict[str, float] = {}
     staged = set()
     for agent in archive.ready():
         short = bool(first) and bool(agent.parents) and _short(archive, agent, first, bar)
-        steps = _within(archive, agent, first) if short else archive.missing(agent.commit)
-        wanted += steps
+        if short:
+            wanted += _within(archive, agent, first)
+        elif agent.commit in unmeasured:
+            wanted += archive.missing(agent.commit)
         if short and not _settled(archive, agent, first):
             continue
         if short:
@@ -124,13 +127,16 @@ PAIRED = 8
 """Of so many of the best agents, a pair is looked for that is to be merged."""
 
 
-def crossed(archive: Archive, means: Mapping[str, float], share: float, rng: Random) -> list[Step]:
+def crossed(
+    archive: Archive, known: Callable[[], Mapping[str, float]], share: float, rng: Random
+) -> list[Step]:
     """With this chance the merge of the two that solve most between them; nothing when no two can be merged.
 
     Neither descends from the other, and no pair is tried twice. The better one comes first.
     """
     if share <= 0 or rng.random() >= share:
         return []
+    means = known()
     best = sorted(means, key=lambda c: (-means[c], archive.agents[c].number))[:PAIRED]
     merged = archive.merged()
     pairs = [
@@ -142,8 +148,8 @@ def crossed(archive: Archive, means: Mapping[str, float], share: float, rng: Ran
     ]
     if not pairs:
         return []
-    known = {commit: _by_task(archive, commit) for commit in best}
-    one, other = max(pairs, key=lambda pair: fsum(map(max, *(known[c] for c in pair))))
+    scores = {commit: _by_task(archive, commit) for commit in best}
+    one, other = max(pairs, key=lambda pair: fsum(map(max, *(scores[c] for c in pair))))
     return [Merge(one, other)]
 
 

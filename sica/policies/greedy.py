@@ -22,7 +22,7 @@ def policy(archive: Archive, rng: Random, *, patience: int = 5, merge: float = 0
     if not known:
         return []
     means = {a.commit: estimate(archive, a.commit) for a in known}
-    if crossing := crossed(archive, means, merge, rng):
+    if crossing := crossed(archive, lambda: means, merge, rng):
         return crossing
     tried = Counter(made.parent for made in archive.improvements if not (made.fault or made.other))
     children = offspring(archive)

@@ -16,11 +16,9 @@ achieves itself: the control for the idea.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from random import Random
+from typing import Any, NamedTuple
 
 from sica.errors import UsageError
 from sica.model import Agent, Archive, Evaluate, Improve, Merge, Step
@@ -44,28 +42,31 @@ def policy(
     quantile: float = 0.01,
     clade: bool = True,
     merge: float = 0.0,
-) -> Sequence[Step]:
+) -> Iterator[Step]:
     if cooling and not evaluations:
         raise UsageError("hgm cools towards the end of a budget", "hgm:evaluations=800:cooling=true")
     left = evaluations - _made(archive) if evaluations else 1
     if left <= 0:
-        return _finish(archive, quantile)
+        yield from _finish(archive, quantile)
+        return
     tau = min(COLD, (evaluations / left) ** beta) if cooling else 1.0
     own = outcomes(archive)
 
+    def means() -> Mapping[str, float]:
+        return {a.commit: own[a.tree].won / own[a.tree].n for a in archive.ready() if own[a.tree].n}
+
     def expand(*, desperate: bool) -> Sequence[Step]:
         worth = clades(archive, own) if clade else {c: own[a.tree] for c, a in archive.agents.items()}
-        means = {a.commit: own[a.tree].won / own[a.tree].n for a in archive.ready() if own[a.tree].n}
         crossing = crossed(archive, means, merge, rng)
         return crossing or _expand(archive, own, worth, tau, rng, desperate=desperate)
 
-    if due(archive, own, alpha) and (steps := expand(desperate=False)):
-        return [*steps, *_measure(archive, own, tau, rng)]
-    return _measure(archive, own, tau, rng) or expand(desperate=True)
+    made = expand(desperate=False) if due(archive, own, alpha) else ()
+    yield from made
+    measured = _measure(archive, own, tau, rng)
+    yield from measured or (() if made else expand(desperate=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Successes and failures; parts of one when scores are graded."""
 
     won: float = 0.0
@@ -74,9 +75,12 @@ class Counts:
     """Trials."""
 
 
+NOTHING = Counts()
+
+
 def outcomes(archive: Archive) -> Mapping[str, Counts]:
     """By tree: commits with the same code share their trials, and share them once. A fault counts nowhere."""
-    return archive.by_tree("counts", partial(_counts, archive))
+    return archive.by_tree(_counts)
 
 
 def _counts(archive: Archive, tree: str) -> Counts:
@@ -87,26 +91,23 @@ def _counts(archive: Archive, tree: str) -> Counts:
 
 def clades(archive: Archive, own: Mapping[str, Counts]) -> Mapping[str, Counts]:
     """By commit. Every tree counts once for each of its ancestors, however many ways lead there."""
-    won, lost = dict.fromkeys(archive.agents, 0.0), dict.fromkeys(archive.agents, 0.0)
-    n = dict.fromkeys(archive.agents, 0)
-    for tree, ancestors in archive.found("ancestors", (archive.agents,), lambda: _ancestors(archive)):
-        counts = own[tree]
-        if counts.n:
-            for ancestor in ancestors:
-                won[ancestor] += counts.won
-                lost[ancestor] += counts.lost
-                n[ancestor] += counts.n
-    return {commit: Counts(won[commit], lost[commit], n[commit]) for commit in archive.agents}
+    totals: dict[str, list[Any]] = {commit: [0.0, 0.0, 0] for commit in archive.agents}
+    for tree, ancestors in archive.known("ancestors", ("agents",), lambda: _ancestors(archive)):
+        won, lost, n = own[tree]
+        if n:
+            for total in [totals[commit] for commit in ancestors]:
+                total[0] += won
+                total[1] += lost
+                total[2] += n
+    return {commit: Counts(*total) if total[2] else NOTHING for commit, total in totals.items()}
 
 
 def _ancestors(archive: Archive) -> Sequence[tuple[str, Collection[str]]]:
     """Every tree, in an order that stays, with the agents that have it and all their ancestors."""
-    above: dict[str, set[str]] = {}
-    found: dict[str, set[str]] = defaultdict(set)
-    for agent in sorted(archive.agents.values(), key=lambda a: a.number):
-        parents = [p for p in agent.parents if p in above]
-        above[agent.commit] = {agent.commit}.union(*(above[p] for p in parents))
-        found[agent.tree] |= above[agent.commit]
+    found: dict[str, frozenset[str]] = {}
+    for commit, agent in archive.agents.items():
+        above = archive.above(commit)
+        found[agent.tree] = found[agent.tree] | above if agent.tree in found else above
     return sorted(found.items())
 
 
@@ -114,7 +115,7 @@ def due(archive: Archive, own: Mapping[str, Counts], alpha: float) -> bool:
     """Whether the evidence is enough for one more agent."""
     agents = len(archive.ready()) + len(archive.unchecked())
     pending = sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
-    trials = sum([counts.n for counts in own.values()])
+    trials = sum([n for _, _, n in own.values()])
     return bool(trials**alpha >= agents - 1 + pending)
 
 
@@ -153,7 +154,7 @@ def _measure(archive: Archive, own: Mapping[str, Counts], tau: float, rng: Rando
 
 
 def _highest(agents: Sequence[Agent], counts: Iterable[Counts], tau: float, rng: Random) -> Agent:
-    drawn = draws([(tau * (1 + of.won), tau * (1 + of.lost)) for of in counts], rng)
+    drawn = draws([(tau * (1 + won), tau * (1 + lost)) for won, lost, _ in counts], rng)
     return agents[drawn.index(max(drawn))]
 
 
@@ -170,11 +171,12 @@ def best(archive: Archive, quantile: float = 0.01) -> Agent | None:
 
 def _made(archive: Archive) -> int:
     """Trials that this run has scored or is making."""
-    mine = archive.by_tree(
-        ("scored in", archive.run),
-        lambda tree: sum(t.score is not None and t.run == archive.run for t in archive.trials.get(tree, ())),
-    )
+    mine = archive.by_tree(_scored_here)
     return sum(mine.values()) + sum(isinstance(step, Evaluate) for step in archive.in_flight)
+
+
+def _scored_here(archive: Archive, tree: str) -> int:
+    return sum(t.score is not None and t.run == archive.run for t in archive.trials.get(tree, ()))
 
 
 def _finish(archive: Archive, quantile: float) -> Sequence[Step]:

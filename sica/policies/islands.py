@@ -40,7 +40,7 @@ def policy(
         raise UsageError(f"explore = {explore} and exploit = {exploit} are no shares of one whole")
     return (
         missing(archive)
-        or crossed(archive, known(archive).means, merge, rng)
+        or crossed(archive, lambda: known(archive).means, merge, rng)
         or drawn(archive, chances(archive, count=count, explore=explore, exploit=exploit), rng)
     )
 

@@ -25,7 +25,7 @@ from sica.utility import utility
 def policy(archive: Archive, rng: Random, *, prior: float = 1.0, merge: float = 0.0) -> Sequence[Step]:
     return (
         missing(archive)
-        or crossed(archive, known(archive).means, merge, rng)
+        or crossed(archive, lambda: known(archive).means, merge, rng)
         or drawn(archive, chances(archive, prior=prior), rng)
     )
 
@@ -34,30 +34,30 @@ def chances(archive: Archive, *, prior: float = 1.0) -> Chances:
     means = known(archive).means
     posterior = {commit: _known(archive, commit, mean, prior) for commit, mean in means.items()}
     weights: dict[str, list[float]] = {commit: [] for commit in means}
-    for task in archive.tasks if means else ():
-        best = max(of[task.digest] for of in posterior.values())
-        front = [commit for commit, of in posterior.items() if of[task.digest] == best]
+    for task, known_of in zip(archive.tasks, zip(*posterior.values(), strict=True), strict=False):
+        best = max(known_of)
+        front = [commit for commit, value in zip(posterior, known_of, strict=True) if value == best]
         for commit in front:
             weights[commit].append(task.weight / len(front))
     return shares({commit: fsum(won) for commit, won in weights.items()})
 
 
-def _known(archive: Archive, agent: str, mean: float, prior: float) -> Mapping[str, float]:
-    return archive.once(
-        ("posterior", archive.attempts, prior, mean),
-        archive.agents[agent].tree,
-        lambda: _posterior(archive, agent, mean, prior),
+def _known(archive: Archive, agent: str, mean: float, prior: float) -> Sequence[float]:
+    """By task, in the tasks' order."""
+    tree = archive.agents[agent].tree
+    return archive.known(
+        ("posterior", tree, prior, mean), (tree,), lambda: _posterior(archive, agent, mean, prior)
     )
 
 
-def _posterior(archive: Archive, agent: str, mean: float, prior: float) -> Mapping[str, float]:
+def _posterior(archive: Archive, agent: str, mean: float, prior: float) -> Sequence[float]:
     scores: Mapping[str, list[float]] = defaultdict(list)
     for trial in archive.scored(agent):
         if trial.attempt < archive.attempts:
             scores[trial.digest].append(utility(trial, archive.weights))
-    found = {}
+    found = []
     for task in archive.tasks:
         known = scores.get(task.digest, ())
         n = len(known) + prior
-        found[task.digest] = (fsum(known) + prior * mean) / n if n else mean
+        found.append((fsum(known) + prior * mean) / n if n else mean)
     return found

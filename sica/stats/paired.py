@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import lru_cache
+from itertools import combinations, compress
 from math import ceil, comb, fsum, sqrt
 from random import Random
 from statistics import fmean, pvariance
@@ -46,9 +47,15 @@ def sign_flip(differences: Sequence[float], *, draws: int = 10_000, seed: int = 
     sums = _signed_sums(moved)
     if sums is not None:
         return sum(n for s, n in sums.items() if abs(s) >= observed) / (1 << len(moved))
-    rng = Random(seed)
-    hits = sum(abs(sum(d if rng.random() < 0.5 else -d for d in moved)) >= observed for _ in range(draws))
+    rng, total, hits = Random(seed), sum(moved), 0
+    for _ in range(draws):
+        plus = rng.randbytes(8 * len(moved))[3::8].translate(_BELOW_HALF)
+        hits += abs(2 * sum(compress(moved, plus)) - total) >= observed
     return (hits + 1) / (draws + 1)
+
+
+_BELOW_HALF = bytes(byte < 128 for byte in range(256))
+"""Of the eight bytes that `Random.random` takes, what the one that decides says of `random() < 0.5`."""
 
 
 def _signed_sums(moved: Sequence[float], most: int = 5_000) -> Mapping[float, int] | None:
@@ -101,13 +108,11 @@ def _swapped_sums(
     """The chance of each sum over the tasks; None when there are too many sums to count."""
     sums = {0.0: 1.0}
     for before, after in pairs:
-        mixed, n = [*before, *after], len(after)
-        if comb(len(mixed), n) > 1000:
+        if len({*before, *after}) == 1:
+            continue  # however they are swapped
+        if comb(len(before) + len(after), len(after)) > 1000:
             return None
-        splits = Counter(
-            round(fsum(part) / n - (fsum(mixed) - fsum(part)) / len(before), 10)
-            for part in combinations(mixed, n)
-        )
+        splits = _splits(tuple(before), tuple(after))
         every = splits.total()
         grown: dict[float, float] = {}
         for total, chance in sums.items():
@@ -118,6 +123,16 @@ def _swapped_sums(
             return None
         sums = grown
     return sums
+
+
+@lru_cache(maxsize=1 << 10)
+def _splits(before: Sequence[float], after: Sequence[float]) -> Counter[float]:
+    """In how many ways the two could have been shared out, by the difference of their means."""
+    mixed, n = [*before, *after], len(after)
+    return Counter(
+        round(fsum(part) / n - (fsum(mixed) - fsum(part)) / len(before), 10)
+        for part in combinations(mixed, n)
+    )
 
 
 @dataclass(frozen=True, slots=True)
