@@ -108,7 +108,7 @@ def test_a_change_that_is_none_or_means_something_is_not_harmless() -> None:
 
 
 def planned(seed: int) -> buried.Story:
-    files = {f"src/m{n}.py": File(MODULE.replace(b"parse", b"parse%d" % n)) for n in range(3)}
+    files = {f"src/m{n}.py": File(MODULE.replace(b"parse", b"parse%d" % n)) for n in range(8)}
     (bug,) = [each for each in edits(files["src/m1.py"].data) if each.operator == "negate_if"] or [
         next(each for each in edits(files["src/m1.py"].data) if each.operator == "arith")
     ]
@@ -130,6 +130,15 @@ def test_a_history_ends_in_the_files_with_the_bug_and_hides_when_it_came(seed: i
         mended = {**after, step.path: File(_without(told, n, after[step.path].data))}
         assert mended == after if n != told.at else mended != after, "the bug came here and no earlier"
     assert told.steps[told.at].path == "src/m1.py"
+    here = {line for each in told.steps[told.at].made for line in each.lines}
+    later = {
+        line
+        for n, s in enumerate(told.steps)
+        if n != told.at and s.path == "src/m1.py"
+        for e in s.made
+        for line in e.lines
+    }
+    assert all(abs(one - other) > buried.APART for one in here for other in later), "it can be reverted alone"
     assert all(
         any(_count(told.before[path], line) < n for line, n in lines.items()) for path, lines in told.kept
     )

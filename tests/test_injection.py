@@ -101,15 +101,16 @@ def make(folder: Path, files: dict[str, str]) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    dated = {**os.environ, "GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
     for words in (("init", "-q"), ("add", "-A"), (*IDENTITY, "commit", "-q", "-m", "one")):
-        subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
+        subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True, env=dated)
     return folder
 
 
 BESIDE = "".join(
     f'\n\ndef more_{n}(value):\n    """Say it.\n\n    At length.\n    """\n'
     f"    # why {n} and no other number\n    made = value + {n}\n    return made\n"
-    for n in range(5)
+    for n in range(8)
 )
 FILES = {
     "src/cal/__init__.py": LIBRARY,

@@ -7,7 +7,7 @@ brings some lines to what they are. None of the repository's own commits, author
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -25,7 +25,7 @@ FEWEST = 8
 MOST_EACH = 3
 """Changes of one commit."""
 APART = 3
-"""Lines between the bug and a change that is none, so that either can be reverted alone."""
+"""Lines between what the bug's commit changed and what others did, so that it can be reverted alone."""
 OFTEN = 0.4
 """Share of the commits that change the file of the bug: it must not be told by that."""
 
@@ -131,6 +131,8 @@ def story(files: Files, path: str, bug: Edit, there: Pool, dice: Random) -> Stor
     if not own:
         return None
     hiding = Step(path, tuple(own.pop() for _ in range(min(len(own), dice.randint(1, 2)))))
+    beside = _around(line for each in hiding.made for line in each.lines)
+    own = [each for each in own if not each.lines & beside]
     steps = list(_steps({path: own, **others}, path, wanted - 1, dice))
     at = dice.randint(len(steps) // 4, 3 * len(steps) // 4)
     steps.insert(at, hiding)
@@ -165,7 +167,11 @@ def _apart(found: Sequence[Rough], dice: Random, taken: frozenset[int] = frozens
 
 def _near(source: bytes, bug: Edit) -> frozenset[int]:
     first, last = (source.count(b"\n", 0, at) + 1 for at in (bug.start, bug.end))
-    return frozenset(range(first - APART, last + APART + 1))
+    return _around(range(first, last + 1))
+
+
+def _around(lines: Iterable[int]) -> frozenset[int]:
+    return frozenset(near for line in lines for near in range(line - APART, line + APART + 1))
 
 
 def _lines(file: File) -> Counter[str]:
