@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sica.errors import SicaError, StoreError, UsageError
+from sica.health import Tried
 from sica.model import (
     Agent,
     Archive,
@@ -455,6 +456,21 @@ class SqliteLedger:
             " GROUP BY t.tree, t.task",
             (benchmark, model, image),
         )
+
+    def tried(self, benchmark: str, setting: Setting | None = None) -> list[Tried]:
+        """Every trial at a task that is not held out, of digests that are not in use any more as well."""
+        model, image = (setting.model, setting.image) if setting else (None, None)
+        rows = self._rows(
+            "SELECT k.name, k.digest, w.hash, t.score, t.ending = 'integrity' FROM trials t"
+            " JOIN tasks k ON k.id = t.task AND k.benchmark = ?1 AND k.split <> 'heldout'"
+            " JOIN trees w ON w.id = t.tree"
+            " JOIN conditions c ON c.id = t.conditions AND (?2 IS NULL OR c.model = ?2 AND c.image = ?3)"
+            " ORDER BY t.id",
+            (benchmark, model, image),
+        )
+        return [
+            Tried(name, digest, tree, score, bool(flagged)) for name, digest, tree, score, flagged in rows
+        ]
 
     def ended(self, benchmark: str) -> list[tuple[str, str, str, int, int]]:
         """How trials ended that were not plainly done: split, fault or nothing, ending, how many, of how many trees."""

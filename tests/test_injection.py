@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -100,13 +101,20 @@ def make(folder: Path, files: dict[str, str]) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    dated = {**os.environ, "GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
     for words in (("init", "-q"), ("add", "-A"), (*IDENTITY, "commit", "-q", "-m", "one")):
-        subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
+        subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True, env=dated)
     return folder
 
 
+BESIDE = "".join(
+    f'\n\ndef more_{n}(value):\n    """Say it.\n\n    At length.\n    """\n'
+    f"    # why {n} and no other number\n    made = value + {n}\n    return made\n"
+    for n in range(8)
+)
 FILES = {
     "src/cal/__init__.py": LIBRARY,
+    "src/cal/beside.py": f'"""More."""\n{BESIDE}',
     "tests/test_cal.py": TESTS,
     "pyproject.toml": '[project]\nname = "cal"\n[dependency-groups]\ntest = ["pytest"]\n',
 }
@@ -186,27 +194,84 @@ def test_every_operator_finds_its_place_and_leaves_all_other_bytes() -> None:
     assert "remove_body" in {operator for operator, _, _ in found}
 
 
-SOURCES = [Path(inject.__file__).parent / name for name in ("candidates.py", "verdicts.py")]
+FORGOTTEN = b'''async def get(key, *, tries=3, sep=",", empty="", wait=0.5, store=None, strict=True, raw=b"x", n=-1):
+    """Say it."""
+    value = await  store.get(key)
+    return not await (fetch(value))
+
+
+def walk(tree):
+    for inner in tree:
+        yield from walk(inner)
+    left = yield \\
+        from inner
+    return left
+
+
+def load(path):
+    try:
+        return read(path)
+    except KeyError as error:
+        raise ValueError(path) from error
+    except OSError:
+        log.warning("gone")
+        if path:
+            raise
+        path = ""
+    except EOFError:
+        return None
+    raise SystemExit(1)
+'''
+
+
+def test_words_forgotten_errors_swallowed_and_defaults_changed() -> None:
+    found = {(e.operator, FORGOTTEN[e.start : e.end], e.text) for e in edits(FORGOTTEN)}
+    handler = b'log.warning("gone")\n        if path:\n            raise\n        path = ""'
+    assert {each for each in found if each[0] in ("drop_await", "yield_from", "swallow", "default")} == {
+        ("drop_await", b"await  ", b""),
+        ("drop_await", b"await ", b""),
+        ("yield_from", b"yield from ", b""),
+        ("yield_from", b" from", b""),
+        ("yield_from", b"yield \\\n        from ", b""),
+        ("yield_from", b" \\\n        from", b""),
+        ("swallow", b"raise ValueError(path) from error", b"pass"),
+        ("swallow", handler, b"pass"),
+        ("default", b"3", b"4"),
+        ("default", b'","', b'""'),
+        ("default", b'""', b'" "'),
+        ("default", b"0.5", b"1.5"),
+        ("default", b"None", b"0"),
+        ("default", b"True", b"False"),
+        ("default", b'b"x"', b'b""'),
+    }
+    assert [text for operator, text, _ in found if operator == "drop_raise"] == [b"raise SystemExit(1)"]
+    met = {edit.line for edit in edits(FORGOTTEN) if edit.operator == "default"}
+    assert met == {3}, "a call that uses a default is known by the first line of the body"
+
+
+SOURCES = [
+    FORGOTTEN,
+    EVERYTHING,
+    *((Path(inject.__file__).parent / name).read_bytes() for name in ("candidates.py", "verdicts.py")),
+]
 
 
 @settings(deadline=None)  # the first time of a file is when all of its edits are found
 @given(st.sampled_from(SOURCES), st.randoms(use_true_random=False))
-def test_an_edit_is_one_span_and_leaves_valid_code(path: Path, dice: object) -> None:
-    text = path.read_bytes()
-    found = KNOWN.setdefault(path, edits(text))
-    if not found:
-        return
+def test_an_edit_is_one_span_and_leaves_valid_code(text: bytes, dice: object) -> None:
+    found = KNOWN.get(text) or KNOWN.setdefault(text, edits(text))
     edit = dice.choice(found)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
     after = edit.applied(text)
     assert after[: edit.start] == text[: edit.start]
     assert after.endswith(text[edit.end :])
     assert ast.dump(ast.parse(after)) != ast.dump(ast.parse(text))
+    compile(after, "edited", "exec")
     assert text[: edit.start].count(b"\n") + 1 <= edit.line, (
         "the line that must run is the span's, or within it"
     )
 
 
-KNOWN: dict[Path, list[Edit]] = {}
+KNOWN: dict[bytes, list[Edit]] = {}
 
 
 # ── tasks ─────────────────────────────────────────────────────────────────────────────────────────
@@ -274,6 +339,70 @@ def test_verdicts_are_not_asked_for_twice_and_the_same_comes_out(
     assert told.reasons == made[1].reasons
 
 
+WAITING = """import asyncio
+
+
+async def double(n, by=2):
+    return n * by
+
+
+async def twice(n):
+    return await double(n)
+
+
+def walk(tree):
+    for each in tree:
+        if isinstance(each, list):
+            yield from walk(each)
+        else:
+            yield each
+
+
+def number(text):
+    try:
+        return int(text)
+    except ValueError:
+        raise KeyError(text) from None
+"""
+WAITED = """import asyncio, pytest
+
+from waiting import double, number, twice, walk
+
+
+def test_default():
+    assert asyncio.run(double(2)) == 4
+
+
+def test_await():
+    assert asyncio.run(twice(2)) == 4
+
+
+def test_yield():
+    assert list(walk([1, [2]])) == [1, 2]
+
+
+def test_error():
+    with pytest.raises(KeyError):
+        number("x")
+"""
+
+
+def test_a_forgotten_word_a_default_and_a_swallowed_error_are_met_by_the_tests_that_see_them(
+    bench: Bench,
+) -> None:
+    files = {"waiting.py": File(WAITING.encode()), "test_waiting.py": File(WAITED.encode())}
+    first = bench.run(files, ["test_waiting.py"], watched=["waiting.py"])
+    sites = list(inject._sites(files, inject.Base(first.passed, 0, frozenset(), first.lines)))
+    seen = {
+        site.edit.operator: {test.partition("::")[2] for test in {*site.cover} - ran.passed}
+        for site in sites
+        if site.edit.operator in ("default", "drop_await", "swallow", "yield_from")
+        for ran in [bench.run(inject.mutated(site, files), sorted(site.cover))]
+    }
+    assert seen.pop("default") == {"test_default", "test_await"}
+    assert seen == {"drop_await": {"test_await"}, "yield_from": {"test_yield"}, "swallow": {"test_error"}}
+
+
 def test_two_bugs_at_once_fail_tests_together_and_each_alone(
     source: Source, bench: Bench, made: tuple[list[Candidate], Yield, Path], box: Sandbox, runtime: Path,
     tmp_path: Path,
@@ -293,6 +422,62 @@ def test_two_bugs_at_once_fail_tests_together_and_each_alone(
     benchmark = open_benchmark(str(tmp_path / "pairs"), runtime=runtime)
     results = list(benchcheck.check(benchmark, box, benchmark.selected(), ["form", "oracle", "nothing"]))
     assert [(r.rule, r.why) for r in results if r.verdict not in ("ok", "advice")] == []
+
+
+def test_a_bug_is_buried_in_a_history_that_bisect_finds_it_in(
+    source: Source, bench: Bench, made: tuple[list[Candidate], Yield, Path], box: Sandbox, runtime: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    told = Yield()
+    (task,) = inject.candidates(
+        source, 3, 1, 12, bench, Packages(shelf.PYTEST), inject.test_modules(source.files, ()), ("history",),
+        Verdicts(made[2], {"commit": source.commit}), told, lambda _: None,
+    )  # fmt: skip
+    write([task], source, tmp_path / "buried", {"kind": "inject"}, told, lambda n, name: None)
+    benchmark = open_benchmark(str(tmp_path / "buried"), runtime=runtime)
+    results = list(benchcheck.check(benchmark, box, benchmark.selected(), ["form", "oracle", "cheats"]))
+    assert [(r.rule, r.why) for r in results if r.verdict not in ("ok", "advice")] == []
+
+    repo = tmp_path / "buried" / task.name / "environment" / "workspace"
+    failing = json.loads(task.tests["log.json"].data)["passed"]
+    assert not any(test in task.instruction for test in failing)
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(repo), *words], check=True, capture_output=True, text=True, env=env
+        )
+        return done.stdout.strip()
+
+    env = {**os.environ, "PYTHONPATH": str(repo / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(["sh", str(repo / "open.sh")], check=True, cwd=tmp_path)
+    assert git("status", "--porcelain") == ""
+    assert source.commit not in git("rev-list", "--all")
+    assert "a@example.org" not in git("log", "--format=%ae %ce").split()
+    git("bisect", "start", "HEAD", "v1.0")
+    git("bisect", "run", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *failing)
+    assert git("rev-list", "--count", "v1.0..refs/bisect/bad") == str(task.facts["commit"])
+    bad = git("rev-parse", "refs/bisect/bad")
+    git("bisect", "reset")
+    (repo / "test_since_v1_0.py").write_bytes(task.tests["files/test_since_v1_0.py"].data)
+
+    def judged() -> bool:
+        words = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *failing,
+            "test_since_v1_0.py",
+        ]
+        return subprocess.run(words, cwd=repo, env=env, capture_output=True, check=False).returncode == 0
+
+    git("revert", "--no-edit", bad)
+    assert judged(), "what the other commits wrote is there, and the bug is not"
+    git("checkout", "-q", "v1.0", "--", ".")
+    assert not judged(), "work is thrown away"
+    assert {*task.cheats["back-to-the-tag"]} == {*git("diff", "--name-only", "main").split()}
 
 
 def test_a_hunk_of_a_past_commit_is_undone(bench: Bench, tmp_path: Path) -> None:
@@ -395,8 +580,14 @@ def test_a_clock_ahead_leaves_dates_what_they_are(bench: Bench) -> None:
         "    class Own(datetime.datetime): pass\n"
         "    assert not isinstance(now, Own)\n"
         "    assert isinstance(Own(2020, 1, 2), Own)\n"
+        "    import time_machine\n"
+        "    assert time_machine.SEEN is type, 'it would write into the real one as C code does'\n"
     )
-    ran = bench.run({"test_now.py": File(text.encode())}, ["test_now.py"], around=OTHERS[2])
+    files = {
+        "test_now.py": File(text.encode()),
+        "time_machine.py": File(b"import datetime\nSEEN = type(datetime.datetime)\n"),
+    }
+    ran = bench.run(files, ["test_now.py"], around=OTHERS[2])
     assert ran.passed == {"test_now.py::test_it"}, ran.tests
     alone = {
         "test_now.py": File(b"import os\n\n\ndef test_it():\n    assert len(os.sched_getaffinity(0)) == 1\n")
@@ -428,12 +619,11 @@ def test_a_bug_that_hangs_is_no_task(source: Source, bench: Bench) -> None:
 def test_a_bug_that_makes_tests_slow_is_no_task(source: Source, bench: Bench) -> None:
     text, test = LIBRARY.encode(), "tests/test_cal.py::test_sums"
     at = text.index(b"return a + b")
-    slow = b"__import__('time').sleep(1.6); return a - b"
+    slow = b"__import__('time').sleep(1.1); return a - b"
     site = inject.Site("src/cal/__init__.py", Edit("x", 5, at, at + 12, slow, "add"), {test: 1})
     base = inject.Base(frozenset({test}), 0, frozenset(), {}, {test: 0.01})
     assert inject._verdict(site, source.files, base, bench) == "SLOW"
-    usual = replace(base, seconds={test: 1.0})
-    assert inject._verdict(site, source.files, usual, bench) != "SLOW", "the test takes so long anyway"
+    assert not inject._slow(1.6, [1.0]), "the test takes so long anyway"
 
 
 # ── the command ───────────────────────────────────────────────────────────────────────────────────
@@ -469,7 +659,9 @@ def test_an_unknown_statement_is_said(tmp_path: Path) -> None:
     make(tmp_path / "cal", FILES)
     bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--statement", "test")
     assert bad.code == 2
-    assert "no statement called 'test'; there are: both, symptom, tests" in bad.err
+    assert "no statement called 'test'; there are: both, history, symptom, tests" in bad.err
+    bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--statement", "history", "--bugs", "two")
+    assert (bad.code, "one commit brings one bug" in bad.err) == (2, True), bad.err
     bad = sica(tmp_path, "bench", "inject", "cal", "--to", "x", "--bugs", "three")
     assert (bad.code, "no kind of bugs called 'three'" in bad.err) == (2, True), bad.err
     bad = sica(

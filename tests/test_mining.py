@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +12,11 @@ from commands import sica
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sica.benchmarks import open_benchmark
 from sica.errors import UsageError
 from sica.mining import edits, locate
 from sica.mining.candidates import Candidate, Yield, draw
-from sica.mining.folder import write
+from sica.mining.folder import manifest, write
 from sica.mining.source import Change, Source, open_source
 from sica.model import File
 
@@ -345,3 +347,115 @@ def test_bad_words_are_answered(
     done = sica(tmp_path, "bench", "locate", *words)
     assert done.code == 2 and says in done.err, done.err
     assert not (tmp_path / "t").exists()
+
+
+# ── refresh ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_what_landed_since_comes_beside_the_tasks_that_are_there(
+    commit: Callable[..., Path], tmp_path: Path
+) -> None:
+    commit({"src/conf.py": "\n".join(LONG)})
+    commit({"src/conf.py": "\n".join(LONG[1:])})
+    made = sica(tmp_path, "bench", "edits", "proj", "--to", "my tasks")
+    assert made.code == 0, made.err
+    old = tree(tmp_path / "my tasks")
+    again = sica(tmp_path, "bench", "refresh", "my tasks", "--from", "proj")
+    assert (again.code, "and seed 0 already" in again.err) == (2, True), again.err
+
+    repo = commit({"src/conf.py": "\n".join([*LONG[1:40], "new = 1", *LONG[40:]])})
+    (new,) = [c.name for c in edits.candidates(open_source(repo), Yield(), 1)]
+    (tmp_path / "my tasks" / new).mkdir()  # as a killed run could have left it
+    (tmp_path / "my tasks" / new / "task.toml").write_text("half of")
+    added = sica(tmp_path, "bench", "refresh", "my tasks", "--from", "proj", "--json")
+    assert added.code == 0, added.err
+    assert (added.json["kept"], added.json["looked_at"]) == (1, 1)
+    assert [task["name"] for task in added.json["tasks"]] == [new]
+    now = tree(tmp_path / "my tasks")
+    assert {p: d for p, d in now.items() if not p.startswith(f"{new}/") and p != "manifest.json"} == {
+        p: d for p, d in old.items() if p != "manifest.json"
+    }
+    told = json.loads(now["manifest.json"])
+    assert [round["names"] for round in told["rounds"]] == [[new]]
+    assert (len(told["tasks"]), told["commit"]) == (2, json.loads(old["manifest.json"])["commit"])
+    assert told["rounds"][0]["commit"] == open_source(repo).commit
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_another_seed_draws_others_and_never_one_twice(commit: Callable[..., Path], tmp_path: Path) -> None:
+    commit(LIBRARY)
+    assert sica(tmp_path, "bench", "locate", "proj", "--to", "t", "--max", "1").code == 0
+    words = ("bench", "refresh", "t", "--from", "proj", "--max", "9")
+    names = {p.name for p in (tmp_path / "t").iterdir()}
+    more = sica(tmp_path, *words, "--seed", "1")
+    assert more.code == 0, more.err
+    assert "new task" in more.out and "beside 1 that stay" in more.out
+    assert names < {p.name for p in (tmp_path / "t").iterdir()}
+    none = sica(tmp_path, *words, "--seed", "2")
+    assert (none.code, "no new task can be made of it" in none.err) == (2, True), none.err
+
+
+def test_a_folder_that_cannot_be_made_again_is_refused(commit: Callable[..., Path], tmp_path: Path) -> None:
+    repo = commit(LIBRARY)
+    source = open_source(repo)
+    folder(source, tmp_path / "t", most=1)
+    repo.rename(tmp_path / "other")
+    done = sica(tmp_path, "bench", "refresh", "t", "--from", "other")
+    assert (done.code, "other: is other, and the tasks are of proj" in done.err) == (2, True), done.err
+    (task,) = (p.parent.name for p in (tmp_path / "t").glob("*/task.toml"))
+    done = sica(tmp_path, "bench", "refresh", f"t/{task}")
+    assert (done.code, f"t/{task}: is one task" in done.err) == (2, True), done.err
+    seeded = tmp_path / "seeded"
+    seeded.mkdir()
+    for text, says in (
+        ('{"schema": "sica.made/1", "suite": "smoke", "seed": 1}', "of no repository"),
+        ('{"schema": "x"}', "schema = 'x'"),
+        ("{", "manifest.json: Expecting"),
+    ):
+        (seeded / "manifest.json").write_text(text)
+        with pytest.raises(UsageError, match=says):
+            manifest(seeded)
+    with pytest.raises(UsageError, match="No such file"):
+        manifest(tmp_path)
+
+
+def test_what_does_not_hold_any_more_is_left_out_until_it_does(
+    commit: Callable[..., Path], tmp_path: Path
+) -> None:
+    commit({"src/conf.py": "\n".join(LONG)})
+    commit({"src/conf.py": "\n".join(LONG[1:])})
+    commit({"src/conf.py": "\n".join(LONG[2:])})
+    sica(tmp_path, "bench", "edits", "proj", "--to", "t")
+    task, other = sorted(p.parent for p in (tmp_path / "t").glob("*/task.toml"))
+    right = (task / "solution/solve.sh").read_text()
+    (task / "solution/solve.sh").write_text("#!/bin/bash\n")
+    words = ("bench", "refresh", "t", "--sandbox", "bubblewrap")
+    found = sica(tmp_path, *words, "--exit-code", "--json")
+    assert found.code == 5, found.err
+    ((entry,), [], []) = (found.json[key] for key in ("quarantined", "back", "faults"))
+    assert (entry["task"], entry["rule"], entry["code"]) == (task.name, "oracle", "ORACLE_FAILS")
+    told = json.loads((tmp_path / "t/quarantine.json").read_text())
+    assert (
+        set(told["tasks"]) == {task.name} and len(told["outcome"]) == 64 and told["sandbox"] == "bubblewrap"
+    )
+    benchmark = open_benchmark(str(tmp_path / "t"))
+    assert [t.name for t in benchmark.tasks()] == [other.name]
+    assert "quarantined: oracle: " in benchmark.unsupported[task.name][0]
+    assert "quarantined" in open_benchmark(str(task)).unsupported[task.name][0]
+    with pytest.raises(UsageError, match="cannot be run: quarantined"):
+        open_benchmark(str(task)).tasks()
+
+    (task / "solution/solve.sh").write_text(right)
+    assert open_benchmark(str(tmp_path / "t")).unsupported == {}, "a mended task is another one"
+    back = sica(tmp_path, *words, "--exit-code")
+    assert (back.code, f"{task.name}  holds again" in back.out) == (0, True), back.out + back.err
+    assert "2 tasks, 2 hold, 0 in quarantine" in back.out
+    (tmp_path / "t/quarantine.json").write_text("[]")
+    bad = sica(tmp_path, *words)
+    assert (bad.code, "quarantine.json: not as `sica bench refresh` writes it" in bad.err) == (2, True), (
+        bad.err
+    )

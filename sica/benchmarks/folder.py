@@ -7,7 +7,7 @@ from __future__ import annotations
 import fnmatch
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -15,7 +15,7 @@ from os import getuid
 from pathlib import Path
 from shutil import which
 
-from sica import dataset, grading, harbor, images, wheels
+from sica import dataset, grading, harbor, images, quarantine, wheels
 from sica.errors import SandboxError, SandboxUnavailable, UsageError, no_such
 from sica.harbor import Folder
 from sica.images import Image
@@ -103,8 +103,21 @@ class FolderBenchmark:
 
     def unsupported_in(self, sandbox: str) -> dict[str, tuple[str, ...]]:
         """Tasks that cannot be run in this sandbox and why, by name. They are never scored."""
-        found = {name: unsupported(folder, sandbox) for name, folder in self.folders.items()}
+        found = {
+            name: (*unsupported(folder, sandbox), *self._quarantined(name, folder))
+            for name, folder in self.folders.items()
+        }
         return {name: why for name, why in found.items() if why}
+
+    @cached_property
+    def quarantine(self) -> Mapping[str, quarantine.Entry]:
+        """By name, tasks that did not hold when they were last looked at."""
+        alone = (self.root / "task.toml").is_file()
+        return quarantine.read(self.root.parent if alone else self.root)
+
+    def _quarantined(self, name: str, folder: Folder) -> tuple[str, ...]:
+        entry = self.quarantine.get(name)
+        return (entry.words,) if entry and entry.digest == folder.digest else ()
 
     def tasks(self) -> Sequence[Task]:
         """Those that can be had at all. Raises UsageError when each one that is meant is left out."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sica import report
-from sica.cli import completion, mined, options, sealed
+from sica.cli import completion, health, mined, options, refreshing, sealed
 from sica.cli.invocation import Invocation, examples
 
 if TYPE_CHECKING:
@@ -215,6 +215,8 @@ app.command("locate", epilog=examples(*mined.LOCATE_EXAMPLES))(mined.locate)
 app.command("mine", epilog=examples(*mined.MINE_EXAMPLES))(mined.mine)
 app.command("inject", epilog=examples(*mined.INJECT_EXAMPLES))(mined.inject)
 app.command("edits", epilog=examples(*mined.EDITS_EXAMPLES))(mined.edits)
+app.command("health", epilog=examples(*health.EXAMPLES))(health.health)
+app.command("refresh", epilog=examples(*refreshing.EXAMPLES))(refreshing.refresh)
 
 
 def _line(result: CheckResult) -> str:

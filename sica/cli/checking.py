@@ -21,11 +21,15 @@ class Checking:
     ) -> None:
         self.benchmark, self.sandbox = benchmark, sandbox
         self.names, self.rules, self.jobs = names, rules, jobs
-        self.done = 0
+        self.through: list[str] = []
         """Tasks that every rule has been asked about."""
         self.cancel = threading.Event()
-        self.told: SimpleQueue[CheckResult | BaseException | None] = SimpleQueue()
-        """Results; None when a task is through; what a task ended with that is no result."""
+        self.told: SimpleQueue[CheckResult | BaseException | str] = SimpleQueue()
+        """Results; its name when a task is through; what a task ended with that is no result."""
+
+    @property
+    def done(self) -> int:
+        return len(self.through)
 
     def results(self) -> Iterator[CheckResult]:
         """As they come. Whoever stops listening, by Ctrl-C or otherwise, stops the boxes too."""
@@ -38,8 +42,8 @@ class Checking:
                     found = self.told.get()
                     if isinstance(found, BaseException):
                         raise found
-                    if found is None:
-                        self.done += 1
+                    if isinstance(found, str):
+                        self.through.append(found)
                     else:
                         yield found
             finally:
@@ -52,6 +56,6 @@ class Checking:
         try:
             for result in check(self.benchmark, boxes, [name], self.rules, self.cancel):
                 self.told.put(result)
-            self.told.put(None)
+            self.told.put(name)
         except BaseException as error:  # noqa: BLE001  raised again where somebody listens
             self.told.put(error)

@@ -53,6 +53,8 @@ Each command with --json prints one object; `evolve` and `trace` print one a lin
     sica.tasks/1          benchmark tasks unsupported
     sica.benchmarks/1     benchmarks
     sica.bench.check/1    benchmark ok results
+    sica.refresh/1        folder sandbox image python n_tasks quarantined back faults unsupported
+    sica.health/1         benchmark setting heldout floors ceilings tasks kinds levels known quarantined unmeasured
     sica.improve/1        parent child subject ending why passed reason cost_usd tokens trace
     sica.made/1           folder suite seed generator digest tasks
     sica.export/1         path n agents benchmarks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from sica.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from sica.mining.candidates import Candidate, Yield
+    from sica.mining.inject import Statement
     from sica.mining.packages import Packages
     from sica.mining.running import Bench
     from sica.mining.source import Source
@@ -77,10 +78,8 @@ def locate(
 
     The same repository, revision and seed give the same tasks, byte for byte. Nothing of the repository is run.
     """
-    from sica.mining.locate import candidates
-
     how = {"kind": "locate", "seed": seed, "max": most, "heldout": heldout}
-    _make(ctx.obj, repo, rev, only, to, how, as_json, lambda source, told: candidates(source, seed, told))
+    make(ctx.obj, repo, rev, only, to, how, as_json)
 
 
 def edits(
@@ -99,10 +98,8 @@ def edits(
 
     The same repository, revision and seed give the same tasks, byte for byte. Nothing of the repository is run.
     """
-    from sica.mining.edits import candidates
-
     how = {"kind": "edit", "seed": seed, "max": most, "look": look, "heldout": heldout}
-    _make(ctx.obj, repo, rev, only, to, how, as_json, lambda source, told: candidates(source, told, look))
+    make(ctx.obj, repo, rev, only, to, how, as_json)
 
 
 def inject(
@@ -120,7 +117,8 @@ def inject(
     statement: str = typer.Option(
         "both",
         "--statement",
-        help="tests: the failing tests are named. symptom: they are hidden. both: in turn.",
+        help="tests: the failing tests are named. symptom: they are hidden. both: these in turn. "
+        "history: nothing is told, and a commit of a made-up history brought the bug.",
     ),
     bugs: str = typer.Option(
         "one",
@@ -139,43 +137,25 @@ def inject(
     Its tests run in boxes without a network, many times. A run that is stopped goes on where it was when the same
     command is given again; what it knows lies beside the folder until that is written.
     """
-    from sica.errors import no_such
-    from sica.mining.inject import BUGS, STATEMENTS, candidates, test_modules
+    from sica.errors import UsageError, no_such
+    from sica.mining.inject import BUGS
 
-    call: Invocation = ctx.obj
-    if statement not in (*STATEMENTS, "both"):
-        raise no_such("statement", statement, [*STATEMENTS, "both"])
-    kind = next((each for each in BUGS if each == bugs), None)
-    if kind is None:
+    if statement not in (known := _statements()):
+        raise no_such("statement", statement, [*known])
+    if bugs not in BUGS:
         raise no_such("kind of bugs", bugs, [*BUGS])
-    wanted = STATEMENTS if statement == "both" else tuple(s for s in STATEMENTS if s == statement)
-    tries = tries or 4 * most
-    how = {"kind": "inject", "seed": seed, "max": most, "tries": tries, "statement": statement,
+    if (statement, bugs) == ("history", "two"):
+        raise UsageError("--statement history: one commit brings one bug", "--bugs one, or --bugs reverted")
+    how = {"kind": "inject", "seed": seed, "max": most, "tries": tries or 4 * most, "statement": statement,
            "heldout": heldout, "tests": tests,
            **({"bugs": bugs} if bugs != "one" else {}), **({"look": look} if bugs == "reverted" else {})}  # fmt: skip
+    make(ctx.obj, repo, rev, only, to, how, as_json, Needs(requirements, env, sandbox))
 
-    def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
-        source = shop.source
-        modules = test_modules(source.files, tests)
-        needs = shop.packages(source.files)
-        bench = shop.bench(needs)
-        return candidates(
-            source,
-            seed,
-            most,
-            tries,
-            bench,
-            needs,
-            modules,
-            wanted,
-            shop.known,
-            told,
-            call.passing,
-            kind,
-            look,
-        )
 
-    _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
+def _statements() -> Mapping[str, tuple[Statement, ...]]:
+    from sica.mining.inject import STATEMENTS
+
+    return {"tests": ("tests",), "symptom": ("symptom",), "history": ("history",), "both": STATEMENTS}
 
 
 def mine(
@@ -207,41 +187,30 @@ def mine(
     The commit's own tests judge; they run in boxes without a network. A run that is stopped goes on where it was when
     the same command is given again.
     """
-    from sica.mining.commits import candidates
-
-    call: Invocation = ctx.obj
-    tries = tries or 4 * most
-    known = _issues(issues)
-    how = {"kind": "mine", "seed": seed, "max": most, "look": look, "tries": tries, "heldout": heldout,
-           **({"pulls": True} if pulls else {}), **({"issues": len(known)} if known else {})}  # fmt: skip
-
-    def generate(shop: _Shop, told: Yield) -> Iterable[Candidate]:
-        return candidates(
-            shop.source, seed, most, look, tries, shop.bench, shop.packages, shop.known, told, call.passing,
-            pulls, known,
-        )  # fmt: skip
-
-    _make_in_boxes(call, repo, rev, only, to, how, _Needs(requirements, env, sandbox), as_json, generate)
+    how = {"kind": "mine", "seed": seed, "max": most, "look": look, "tries": tries or 4 * most, "heldout": heldout,
+           **({"pulls": True} if pulls else {})}  # fmt: skip
+    make(ctx.obj, repo, rev, only, to, how, as_json, Needs(requirements, env, sandbox, issues))
 
 
 @dataclass(frozen=True)
-class _Needs:
+class Needs:
     """What the user said of where tests are to run."""
 
     requirements: Path | None
     env: Path | None
     sandbox: str | None
+    issues: Path | None = None
 
 
 @dataclass(frozen=True)
-class _Shop:
+class Shop:
     """Where a repository's own tests run, and what is known of them already."""
 
     source: Source
     box: Sandbox
     python: Python
     runtime: Path
-    needs: _Needs
+    needs: Needs
     known: Verdicts
 
     def packages(self, files: Files) -> Packages:
@@ -289,29 +258,62 @@ def _issues(path: Path | None) -> Mapping[int, str]:
         ) from None
 
 
-def _make_in_boxes(
+def make(
     call: Invocation,
     repo: Path,
     rev: str,
     only: list[str],
     to: Path,
     how: dict[str, Any],
-    needs: _Needs,
     as_json: bool,
-    generate: Callable[[_Shop, Yield], Iterable[Candidate]],
+    needs: Needs | None = None,
+    there: Mapping[str, Any] | None = None,
 ) -> None:
-    """As `_make`, of a generator that runs tests and chooses by what they say."""
+    """Tasks of `how`'s kind in a new folder, or with its manifest beside those that are in one already.
+
+    With needs their tests are run. Raises UsageError when there is no task to be made.
+    """
+    from sica.mining.candidates import Yield, draw
+    from sica.mining.folder import vacant
+    from sica.mining.source import open_source
+
+    if there is None:
+        vacant(to)
+    source = open_source(repo, rev, only)
+    told = Yield()
+    kept = {task["name"] for task in there["tasks"]} if there else set()
+    made = Made(call, source, to, how, told, kept, there)
+    if needs is not None:
+        _make_in_boxes(made, only, needs, as_json)
+        return
+    found = []
+    for candidate in _read_only(source, how, told):
+        found += [candidate] if candidate.name not in kept else []
+        call.passing(f"{source.name}: {told.looked} looked at, {report.plural(len(found), 'candidate')}")
+    chosen = draw(found, how["max"], lambda item: source.dice(how["seed"], f"draw:{item}").random())
+    made.put(chosen, len(found), as_json)
+
+
+def _read_only(source: Source, how: Mapping[str, Any], told: Yield) -> Iterable[Candidate]:
+    from sica.mining import edits, locate
+
+    if how["kind"] == "locate":
+        return locate.candidates(source, how["seed"], told)
+    return edits.candidates(source, told, how["look"])
+
+
+def _make_in_boxes(made: Made, only: list[str], needs: Needs, as_json: bool) -> None:
+    """Of a generator that runs tests and chooses by what they say."""
     from sica import places, wheels
     from sica.cli.parts import sandbox_for
-    from sica.mining.candidates import Yield
-    from sica.mining.folder import VERSION, vacant
-    from sica.mining.source import open_source
+    from sica.mining.folder import VERSION
     from sica.mining.verdicts import Verdicts
 
-    vacant(to)
-    source = open_source(repo, rev, only)
+    call, source, to, how = made.call, made.source, made.to, made.how
+    issues = _issues(needs.issues)
+    if issues:
+        how["issues"] = len(issues)
     here = places.find(call.folder, call.environ) or places.at(call.folder, call.environ)
-    told = Yield()
     with sandbox_for(needs.sandbox or call.settings().config.sandbox, here) as box:
         python = wheels.python_of(box)
         about = {
@@ -323,76 +325,94 @@ def _make_in_boxes(
         known = Verdicts(to.parent / f".{to.name}.work", about)
         if len(known):
             call.say(f"{known.path}: goes on with {report.plural(len(known), 'fact')}")
-        chosen = list(generate(_Shop(source, box, python, here.runtime / "judge", needs, known), told))
+        shop = Shop(source, box, python, here.runtime / "judge", needs, known)
+        generate = _injected(call, shop, how, made.told) if how["kind"] == "inject" else _mined(
+            call, shop, how, made.told, issues)  # fmt: skip
+        chosen = [candidate for candidate in generate if candidate.name not in made.kept]
     chosen.sort(key=lambda c: (c.level, c.name))
-    _put(call, source, to, how, told, chosen, len(chosen), as_json)
+    made.put(chosen, len(chosen), as_json)
     known.forget()
 
 
-def _make(
-    call: Invocation,
-    repo: Path,
-    rev: str,
-    only: list[str],
-    to: Path,
-    how: dict[str, Any],
-    as_json: bool,
-    generate: Callable[[Source, Yield], Iterable[Candidate]],
-) -> None:
-    from sica.mining.candidates import Yield, draw
-    from sica.mining.folder import vacant
-    from sica.mining.source import open_source
+def _injected(call: Invocation, shop: Shop, how: Mapping[str, Any], told: Yield) -> Iterable[Candidate]:
+    from sica.mining.inject import BUGS, candidates, test_modules
 
-    vacant(to)
-    source = open_source(repo, rev, only)
-    told = Yield()
-    found = []
-    for candidate in generate(source, told):
-        found.append(candidate)
-        call.passing(f"{source.name}: {told.looked} looked at, {report.plural(len(found), 'candidate')}")
-    chosen = draw(found, how["max"], lambda item: source.dice(how["seed"], f"draw:{item}").random())
-    _put(call, source, to, how, told, chosen, len(found), as_json)
+    modules = test_modules(shop.source.files, how["tests"])
+    needs = shop.packages(shop.source.files)
+    bugs = next(each for each in BUGS if each == how.get("bugs", "one"))
+    return candidates(
+        shop.source, how["seed"], how["max"], how["tries"], shop.bench(needs), needs, modules,
+        _statements()[how["statement"]], shop.known, told, call.passing, bugs, how.get("look", 500),
+    )  # fmt: skip
 
 
-def _put(
-    call: Invocation,
-    source: Source,
-    to: Path,
-    how: dict[str, Any],
-    told: Yield,
-    chosen: Sequence[Candidate],
-    n_found: int,
-    as_json: bool,
-) -> None:
-    """Write the folder and say what is in it. Raises UsageError when it would hold nothing."""
-    from sica.errors import UsageError
-    from sica.mining.folder import write
+def _mined(
+    call: Invocation, shop: Shop, how: Mapping[str, Any], told: Yield, issues: Mapping[int, str]
+) -> Iterable[Candidate]:
+    from sica.mining.commits import candidates
 
-    if not chosen:
+    return candidates(
+        shop.source, how["seed"], how["max"], how["look"], how["tries"], shop.bench, shop.packages, shop.known,
+        told, call.passing, how.get("pulls", False), issues,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """Where tasks go, and what is to be said of how they came to be."""
+
+    call: Invocation
+    source: Source
+    to: Path
+    how: dict[str, Any]
+    told: Yield
+    kept: set[str]
+    """Names of the tasks that are there; they stay as they are."""
+    there: Mapping[str, Any] | None
+    """The folder's manifest, when tasks are put beside others."""
+
+    def put(self, chosen: Sequence[Candidate], n_found: int, as_json: bool) -> None:
+        """Write the folder and say what is in it. Raises UsageError when nothing new would be in it."""
+        from sica.errors import UsageError
+        from sica.mining.folder import append, write
+
+        call, source, told = self.call, self.source, self.told
+        if not chosen:
+            call.passing("")
+            new = "new task" if self.kept else "task"
+            raise UsageError(f"{source.name} {source.commit[:10]}: no {new} can be made of it{_why(told)}")
+
+        def progress(n: int, name: str) -> None:
+            call.passing(f"{n + 1} of {len(chosen)}: {name}")
+
+        if self.there is None:
+            write(chosen, source, self.to, self.how, told, progress)
+        else:
+            append(chosen, source, self.to, self.how, told, progress, self.there)
         call.passing("")
-        raise UsageError(f"{source.name} {source.commit[:10]}: no task can be made of it{_why(told)}")
-    write(chosen, source, to, how, told, lambda n, name: call.passing(f"{n + 1} of {len(chosen)}: {name}"))
-    call.passing("")
-    if as_json:
-        call.json(
-            "sica.mined/1",
-            folder=str(to),
-            repository=source.name,
-            commit=source.commit,
-            looked_at=told.looked,
-            candidates=n_found,
-            left_out=dict(sorted(told.reasons.items())),
-            tasks=[{"name": c.name, "level": c.level, **c.facts} for c in chosen],
+        if as_json:
+            call.json(
+                "sica.mined/1",
+                folder=str(self.to),
+                repository=source.name,
+                commit=source.commit,
+                looked_at=told.looked,
+                candidates=n_found,
+                left_out=dict(sorted(told.reasons.items())),
+                tasks=[{"name": c.name, "level": c.level, **c.facts} for c in chosen],
+                kept=len(self.kept),
+            )
+            return
+        levels = ", ".join(
+            f"{sum(c.level == n for c in chosen)} of level {n}" for n in sorted({c.level for c in chosen})
         )
-        return
-    levels = ", ".join(
-        f"{sum(c.level == n for c in chosen)} of level {n}" for n in sorted({c.level for c in chosen})
-    )
-    print(f"{to}: {report.plural(len(chosen), 'task')} ({levels})")
-    print(
-        f"from {source.name} {source.commit[:10]}: {told.looked} looked at, {n_found} candidates{_why(told)}"
-    )
-    call.say(f"Next:  sica bench check {shlex.quote(str(to))}")
+        tasks = report.plural(len(chosen), "new task" if self.kept else "task")
+        beside = f", beside {len(self.kept)} that stay as they are" if self.kept else ""
+        print(f"{self.to}: {tasks} ({levels}){beside}")
+        print(
+            f"from {source.name} {source.commit[:10]}: {told.looked} looked at, {n_found} candidates{_why(told)}"
+        )
+        call.say(f"Next:  sica bench check {shlex.quote(str(self.to))}")
 
 
 def _why(told: Yield) -> str:

@@ -7,7 +7,9 @@ Sent into the box alone; standard library and pytest only.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import importlib
 import json
 import os
 import pathlib
@@ -107,6 +109,8 @@ def pytest_sessionfinish() -> None:
 
 def _later(seconds: float) -> None:
     """Put the clock ahead, as Python tells it; files keep the times that the system gives them."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("time_machine")  # what it takes hold of are C functions, or Python dies
     shift = datetime.timedelta(seconds=seconds)
     real, local, universal = time.time, time.localtime, time.gmtime
 

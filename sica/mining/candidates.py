@@ -37,6 +37,8 @@ class Candidate:
     env: Mapping[str, str] = field(default_factory=dict)
     pins: str = ""
     """What environment/requirements.txt says, when `ours` names it."""
+    cheats: Mapping[str, Files] = field(default_factory=dict)
+    """By name: wrong ways, laid over the workspace, that must earn nothing."""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -8,7 +8,8 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from sica.mining.candidates import Candidate, Yield
 from sica.mining.source import Source
 from sica.model import File, Files
 
-VERSION = 3
+VERSION = 4
 """Of the generators: raised when the same repository, revision and seed would give another task."""
 
+MANIFEST = "manifest.json"
+_MANIFEST_SCHEMA = "sica.mined/1"
 _SCHEMA = "1.4"
 _IMAGE = "python:3.12-slim"
 
@@ -47,20 +50,84 @@ def write(
     """Put the tasks and manifest.json into `out`; all of them or nothing. Raises UsageError as `vacant` does."""
     vacant(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        made.chmod(0o755)
-        known: dict[tuple[bytes, bool], Path] = {}
-        for n, candidate in enumerate(chosen):
-            progress(n, candidate.name)
-            _task(candidate, source, made / candidate.name, how, known)
-        (made / "manifest.json").write_text(_manifest(chosen, source, how, told), encoding="utf-8")
+    with _beside(out) as made:
+        _tasks(chosen, source, made, how, progress)
+        (made / MANIFEST).write_text(_json(_manifest(chosen, source, how, told)), encoding="utf-8")
         if out.exists():
             out.rmdir()
         made.rename(out)
-    except BaseException:
-        shutil.rmtree(made)
-        raise
+
+
+def append(
+    chosen: Sequence[Candidate],
+    source: Source,
+    out: Path,
+    how: Mapping[str, Any],
+    told: Yield,
+    progress: Callable[[int, str], None],
+    there: Mapping[str, Any],
+) -> None:
+    """Put the tasks beside those that the manifest lists, of which no byte is touched.
+
+    The manifest comes last: what a killed run left is no task of it, and is written anew by the next one.
+    """
+    with _beside(out) as made:
+        _tasks(chosen, source, made, how, progress)
+        for candidate in chosen:
+            place = out / candidate.name
+            if place.exists():
+                shutil.rmtree(place)
+            (made / candidate.name).rename(place)
+        new = _manifest(chosen, source, how, told)
+        tasks = new.pop("tasks")
+        rounds = [*there.get("rounds", ()), {**new, "names": [task["name"] for task in tasks]}]
+        table = {**there, "tasks": [*there["tasks"], *tasks], "rounds": rounds}
+        (made / MANIFEST).write_text(_json(table), encoding="utf-8")
+        (made / MANIFEST).replace(out / MANIFEST)
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """A folder that becomes the other one, or gives it what it holds; it is gone in the end."""
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        made.chmod(0o755)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _tasks(
+    chosen: Sequence[Candidate],
+    source: Source,
+    made: Path,
+    how: Mapping[str, Any],
+    progress: Callable[[int, str], None],
+) -> None:
+    known: dict[tuple[bytes, bool], Path] = {}
+    for n, candidate in enumerate(chosen):
+        progress(n, candidate.name)
+        _task(candidate, source, made / candidate.name, how, known)
+
+
+def manifest(out: Path) -> Mapping[str, Any]:
+    """What a folder of mined tasks says of itself. Raises UsageError for one that was made otherwise."""
+    place = out / MANIFEST
+    try:
+        table: dict[str, Any] = json.loads(place.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{place}: {error.strerror}", "name a folder that sica bench made") from None
+    except ValueError as error:
+        raise UsageError(f"{place}: {error}", "restore it") from None
+    schema = table.get("schema") if isinstance(table, dict) else None
+    if schema == "sica.made/1":
+        cure = f"sica bench make {table.get('suite')} --seed {int(table.get('seed', 0)) + 1} --to NEW"
+        raise UsageError(f"{out}: was made of a seed, and of no repository", f"another seed: {cure}")
+    if schema != _MANIFEST_SCHEMA or not isinstance(table.get("tasks"), list):
+        raise UsageError(
+            f"{place}: schema = {schema!r}", "name a folder of sica bench locate, edits, inject or mine"
+        )
+    return table
 
 
 def _task(
@@ -100,6 +167,11 @@ def _files(candidate: Candidate, source: Source, how: Mapping[str, Any]) -> File
         },
         "solution/solve.sh": File(f'#!/bin/bash\ncp -R "$(dirname "$0")/files/." .\n{gone}'.encode(), True),
         **{f"solution/files/{path}": file for path, file in candidate.answer.items()},
+        **{
+            f"solution/cheats/{name}/{path}": file
+            for name, left in candidate.cheats.items()
+            for path, file in left.items()
+        },
     }
 
 
@@ -180,9 +252,11 @@ def _toml(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _manifest(chosen: Sequence[Candidate], source: Source, how: Mapping[str, Any], told: Yield) -> str:
-    table = {
-        "schema": "sica.mined/1",
+def _manifest(
+    chosen: Sequence[Candidate], source: Source, how: Mapping[str, Any], told: Yield
+) -> dict[str, Any]:
+    return {
+        "schema": _MANIFEST_SCHEMA,
         "generator": VERSION,
         **how,
         "repository": source.name,
@@ -193,4 +267,7 @@ def _manifest(chosen: Sequence[Candidate], source: Source, how: Mapping[str, Any
         "left_out": dict(sorted(told.reasons.items())),
         "tasks": [{"name": c.name, "item": c.item, "level": c.level, **c.facts} for c in chosen],
     }
+
+
+def _json(table: Mapping[str, Any]) -> str:
     return json.dumps(table, indent=1, ensure_ascii=False) + "\n"

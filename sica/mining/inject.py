@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from sica.benchcheck import known as known_cheats
 from sica.errors import UsageError
+from sica.mining import buried
 from sica.mining.candidates import Candidate, Yield, short
 from sica.mining.mutants import Edit, edits, hunks, reverts
 from sica.mining.packages import Packages
@@ -49,8 +50,9 @@ SLOWER, GRACE_SECONDS = 3.0, 1.0
 MOST_MODULES = 8
 """Of tests, that a task runs."""
 ASSERTIONS = frozenset({"AssertionError", "Failed", "ComparisonFailure"})
-Statement = Literal["tests", "symptom"]
+Statement = Literal["tests", "symptom", "history"]
 STATEMENTS: tuple[Statement, ...] = ("tests", "symptom")
+"""Of a folder in turn, unless another is asked for."""
 Bugs = Literal["one", "two", "reverted"]
 BUGS: tuple[Bugs, ...] = ("one", "two", "reverted")
 PARTNERS = 12
@@ -119,6 +121,7 @@ def candidates(
     base = _base(files, modules, bench, known, passing)
     taken: set[tuple[str, str]] = set()
     made = 0
+    pool = buried.pool(files) if "history" in statements else {}
 
     def judged_once(site: Site) -> str | dict[str, Any]:
         fact: str | dict[str, Any] | None = known.get(site.item)
@@ -143,7 +146,13 @@ def candidates(
             told.refuse(fact)
             continue
         statement = statements[made % len(statements)]
-        candidate = _candidate(source, site, files, fact, statement, packages)
+        if statement == "history":
+            passing(
+                f"{told.looked} bugs tried, {made} tasks: a history around {site.edit.operator} in {site.path}"
+            )
+            candidate = _in_history(source, site, files, fact, packages, bench, known, seed, pool)
+        else:
+            candidate = _candidate(source, site, files, fact, statement, packages)
         if isinstance(candidate, str):
             told.refuse(candidate)
             continue
@@ -215,7 +224,10 @@ def _measured(
         "lines": {name: {str(n): by for n, by in found.items()} for name, found in first.lines.items()},
     }
     if not passed:
-        raise UsageError("no test passes each time in a box", "look at why: sica runs them without a network")
+        ended = next((f": a run of them ended early: {ran.stopped}" for ran in held.runs if ran.stopped), "")
+        raise UsageError(
+            f"no test passes each time in a box{ended}", "look at why: sica runs them without a network"
+        )
     return fact
 
 
@@ -459,14 +471,57 @@ def _candidate(
         facts={
             "operator": "+".join(each.edit.operator for each in site.bugs),
             "path": site.path,
-            "line": site.edit.line,
+            "line": _line(site, files),
             "statement": statement,
             "fail_to_pass": len(fact["failing"]),
             "pass_to_pass": len(fact["kept"]),
             "depth": fact["depth"],
-            **({"second": f"{site.second.path}:{site.second.edit.line}"} if site.second else {}),
+            **({"second": f"{site.second.path}:{_line(site.second, files)}"} if site.second else {}),
         },
     )
+
+
+def _in_history(
+    source: Source,
+    site: Site,
+    files: Files,
+    fact: Mapping[str, Any],
+    packages: Packages,
+    bench: Bench,
+    known: Verdicts,
+    seed: int,
+    pool: buried.Pool,
+) -> Candidate | str:
+    """The task with its tests, of which none is named, and a history that tells which commit broke them."""
+    plain = _candidate(source, site, files, fact, "history", packages)
+    dice = source.dice(seed, f"history:{site.item}")
+    told = buried.story(files, site.path, site.edit, pool, dice)
+    if isinstance(plain, str) or told is None:
+        return plain if isinstance(plain, str) else "FEW_CHANGES"
+    holds = known.get(f"history:{site.item}")
+    if holds is None:
+        holds = buried.tells(
+            told, bench, frozenset(fact["failing"]), frozenset(fact["kept"]), fact["modules"]
+        )
+        known.put(f"history:{site.item}", holds)
+    if not holds:
+        return "NOT_HARMLESS"
+    opened = told.opened(dice)
+    path, file, ids = buried.stays(told)
+    return replace(
+        plain,
+        level=min(4, 2 + (len(told.steps) > buried.COMMITS[0]) + (len(fact["failing"]) <= 2)),
+        instruction=_archaeology(source, next(iter(opened))),
+        workspace={**(plain.workspace or {}), **opened},
+        tests=tests(fact["failing"], [*fact["kept"], *ids], [*fact["modules"], path], {path: file}),
+        env={**plain.env, "PYTHONDONTWRITEBYTECODE": "1"},
+        cheats={"back-to-the-tag": told.before},
+        facts={**plain.facts, "commits": len(told.steps), "commit": told.at + 1},
+    )
+
+
+def _line(site: Site, files: Files) -> int:
+    return files[site.path].data.count(b"\n", 0, site.edit.start) + 1
 
 
 def _guards(path: str) -> bool:
@@ -519,4 +574,15 @@ def _instruction(source: Source, fact: Mapping[str, Any], statement: Statement, 
         f"{start}{'It shows' if bugs == 1 else 'They show'} in this, which held before:\n\n{body}\n\n"
         f"Find {them} and mend {it}. Tests that you do not see are judged,\n"
         "and those that pass now must go on passing.\n"
+    )
+
+
+def _archaeology(source: Source, script: str) -> str:
+    return (
+        f"The current directory holds the source of {source.name} as the newest commit of a history has it.\n"
+        f"`sh {script}` makes the git repository of it here. One commit since the tag `{buried.TAG}` broke something:\n"
+        "tests that passed at the tag fail now.\n\n"
+        "Find the mistake and mend it; what all other commits wrote must stay. Tests are judged as they are now:\n"
+        "changes of theirs are undone, and those that pass now must go on passing.\n"
+        "`python3 -m pytest -o addopts= PATH` runs some.\n"
     )

@@ -44,6 +44,7 @@ class Edit:
 
     operator: str
     line: int
+    """What a test runs when it meets the edit: its own, but of a default the first of the function's body."""
     start: int
     end: int
     text: bytes
@@ -56,10 +57,16 @@ class Edit:
 
 def edits(source: bytes) -> list[Edit]:
     """Every edit that leaves a module valid and different, in the order of the text. SyntaxError when it is none."""
-    tree = ast.parse(source)
-    before = ast.dump(tree)
-    found = sorted({*_Finder(source).module(tree)}, key=lambda e: (e.start, e.end, e.operator, e.text))
-    return [edit for edit in found if _holds(edit.applied(source), before)]
+    finder = _Finder(source)
+    found = []
+    for node in ast.parse(source).body:  # each by itself: a long module need not be read again for every edit
+        start, end = finder.whole(node)
+        before = ""
+        for edit in {*finder.statement(node)}:
+            before = before or ast.dump(ast.parse(source[start:end]))
+            if _holds(source[start : edit.start] + edit.text + source[edit.end : end], before):
+                found.append(edit)
+    return sorted(found, key=lambda e: (e.start, e.end, e.operator, e.text))
 
 
 def hunks(before: bytes, after: bytes) -> list[tuple[bytes, bytes]]:
@@ -133,10 +140,16 @@ class _Finder:
             self.starts.append(self.starts[-1] + len(line))
         self.function = ""
         self.parameters: tuple[str, ...] = ()
+        self.handlers: set[ast.stmt] = set()
+        """Statements that are all that an `except` does."""
 
-    def module(self, tree: ast.Module) -> Iterator[Edit]:
-        for node in tree.body:
-            yield from self._definitions(node, "")
+    def whole(self, node: ast.stmt) -> tuple[int, int]:
+        """Where a statement of the module stands, decorators too."""
+        lines = [node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))]
+        return self.starts[min(lines) - 1], self._span(node)[1]
+
+    def statement(self, node: ast.stmt) -> Iterator[Edit]:
+        yield from self._definitions(node, "")
 
     def _definitions(self, node: ast.AST, outer: str) -> Iterator[Edit]:
         """Only what stands in a function can be met by one test and not by another."""
@@ -155,7 +168,8 @@ class _Finder:
         self.parameters = tuple(a.arg for a in named if a.arg not in ("self", "cls"))
         body = node.body[1:] if _is_text(node.body[0]) else node.body
         if body and not _only_passes(body):
-            yield from self._body(body)
+            yield from self._passed("remove_body", body)
+            yield from self._defaults(node.args, body[0].lineno)
         for statement in body:
             yield from self._walk(statement)
 
@@ -175,6 +189,7 @@ class _Finder:
     def _at(self, node: ast.AST) -> Iterator[Edit]:
         yield from self._operators(node)
         yield from self._values(node)
+        yield from self._waits(node)
         yield from self._statements(node)
 
     def _operators(self, node: ast.AST) -> Iterator[Edit]:
@@ -188,10 +203,7 @@ class _Finder:
             case ast.BinOp() if type(node.op) in ARITHMETIC and not _is_string(node.left):
                 yield from self._between("arith", node.left, node.right, *ARITHMETIC[type(node.op)])
             case ast.UnaryOp(op=ast.Not()):
-                start, _ = self._span(node)
-                gap = re.match(rb"not\s*", self.source[start:])
-                assert gap is not None
-                yield Edit("drop_not", node.lineno, start, start + gap.end(), b"", self.function)
+                yield from self._without("drop_not", node, rb"not\s*")
 
     def _values(self, node: ast.AST) -> Iterator[Edit]:
         match node:
@@ -209,8 +221,20 @@ class _Finder:
                     after = [each for each in others if each > name] or others
                     yield self._edit("wrong_name", node, min(after).encode())
 
+    def _waits(self, node: ast.AST) -> Iterator[Edit]:
+        """A word forgotten: what would have been waited for, or handed on, is only made."""
+        match node:
+            case ast.Await():
+                yield from self._without("drop_await", node, rb"await[\s\\]*")
+            case ast.YieldFrom():
+                yield from self._without("yield_from", node, rb"yield[\s\\]+from[\s\\]*")
+                yield from self._without("yield_from", node, rb"yield([\s\\]+from)")
+
     def _statements(self, node: ast.AST) -> Iterator[Edit]:
         match node:
+            case ast.ExceptHandler(body=body) if any(_raises(each) for each in body):
+                self.handlers |= {*body} if len(body) == 1 else set()
+                yield from self._passed("swallow", body)
             case ast.If(orelse=[_, *_]) | ast.IfExp():
                 if not isinstance(node.test, ast.UnaryOp):
                     yield self._edit("negate_if", node.test, b"not (%s)" % self._text(node.test))
@@ -218,7 +242,7 @@ class _Finder:
                 isinstance(value, ast.Constant) and value.value is None
             ):
                 yield self._edit("return", node, b"return None")
-            case ast.Raise() if node.exc is not None:
+            case ast.Raise() if node.exc is not None and node not in self.handlers:
                 yield self._edit("drop_raise", node, b"pass")
             case ast.Expr(value=ast.Call()) | ast.AugAssign():
                 yield self._edit("drop_stmt", node, b"pass")
@@ -229,12 +253,33 @@ class _Finder:
             case ast.Continue():
                 yield self._edit("break_continue", node, b"break")
 
-    def _body(self, body: list[ast.stmt]) -> Iterator[Edit]:
+    def _passed(self, operator: str, body: list[ast.stmt]) -> Iterator[Edit]:
         first, last = body[0], body[-1]
         if (last.end_lineno or last.lineno) - first.lineno < MOST_BODY:
-            yield Edit(
-                "remove_body", first.lineno, self._span(first)[0], self._span(last)[1], b"pass", self.function
-            )
+            span = self._span(first)[0], self._span(last)[1]
+            yield Edit(operator, first.lineno, *span, b"pass", self.function)
+
+    def _defaults(self, arguments: ast.arguments, line: int) -> Iterator[Edit]:
+        for default in (*arguments.defaults, *arguments.kw_defaults):
+            if isinstance(default, ast.Constant) and (text := self._other(default)):
+                yield Edit("default", line, *self._span(default), text, self.function)
+
+    def _other(self, constant: ast.Constant) -> bytes:
+        """A value of the same kind that somebody could have meant, or nothing."""
+        match constant.value:
+            case bool() as value:
+                return str(not value).encode()
+            case int() as value if value < 10**9 and self._text(constant).isdigit():
+                return str(value + 1).encode()
+            case float() as value if value < 10**9:
+                return repr(value + 1).encode()
+            case None:
+                return b"0"
+            case str() as value:
+                return b'""' if value else b'" "'
+            case bytes() as value:
+                return b'b""' if value else b'b" "'
+        return b""
 
     def _swapped(self, first: ast.expr, second: ast.expr) -> Iterator[Edit]:
         (start, middle), (other, end) = self._span(first), self._span(second)
@@ -253,6 +298,14 @@ class _Finder:
             yield Edit(
                 operator, right.lineno, start + found.start(1), start + found.end(1), other, self.function
             )
+
+    def _without(self, operator: str, node: ast.expr, words: bytes) -> Iterator[Edit]:
+        """Drop these words at the start of a node, or the group among them."""
+        start, end = self._span(node)
+        found = re.match(words, self.source[start:end])
+        if found is not None:  # a comment may stand between two words
+            first, last = found.span(found.lastindex or 0)
+            yield Edit(operator, node.lineno, start + first, start + last, b"", self.function)
 
     def _edit(self, operator: str, node: ast.stmt | ast.expr, text: bytes) -> Edit:
         return Edit(operator, node.lineno, *self._span(node), text, self.function)
@@ -277,6 +330,17 @@ def _is_string(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
+def _raises(statement: ast.AST) -> bool:
+    """Whether it raises, itself or in a branch of it; functions in it are not run."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    return isinstance(statement, ast.Raise) or any(
+        _raises(child)
+        for child in ast.iter_child_nodes(statement)
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case)
+    )
+
+
 def _only_passes(body: list[ast.stmt]) -> bool:
     return all(
         isinstance(each, ast.Pass)
@@ -291,7 +355,8 @@ def _for_types(node: ast.AST) -> bool:
 
 
 def _is_log(node: ast.expr) -> bool:
-    """A call of print, or of a method that loggers have."""
+    """A call of print, or of a method that loggers have, waited for or not."""
+    node = node.value if isinstance(node, ast.Await) else node
     if not isinstance(node, ast.Call):
         return False
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -91,6 +91,15 @@ class Source:
             if len(entry.commit.parents) == 1:
                 yield entry.commit
 
+    def since(self, commit: str) -> int:
+        """How many commits the revision has that this one lacks; 0 when the repository does not know it."""
+        from dulwich.objects import ObjectID
+
+        here, there = ObjectID(self.commit.encode()), ObjectID(commit.encode())
+        if there not in self.repo:
+            return 0
+        return sum(1 for _ in self.repo.get_walker(include=[here], exclude=[there]))
+
     def trunk(self, most: int) -> Iterator[Commit]:
         """Commits from the revision backwards along first parents, as a branch grew: what was merged is one of them."""
         at = self._commit(self.commit)

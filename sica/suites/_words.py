@@ -19,8 +19,6 @@ DEEDS = (
 )  # fmt: skip
 KINDS = ("batch", "cost", "depth", "draft", "flow", "grade", "height", "index", "length", "level", "load", "mass",
          "order", "pace", "phase", "price", "range", "ratio", "scale", "share", "slope", "speed", "stock", "width")  # fmt: skip
-PEOPLE = ("Ada Brook", "Ben Carver", "Cora Dale", "Dan Ember", "Eva Finch", "Gus Hollow", "Ida Kerr", "Jon Lark",
-          "Kit Moor", "Lea North", "Max Orton", "Nia Pell")  # fmt: skip
 
 
 class Names:

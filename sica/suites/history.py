@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from sica.suites._history import Commit, History, near
+from sica.histories import Commit, History, near
 from sica.suites._made import Made
 from sica.suites._words import Names
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from sica.histories import PEOPLE
 from sica.suites._made import Made
-from sica.suites._words import PEOPLE, Names
+from sica.suites._words import Names
 
 LINES = (300, 4_000, 90_000, 200_000)
 """Of output: about 15 kB, 200 kB, 5 MB and 11 MB."""

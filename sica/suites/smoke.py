@@ -6,10 +6,10 @@ be done is spelt out; only `shell` and `history` need a program to be run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
-from sica.suites._history import History
+from sica.histories import History
 from sica.suites._made import Made, expected
 from sica.suites._words import Names
 
@@ -119,7 +119,7 @@ def history(dice: Random, names: Names) -> Made:
         commits.append(story.commit({"README.md": text}, "Note one thing more", commits[-1]))
     story.refs["refs/heads/main"] = commits[-1].id
     wanted = dice.choice(commits[1:])
-    line = wanted.files["README.md"].splitlines()[-1]
+    line = str(wanted.files["README.md"]).splitlines()[-1]
     return _answered(
         "history",
         "Say which commit added a line.",
@@ -184,7 +184,7 @@ def _edited(family: str, description: str, told: str, before: dict[str, str], af
 
 
 def _answered(
-    family: str, description: str, told: str, files: dict[str, str], accept: dict[str, float]
+    family: str, description: str, told: str, files: Mapping[str, str | bytes], accept: dict[str, float]
 ) -> Made:
     answer = {"answer.txt": next(iter(accept)) + "\n"}
     return Made(
