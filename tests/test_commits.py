@@ -202,6 +202,34 @@ def test_an_issue_that_quotes_the_change_is_no_statement(source: Source) -> None
     assert not commits.quotes_answer(work, "The mean should be sum(numbers) / len(numbers).")
 
 
+LONG = "    return sum(numbers) / len(numbers) if numbers else default\n"
+
+
+@pytest.mark.parametrize(
+    ("shown", "known", "leaks"),
+    [
+        (f"def test_mean():\n    def mean(numbers, default):\n    {LONG}", "", True),
+        (f"PATCH = '''\n+{LONG}'''\n", "", True),
+        (f"def mean(numbers, default):\n{LONG}", f"def other(numbers, default):\n{LONG}", False),
+        ("from somewhere.far.away import one, another, third\n", "", False),
+        ("class Mine:\n    def mean_of(self, numbers, default_of_nothing=0):\n        return 1\n", "", False),
+        ("HELP = '''\n    The mean of numbers; of none it is the default.\n'''\n", "", False),
+    ],
+    ids=["a copy", "a patch as data", "a line that was there", "an import", "a heading", "text"],
+)
+def test_shown_tests_that_hold_the_change_leak(source: Source, shown: str, known: str, leaks: bool) -> None:
+    code = (
+        "from somewhere.far.away import one, another, third\n\n\n"
+        'class Mean:\n    def mean_of(self, numbers, default_of_nothing=0):\n        """Mean.\n\n'
+        f'        The mean of numbers; of none it is the default.\n        """\n    {LONG}'
+    )
+    before = {"cal.py": File(b"ONE = 1\n"), "old.py": File(known.encode())}
+    after = before | {"cal.py": File(code.encode()), "tests/data.py": File(shown.encode())}
+    work = commits.Work(next(iter(source.log(1))), before, after, ["tests/data.py"], ["cal.py"], 2)
+    assert commits.shows_answer(work, work.shown) is leaks
+    assert not commits.shows_answer(work, work.before), "where tests are hidden nothing can"
+
+
 def test_names_that_nobody_could_know_are_told_without_their_bodies(
     made: tuple[dict[str, Candidate], Yield],
 ) -> None:

@@ -286,14 +286,13 @@ def _candidate(
 ) -> Candidate | str:
     tier, words = statement(work, issues)
     told = _told(source, tier, words, fact)
-    if quotes_answer(work, words):
+    workspace = {**packages.stubs, **(work.shown if tier == "D" else work.before)}
+    if quotes_answer(work, words) or shows_answer(work, workspace):
         return "LEAK"
     interface = _interface(work, told)
     if interface is None:
         return "UNDERSPECIFIED"
     hidden = {} if tier == "D" else {path: work.after[path] for path in work.tests if path in work.after}
-    start = work.shown if tier == "D" else work.before
-    workspace = {**packages.stubs, **start}
     sha = work.commit.id.decode()
     subject = re.sub(r"[^a-z0-9]+", "-", _said(work)[0].lower()).strip("-")[:40].strip("-")
     return Candidate(
@@ -420,9 +419,47 @@ def _told(source: Source, tier: Tier, words: str, fact: Mapping[str, Any]) -> st
 
 
 def quotes_answer(work: Work, words: str) -> bool:
-    """Whether what people wrote holds a whole line that the change wrote: an issue may bring its own fix."""
-    lines = (line.strip() for path in work.source for line in _added(work, path))
-    return any(len(line) >= LONG_LINE and line in words for line in lines)
+    """Whether what people wrote holds a whole line of code that the change wrote: an issue may bring its own fix."""
+    return any(line in words for line in _code(work))
+
+
+def shows_answer(work: Work, workspace: Files) -> bool:
+    """Whether the workspace holds a line of code that the change wrote and that was nowhere before.
+
+    What stands anywhere in Z is fair: whoever made the change had it, too. So it is tests that are shown which can
+    hold one, as a copy of a function or as data.
+    """
+    came = [file.data for path, file in workspace.items() if file != work.before.get(path)]
+    shown = [line for line in map(str.encode, _code(work)) if any(line in data for data in came)]
+    return any(not any(line in file.data for file in work.before.values()) for line in shown)
+
+
+def _code(work: Work) -> Iterator[str]:
+    """Long new lines of source but for those that tests or people have to repeat: imports, headings of functions and
+    classes, comments, and text.
+    """
+    for path in work.source:
+        lines, repeated = _lines(work.after, path), _repeated(work.after, path)
+        for n in _new(work, path):
+            line = lines[n].strip()
+            if len(line) >= LONG_LINE and n not in repeated and not line.startswith("#"):
+                yield line
+
+
+def _repeated(files: Files, path: str) -> set[int]:
+    found: set[int] = set()
+    lines = _lines(files, path)
+    for node in ast.walk(ast.parse(files[path].data)) if path in files else ():
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                found.update(range(node.lineno - 1, node.end_lineno or node.lineno))
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                found.update(range(first - 1, max(node.lineno, node.body[0].lineno - 1)))
+            case ast.Constant(value=str()) | ast.JoinedStr():
+                alone = not lines[node.lineno - 1].encode()[: node.col_offset].strip()
+                found.update(range(node.lineno - alone, node.end_lineno or node.lineno))
+    return found
 
 
 def _interface(work: Work, told: str) -> str | None:

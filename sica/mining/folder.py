@@ -18,7 +18,7 @@ from sica.mining.candidates import Candidate, Yield
 from sica.mining.source import Source
 from sica.model import File, Files
 
-VERSION = 3
+VERSION = 4
 """Of the generators: raised when the same repository, revision and seed would give another task."""
 
 _SCHEMA = "1.4"
