@@ -19,6 +19,7 @@ from sica.mining.packages import Packages
 from sica.mining.running import Bench
 from sica.mining.source import Source, open_source
 from sica.mining.verdicts import Verdicts
+from sica.mining.work import Work
 from sica.model import File
 from sica.ports import Sandbox
 
@@ -133,7 +134,7 @@ def test_a_changelog_is_quoted_by_whole_entries(source: Source) -> None:
     log = "# News\n\n## 2.0\n\n- Old thing.\n\n- A thing of many words\n  that was\n\n  And more.\n- Last.\n"
     after = {"CHANGELOG.md": File(log.replace("that was", "that was changed").encode())}
     commit = next(iter(source.log(1)))
-    work = commits.Work(commit, {"CHANGELOG.md": File(log.encode())}, after, [], ["CHANGELOG.md"], 2)
+    work = Work(commit, {"CHANGELOG.md": File(log.encode())}, after, [], ["CHANGELOG.md"], 2)
     assert commits.statement(work) == (
         "C",
         "broken\n\n- A thing of many words\n  that was changed\n\n  And more.",
@@ -197,7 +198,7 @@ def test_an_issue_that_quotes_the_change_is_no_statement(source: Source) -> None
     commit = next(iter(source.log(1)))
     line = "    return sum(numbers) / len(numbers) if numbers else default\n"
     before, after = File(b"def mean(numbers):\n    return 0\n"), File(f"def mean(numbers):\n{line}".encode())
-    work = commits.Work(commit, {"cal.py": before}, {"cal.py": after}, [], ["cal.py"], 2)
+    work = Work(commit, {"cal.py": before}, {"cal.py": after}, [], ["cal.py"], 2)
     assert commits.quotes_answer(work, f"Why not:\n```\n{line}```")
     assert not commits.quotes_answer(work, "The mean should be sum(numbers) / len(numbers).")
 
@@ -225,7 +226,7 @@ def test_shown_tests_that_hold_the_change_leak(source: Source, shown: str, known
     )
     before = {"cal.py": File(b"ONE = 1\n"), "old.py": File(known.encode())}
     after = before | {"cal.py": File(code.encode()), "tests/data.py": File(shown.encode())}
-    work = commits.Work(next(iter(source.log(1))), before, after, ["tests/data.py"], ["cal.py"], 2)
+    work = Work(next(iter(source.log(1))), before, after, ["tests/data.py"], ["cal.py"], 2)
     assert commits.shows_answer(work, work.shown) is leaks
     assert not commits.shows_answer(work, work.before), "where tests are hidden nothing can"
 

@@ -11,7 +11,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -35,7 +34,9 @@ from sica.mining.running import (
     steady,
 )
 from sica.mining.source import Source
+from sica.mining.untold import untold
 from sica.mining.verdicts import Verdicts
+from sica.mining.work import Work
 from sica.model import Files
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 LEAST_LINES, MOST_LINES, MOST_FILES = 2, 150, 6
 """Of source that a commit changed."""
 MOST_FAILING = 50
-LONG_LINE = 40
-"""Characters of a line of code that nobody writes twice by chance."""
 SETTINGS = frozenset(
     (
         "pyproject.toml",
@@ -64,53 +63,12 @@ _LOG = re.compile(
 )
 _ENTRY = re.compile(r"[-*#]|\.\. |\d+\. ")
 _HEADING = re.compile(r"#|[-=~]{3,}$")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+-by: |\(cherry picked |\* )", re.MULTILINE)
 _PULL = re.compile(r"Merge pull request #(\d+) from \S+|Merged? .*#(\d+)|.*\(#(\d+)\)$")
 _LINKED = re.compile(r"#(\d+)\b")
 Tier = Literal["A", "B", "C", "D"]
 Issues = Mapping[int, str]
 """What people wrote, by the number of an issue or pull request; nothing is fetched."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a commit did, sorted."""
-
-    commit: Commit
-    before: Files
-    after: Files
-    """All files of Z and of B."""
-    tests: Sequence[str]
-    others: Sequence[str]
-    """Changed paths."""
-    lines: int
-    """Of source that came or went."""
-
-    @property
-    def item(self) -> str:
-        return f"mine:{self.commit.id.decode()}"
-
-    @property
-    def source(self) -> Sequence[str]:
-        return [path for path in self.others if is_source(path)]
-
-    @property
-    def shown(self) -> Files:
-        """A."""
-        files = {path: file for path, file in self.before.items() if path not in self.tests}
-        return files | {path: self.after[path] for path in self.tests if path in self.after}
-
-    @property
-    def modules(self) -> list[str]:
-        return [path for path in self.tests if is_module(path) and path in self.after]
-
-    @property
-    def level(self) -> int:
-        files = len(self.source)
-        if files == 1 and self.lines <= 25:
-            return 1 if self.lines <= 5 else 2
-        return 3 if files <= 3 and self.lines <= 80 else 4
 
 
 Environments = Callable[[Files], Packages]
@@ -289,8 +247,8 @@ def _candidate(
     workspace = {**packages.stubs, **(work.shown if tier == "D" else work.before)}
     if quotes_answer(work, words) or shows_answer(work, workspace):
         return "LEAK"
-    interface = _interface(work, told)
-    if interface is None:
+    more = untold(work, told, shown=tier == "D")
+    if more is None:
         return "UNDERSPECIFIED"
     hidden = {} if tier == "D" else {path: work.after[path] for path in work.tests if path in work.after}
     sha = work.commit.id.decode()
@@ -299,7 +257,7 @@ def _candidate(
         item=work.item,
         name=f"mine-{subject or 'change'}-{short(work.item)}",
         level=work.level,
-        instruction=told + interface,
+        instruction=told + more.words,
         commit=work.commit.parents[0].decode(),
         answer={path: work.after[path] for path in work.others if path in work.after},
         gone=[path for path in work.others if path not in work.after],
@@ -313,9 +271,10 @@ def _candidate(
             "tier": tier,
             "fail_to_pass": len(fact["failing"]),
             "pass_to_pass": len(fact["kept"]),
-            "source_lines": work.lines,
+            "source_lines": work.size,
             "source_files": len(work.source),
-            "interface": bool(interface),
+            "interface": bool(more.signatures),
+            "values": len(more.values),
         },
     )
 
@@ -373,28 +332,11 @@ def statement(work: Work, issues: Issues = MappingProxyType({})) -> tuple[Tier, 
     return "D", subject
 
 
-def _lines(files: Files, path: str) -> list[str]:
-    return files[path].data.decode("utf-8", "replace").splitlines() if path in files else []
-
-
-def _new(work: Work, path: str) -> list[int]:
-    """Which lines of B's file are new."""
-    codes = SequenceMatcher(
-        None, _lines(work.before, path), _lines(work.after, path), autojunk=False
-    ).get_opcodes()
-    return [n for tag, _, _, c, d in codes if tag in ("insert", "replace") for n in range(c, d)]
-
-
-def _added(work: Work, path: str) -> list[str]:
-    lines = _lines(work.after, path)
-    return [lines[n] for n in _new(work, path)]
-
-
 def _entries(work: Work, path: str) -> list[str]:
     """Whole entries of a changelog that have a new line: one that was continued says nothing without its start."""
-    lines = _lines(work.after, path)
+    lines = work.lines(path)
     starts = [n for n, line in enumerate(lines) if n == 0 or _ENTRY.match(line)] + [len(lines)]
-    new = {n for n in _new(work, path) if lines[n].strip() and not _HEADING.match(lines[n])}
+    new = {n for n in work.new(path) if lines[n].strip() and not _HEADING.match(lines[n])}
     found = [lines[a:b] for a, b in pairwise(starts) if new & {*range(a, b)}]
     return ["\n".join(entry).strip() for entry in found]
 
@@ -420,7 +362,7 @@ def _told(source: Source, tier: Tier, words: str, fact: Mapping[str, Any]) -> st
 
 def quotes_answer(work: Work, words: str) -> bool:
     """Whether what people wrote holds a whole line of code that the change wrote: an issue may bring its own fix."""
-    return any(line in words for line in _code(work))
+    return any(line in words for line in work.code())
 
 
 def shows_answer(work: Work, workspace: Files) -> bool:
@@ -430,101 +372,5 @@ def shows_answer(work: Work, workspace: Files) -> bool:
     hold one, as a copy of a function or as data.
     """
     came = [file.data for path, file in workspace.items() if file != work.before.get(path)]
-    shown = [line for line in map(str.encode, _code(work)) if any(line in data for data in came)]
+    shown = [line for line in map(str.encode, work.code()) if any(line in data for data in came)]
     return any(not any(line in file.data for file in work.before.values()) for line in shown)
-
-
-def _code(work: Work) -> Iterator[str]:
-    """Long new lines of source but for those that tests or people have to repeat: imports, headings of functions and
-    classes, comments, and text.
-    """
-    for path in work.source:
-        lines, repeated = _lines(work.after, path), _repeated(work.after, path)
-        for n in _new(work, path):
-            line = lines[n].strip()
-            if len(line) >= LONG_LINE and n not in repeated and not line.startswith("#"):
-                yield line
-
-
-def _repeated(files: Files, path: str) -> set[int]:
-    found: set[int] = set()
-    lines = _lines(files, path)
-    for node in ast.walk(ast.parse(files[path].data)) if path in files else ():
-        match node:
-            case ast.Import() | ast.ImportFrom():
-                found.update(range(node.lineno - 1, node.end_lineno or node.lineno))
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-                found.update(range(first - 1, max(node.lineno, node.body[0].lineno - 1)))
-            case ast.Constant(value=str()) | ast.JoinedStr():
-                alone = not lines[node.lineno - 1].encode()[: node.col_offset].strip()
-                found.update(range(node.lineno - alone, node.end_lineno or node.lineno))
-    return found
-
-
-def _interface(work: Work, told: str) -> str | None:
-    """Names that the tests use and nobody could know, with signatures and without bodies; None when one has none."""
-    old = {
-        name
-        for path, f in work.before.items()
-        if path.endswith(".py") and is_source(path)
-        for name in _names(f.data)
-    }
-    new = {name for path in work.source if path in work.after for name in _names(work.after[path].data)} - old
-    used = {name for path in work.modules for line in _added(work, path) for name in _NAME.findall(line)}
-    # what a test made up for itself is no name of the project
-    own = {name for path in work.modules for name in _defined(work.after[path].data)}
-    unknown = sorted((new & used) - own - {*_NAME.findall(told)})
-    if not unknown:
-        return ""
-    known = _signatures(work)
-    if not all(name in known for name in unknown):
-        return None
-    listed = "\n".join(dict.fromkeys(f"    {known[name]}" for name in unknown))
-    return f"\nInterface, as tests use it:\n\n{listed}\n"
-
-
-def _names(data: bytes) -> set[str]:
-    return {*_NAME.findall(data.decode("utf-8", "replace"))}
-
-
-def _defined(data: bytes) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(data)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-    return found
-
-
-def _signatures(work: Work) -> Mapping[str, str]:
-    """By name of a function, class, argument or attribute: where it is and how it is called."""
-    found: dict[str, str] = {}
-    for path in work.source:
-        if path not in work.after:
-            continue
-        tree = ast.parse(work.after[path].data)
-        for node in ast.walk(tree):
-            for name, words in _signature(node):
-                found.setdefault(name, f"{path}: {words}")
-    return found
-
-
-def _signature(node: ast.AST) -> Iterator[tuple[str, str]]:
-    match node:
-        case ast.ClassDef():
-            bases = ", ".join(ast.unparse(base) for base in node.bases)
-            yield node.name, f"class {node.name}({bases})" if bases else f"class {node.name}"
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            back = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-            words = f"def {node.name}({ast.unparse(node.args)}){back}"
-            yield node.name, words
-            for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-                yield each.arg, words
-        case ast.Attribute(ctx=ast.Store()):
-            yield node.attr, f"attribute {node.attr}"
-        case ast.Name(ctx=ast.Store()):
-            yield node.id, node.id
