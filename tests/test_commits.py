@@ -48,6 +48,10 @@ FLAKY_TEST = MEAN_TEST + (
     "\n\ndef test_odd():\n    import os\n\n    assert add(1, 1) == 2 + int(os.environ['PYTHONHASHSEED'])\n"
 )
 ODD = FLAKY_TEST.replace("add(1, 1)", "__import__('cal').ONE")
+ODD += ODD[ODD.index("\n\ndef test_odd") :].replace("test_odd", "test_odder") + "".join(
+    f"\n\ndef test_even_{n}():\n    assert __import__('cal').ONE == 2\n" for n in range(3)
+)
+"""Two of five tests that the change makes pass hang on chance: four would have to hold."""
 
 HISTORY: list[tuple[str, Tree]] = [
     ("start", {"cal.py": LIBRARY, "test_cal.py": TESTS}),

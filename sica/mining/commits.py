@@ -10,7 +10,7 @@ import ast
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -18,7 +18,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sica.mining.candidates import Candidate, Yield, short
-from sica.mining.inject import MUTANT_SECONDS, believing, tests
+from sica.mining.inject import MUTANT_SECONDS, believing, module_of, tests
+from sica.mining.locate import leaning
 from sica.mining.packages import Packages
 from sica.mining.running import (
     PLAIN,
@@ -33,7 +34,7 @@ from sica.mining.running import (
     shown,
     steady,
 )
-from sica.mining.source import Source
+from sica.mining.source import Source, texts
 from sica.mining.untold import untold
 from sica.mining.verdicts import Verdicts
 from sica.mining.work import Work
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 LEAST_LINES, MOST_LINES, MOST_FILES = 2, 150, 6
 """Of source that a commit changed."""
 MOST_FAILING = 50
+MOST_OTHERS, MOST_OTHER_TESTS, OTHERS_SECONDS = 4, 50, 20.0
+"""Of test modules beside the changed ones, and what they may take together."""
 SETTINGS = frozenset(
     (
         "pyproject.toml",
@@ -192,44 +195,80 @@ def _tree(text: str) -> str:
 
 
 def _verdict(work: Work, packages: Packages, benched: Callable[[Packages], Bench]) -> str | dict[str, Any]:
-    bench, modules = benched(packages), work.modules
+    bench, others = benched(packages), beside(work)
     trees = {name: {**packages.stubs, **files} for name, files in _trees(work).items()}
 
     def run(tree: str, around: Around = PLAIN) -> Ran:
-        there = [module for module in modules if module in trees[tree]]
+        there = [module for module in (*work.modules, *others) if module in trees[tree]]
         return bench.run(trees[tree], there, around=around, seconds=MUTANT_SECONDS) if there else Ran({}, ())
 
     gold = run("B")
-    if gold.late:
-        return "TIMEOUT"
-    if not gold.passed:
-        return "GOLD_ENV_BROKEN"
+    if others and (gold.late or _seconds(gold, others) > OTHERS_SECONDS):
+        others = []
+        gold = run("B")
     start = run("A")
-    if start.late:
-        return "TIMEOUT"
-    failing = gold.passed - start.passed
-    if not failing:
-        return "NO_F2P"
-    if {*modules} <= {*start.broken} and len(failing) > MOST_FAILING:
-        return "TOO_BROAD"
-    if (run("Z").passed & gold.tests.keys()) - gold.passed:
-        return "GOLD_BREAKS"
+    if code := _refused(work, gold, start):
+        return code
     after = around_all(lambda around: run("B", around), gold)
-    before = around_all(lambda around: run("A", around), start)
-    if after.late or before.late:
+    if after.late:
         return "TIMEOUT"
-    failing = steady(failing, before.ever, after.always)
+    if (run("Z").passed & gold.tests.keys()) - after.ever:
+        return "GOLD_BREAKS"
+    before = around_all(lambda around: run("A", around), start)
+    if before.late:
+        return "TIMEOUT"
+    failing = steady(_failing(work, gold, start), before.ever, after.always)
     if not failing:
         return "FLAKY"
-    kept = after.always & before.always
+    held = after.always & before.always
+    elsewhere = _drawn_first(work, _of(held, others), MOST_OTHER_TESTS)
+    kept = {*_of(held, work.modules), *elsewhere}
+    modules = [*work.modules, *(each for each in others if _of(kept, [each]))]
     if failing | kept <= believing(trees["B"], modules, bench):
         return "CHEATABLE"
     said = [start.tests[id] for id in sorted(failing) if id in start.tests][:3]
     return {
         "failing": sorted(failing),
         "kept": sorted(kept),
+        "elsewhere": len(elsewhere),
+        "modules": modules,
         "said": [[seen.statement, seen.kind, seen.message] for seen in said],
     }
+
+
+def _failing(work: Work, gold: Ran, start: Ran) -> frozenset[str]:
+    return _of(gold.passed - start.passed, work.modules)
+
+
+def _refused(work: Work, gold: Ran, start: Ran) -> str:
+    if gold.late or start.late:
+        return "TIMEOUT"
+    if not _of(gold.passed, work.modules):
+        return "GOLD_ENV_BROKEN"
+    failing = _failing(work, gold, start)
+    if not failing:
+        return "NO_F2P"
+    all_broken = {*work.modules} <= {*start.broken}
+    return "TOO_BROAD" if all_broken and len(failing) > MOST_FAILING else ""
+
+
+def beside(work: Work) -> list[str]:
+    """Test modules that the commit left as they are and that lean on what it changed: a few, drawn by its own hash."""
+    there = texts({path: file for path, file in work.after.items() if is_module(path) or is_source(path)})
+    found = [path for path in leaning(there, work.source) if is_module(path) and path not in work.tests]
+    return _drawn_first(work, found, MOST_OTHERS)
+
+
+def _drawn_first(work: Work, items: Iterable[str], most: int) -> list[str]:
+    return sorted(sorted(items, key=lambda item: short(f"{work.item}:{item}"))[:most])
+
+
+def _of(tests: Iterable[str], modules: Sequence[str]) -> frozenset[str]:
+    return frozenset(test for test in tests if module_of(test) in modules)
+
+
+def _seconds(ran: Ran, modules: Sequence[str]) -> float:
+    return sum(seen.seconds for test, seen in ran.tests.items() if module_of(test) in modules)
 
 
 def _trees(work: Work) -> Mapping[str, Files]:
@@ -262,7 +301,7 @@ def _candidate(
         answer={path: work.after[path] for path in work.others if path in work.after},
         gone=[path for path in work.others if path not in work.after],
         workspace=workspace,
-        tests=tests(fact["failing"], fact["kept"], work.modules, hidden),
+        tests=tests(fact["failing"], fact["kept"], fact["modules"], hidden),
         ours=packages.ours([path for path in workspace if is_test(path) and not is_module(path)]),
         env={"PYTHONPATH": python_path(workspace), "TZ": "UTC"},
         pins=packages.pins,
@@ -271,6 +310,7 @@ def _candidate(
             "tier": tier,
             "fail_to_pass": len(fact["failing"]),
             "pass_to_pass": len(fact["kept"]),
+            "elsewhere": fact["elsewhere"],
             "source_lines": work.size,
             "source_files": len(work.source),
             "interface": bool(more.signatures),

@@ -1,0 +1,154 @@
+"""What keeps a commit from becoming a task of `sica bench mine`, and what is recorded of its tests; in real boxes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sica import wheels
+from sica.mining import commits
+from sica.mining.candidates import Candidate, Yield
+from sica.mining.locate import leaning
+from sica.mining.packages import Packages
+from sica.mining.running import Bench
+from sica.mining.source import open_source
+from sica.mining.verdicts import Verdicts
+from sica.ports import Sandbox
+
+IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+PRICE = "def price(amount):\n    return amount * 3\n"
+DISCOUNT = """def price(amount):
+    total = amount * 3
+    if amount >= 10 and total > 0:
+        total = total - 5
+    return total
+"""
+ROUGH = DISCOUNT + "\n\ndef rough(amount):\n    found = price(amount)\n    return found if found > 9 else 9\n"
+PRICE_TEST = (
+    "from shop._price import price\n\n\n"
+    "def test_price():\n    assert type(price(2)) is int and price(2) == 6\n"
+)
+DISCOUNT_TEST = PRICE_TEST + "".join(
+    f"\n\ndef test_discount_{n}():\n    assert price({n}) == {n * 3 - 5}\n" for n in (10, 11, 12, 20)
+)
+BY_CHANCE = (
+    "\n\ndef test_by_chance():\n    import os\n\n"
+    "    assert price(10) == 25 and os.environ['PYTHONHASHSEED'] == '0'\n"
+)
+
+HISTORY: list[tuple[str, Mapping[str, str]]] = [
+    (
+        "start",
+        {
+            "shop/__init__.py": "from shop._price import price as price\n",
+            "shop/_price.py": PRICE,
+            "shop/words.py": "GREETING = 'hello'\n",
+            "tests/test_price.py": PRICE_TEST,
+            "tests/test_shop.py": "import shop\n\n\ndef test_shop():\n    assert shop.price(1) == 3\n\n\n"
+            "def test_nothing():\n    assert shop.price(0) == 0\n",
+            "tests/test_words.py": "from shop import words\n\n\ndef test_words():\n    assert words.GREETING\n",
+        },
+    ),
+    ("Ten are cheaper", {"shop/_price.py": DISCOUNT, "tests/test_price.py": DISCOUNT_TEST + BY_CHANCE}),
+    ("Round up", {"shop/_price.py": ROUGH, "tests/test_price.py": "from shop._price import rough\n\n"
+     "def test_rough():\n    assert type(rough(1)) is int\n"}),
+    (
+        "Everything has another name",
+        {
+            "shop/words.py": "GREETING = 'hello'\n\n\ndef many(n):\n    return n\n",
+            "tests/test_words.py": "import pytest\nfrom shop.words import many\n\n\n"
+            "@pytest.mark.parametrize('n', range(51))\ndef test_many(n):\n    assert many(n) == n\n",
+        },
+    ),
+    (
+        "Free above a hundred",
+        {
+            "shop/_price.py": ROUGH.replace("return total", "return total if 0 < amount < 100 else 7"),
+            "tests/test_price.py": "from shop._price import price\n\n\ndef test_free():\n    assert price(100) == 7\n",
+        },
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("a shop") / "shop"
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", str(folder), *IDENTITY, *words], check=True, capture_output=True)
+
+    for message, files in HISTORY:
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        git("init", "-q")
+        git("add", "-A")
+        git("commit", "-q", "-m", message)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(
+    repo: Path, box: Sandbox, runtime: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Candidate], Yield]:
+    told = Yield()
+    bench = Bench(box, wheels.directory(wheels.PYTEST, wheels.python_of(box), runtime))
+    found = commits.candidates(
+        open_source(repo), 0, 9, 99, 99, lambda _: bench, lambda _: Packages(wheels.PYTEST),
+        Verdicts(tmp_path_factory.mktemp("work") / "verdicts", {}), told, lambda _: None,
+    )  # fmt: skip
+    return {candidate.name.rpartition("-")[0]: candidate for candidate in found}, told
+
+
+def test_commits_that_break_other_tests_or_rename_everything_are_left_out(
+    made: tuple[dict[str, Candidate], Yield],
+) -> None:
+    found, told = made
+    assert {*found} == {"mine-ten-are-cheaper", "mine-round-up"}
+    assert dict(told.reasons) == {"GOLD_BREAKS": 1, "TOO_BROAD": 1}
+
+
+def test_one_test_of_five_may_hang_on_chance_and_counts_nowhere(
+    made: tuple[dict[str, Candidate], Yield],
+) -> None:
+    log = json.loads(made[0]["mine-ten-are-cheaper"].tests["log.json"].data)
+    assert log["passed"] == [f"tests/test_price.py::test_discount_{n}" for n in (10, 11, 12, 20)]
+    assert not any("by_chance" in test for test in (*log["passed"], *log["kept"]))
+
+
+def test_tests_of_other_modules_that_lean_on_the_change_must_be_kept(
+    made: tuple[dict[str, Candidate], Yield],
+) -> None:
+    cheaper = made[0]["mine-ten-are-cheaper"]
+    assert json.loads(cheaper.tests["log.json"].data)["kept"] == [
+        "tests/test_price.py::test_price", "tests/test_shop.py::test_nothing", "tests/test_shop.py::test_shop",
+    ]  # fmt: skip
+    assert cheaper.tests["run.sh"].data.rstrip().endswith(b"tests/test_price.py tests/test_shop.py")
+    assert cheaper.facts["elsewhere"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "leans"),
+    [
+        ("from pkg._core import thing\n", True),
+        ("def f():\n    import pkg._core\n", True),
+        ("from pkg import _core\n", True),
+        ("import pkg\n\nprint(pkg.thing)\n", True),
+        ("from pkg import thing as other\n\nprint(other)\n", True),
+        ("import pkg\n", False),
+        ("from pkg import more\n\nprint(more)\n", False),
+        ("# pkg._core\n", False),
+    ],
+)
+def test_imports_say_what_leans_on_a_file(text: str, leans: bool) -> None:
+    tree = {
+        "src/pkg/__init__.py": "from ._core import thing\nfrom .rest import more\n",
+        "src/pkg/_core.py": "def thing():\n    pass\n",
+        "src/pkg/rest.py": "def more():\n    pass\n",
+    }
+    found = list(leaning({**tree, "tests/test_a.py": text}, ["src/pkg/_core.py"]))
+    assert found == ["src/pkg/__init__.py", *(["tests/test_a.py"] if leans else [])]
