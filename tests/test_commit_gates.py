@@ -10,20 +10,25 @@ from pathlib import Path
 import pytest
 
 from sica import wheels
+from sica.benchmarks import open_benchmark
 from sica.mining import commits
 from sica.mining.candidates import Candidate, Yield
+from sica.mining.folder import write
 from sica.mining.locate import leaning
 from sica.mining.packages import Packages
 from sica.mining.running import Bench
 from sica.mining.source import open_source
+from sica.mining.strength import ENOUGH, LEAST_MUTANTS, LEAST_WEIGHT, MOST_MUTANTS, Strength, drawn
 from sica.mining.verdicts import Verdicts
+from sica.mining.work import Work
+from sica.model import File
 from sica.ports import Sandbox
 
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 PRICE = "def price(amount):\n    return amount * 3\n"
 DISCOUNT = """def price(amount):
     total = amount * 3
-    if amount >= 10 and total > 0:
+    if amount >= 10:
         total = total - 5
     return total
 """
@@ -129,6 +134,40 @@ def test_tests_of_other_modules_that_lean_on_the_change_must_be_kept(
     ]  # fmt: skip
     assert cheaper.tests["run.sh"].data.rstrip().endswith(b"tests/test_price.py tests/test_shop.py")
     assert cheaper.facts["elsewhere"] == 2
+
+
+def test_bugs_that_tests_do_not_notice_take_from_a_tasks_weight(
+    made: tuple[dict[str, Candidate], Yield], repo: Path, tmp_path: Path
+) -> None:
+    strong, weak = made[0]["mine-ten-are-cheaper"], made[0]["mine-round-up"]
+    tried, noticed = ([each.facts[key] for each in (strong, weak)] for key in ("mutants", "killed"))
+    assert min(tried) >= LEAST_MUTANTS and noticed[0] == tried[0]
+    assert 0 < noticed[1] / tried[1] < ENOUGH, "a body that is gone is noticed, another comparison is not"
+    assert [each.ours["strength"] for each in (strong, weak)] == [1, round(noticed[1] / tried[1], 2)]
+    write([strong, weak], open_source(repo), tmp_path / "t", {"kind": "mine"}, made[1], lambda n, name: None)
+    tasks = {t.name: t.weight for t in open_benchmark(str(tmp_path / "t"), runtime=tmp_path).tasks()}
+    assert tasks[strong.name] == 1 > tasks[weak.name] == weak.facts["weight"] > LEAST_WEIGHT
+
+
+def test_bugs_are_put_where_the_change_wrote_and_nowhere_else(repo: Path) -> None:
+    old = "def one(a, b):\n    return a < b\n\n\n"
+    new = old + "def two(a, b):\n    if a < b and b < 9:\n        return a + b\n    return not a\n"
+    commit = next(open_source(repo).log(1))
+    work = Work(commit, {"m.py": File(old.encode())}, {"m.py": File(new.encode())}, [], ["m.py"], 5)
+    found = drawn(work)
+    assert {edit.function for _, edit in found} == {"two"}
+    assert len(found) == MOST_MUTANTS and found == drawn(work)
+    assert len({edit.operator for _, edit in found}) > 5
+
+
+@pytest.mark.parametrize(
+    ("tried", "noticed", "share", "weight"),
+    [(10, 10, 1.0, 1.0), (10, 8, 0.8, 1.0), (10, 6, 0.6, 0.75), (10, 0, 0.0, 0.25), (4, 0, None, 1.0)],
+)
+def test_weight_falls_with_what_is_not_noticed(
+    tried: int, noticed: int, share: float | None, weight: float
+) -> None:
+    assert (Strength(tried, noticed).share, Strength(tried, noticed).weight) == (share, weight)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -35,6 +36,7 @@ from sica.mining.running import (
     steady,
 )
 from sica.mining.source import Source, texts
+from sica.mining.strength import Strength, measured
 from sica.mining.untold import untold
 from sica.mining.verdicts import Verdicts
 from sica.mining.work import Work
@@ -121,7 +123,7 @@ def candidates(
             told.refuse(candidate)
             continue
         made += 1
-        yield candidate
+        yield _weighed(candidate, _strength(work, fact, packages, bench, known))
 
 
 def _drawn(works: Sequence[Work], source: Source, seed: int) -> Iterator[Work]:
@@ -269,6 +271,36 @@ def _of(tests: Iterable[str], modules: Sequence[str]) -> frozenset[str]:
 
 def _seconds(ran: Ran, modules: Sequence[str]) -> float:
     return sum(seen.seconds for test, seen in ran.tests.items() if module_of(test) in modules)
+
+
+def _strength(
+    work: Work,
+    fact: Mapping[str, Any],
+    packages: Packages,
+    benched: Callable[[Packages], Bench],
+    known: Verdicts,
+) -> Strength:
+    name = f"strength:{work.item}"
+    if (found := known.get(name)) is None:
+        counted = {*fact["failing"], *fact["kept"]}
+        strength = measured(work, packages.stubs, fact["modules"], counted, benched(packages))
+        found = [strength.tried, strength.noticed]
+        known.put(name, found)
+    return Strength(*found)
+
+
+def _weighed(candidate: Candidate, strength: Strength) -> Candidate:
+    share = {} if strength.share is None else {"strength": strength.share}
+    return replace(
+        candidate,
+        ours={**candidate.ours, "weight": strength.weight, **share},
+        facts={
+            **candidate.facts,
+            "mutants": strength.tried,
+            "killed": strength.noticed,
+            "weight": strength.weight,
+        },
+    )
 
 
 def _trees(work: Work) -> Mapping[str, Files]:
