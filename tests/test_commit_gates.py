@@ -13,6 +13,7 @@ from sica import wheels
 from sica.benchmarks import open_benchmark
 from sica.mining import commits
 from sica.mining.candidates import Candidate, Yield
+from sica.mining.commits import SINGLE_REFERENCE
 from sica.mining.folder import write
 from sica.mining.locate import leaning
 from sica.mining.packages import Packages
@@ -146,7 +147,9 @@ def test_bugs_that_tests_do_not_notice_take_from_a_tasks_weight(
     assert [each.ours["strength"] for each in (strong, weak)] == [1, round(noticed[1] / tried[1], 2)]
     write([strong, weak], open_source(repo), tmp_path / "t", {"kind": "mine"}, made[1], lambda n, name: None)
     tasks = {t.name: t.weight for t in open_benchmark(str(tmp_path / "t"), runtime=tmp_path).tasks()}
-    assert tasks[strong.name] == 1 > tasks[weak.name] == weak.facts["weight"] > LEAST_WEIGHT
+    assert tasks[strong.name] == SINGLE_REFERENCE > tasks[weak.name] == weak.facts["weight"]
+    assert tasks[weak.name] >= LEAST_WEIGHT * SINGLE_REFERENCE
+    assert "references = 1\n" in (tmp_path / "t" / strong.name / "task.toml").read_text()
 
 
 def test_bugs_are_put_where_the_change_wrote_and_nowhere_else(repo: Path) -> None:

@@ -50,6 +50,8 @@ LEAST_LINES, MOST_LINES, MOST_FILES = 2, 150, 6
 MOST_FAILING = 50
 MOST_OTHERS, MOST_OTHER_TESTS, OTHERS_SECONDS = 4, 50, 20.0
 """Of test modules beside the changed ones, and what they may take together."""
+SINGLE_REFERENCE = 0.5
+"""Weight of a task of which one solution is known to pass: its tests may ask for what that one happens to do."""
 SETTINGS = frozenset(
     (
         "pyproject.toml",
@@ -290,15 +292,17 @@ def _strength(
 
 
 def _weighed(candidate: Candidate, strength: Strength) -> Candidate:
+    weight = round(SINGLE_REFERENCE * strength.weight, 2)
     share = {} if strength.share is None else {"strength": strength.share}
     return replace(
         candidate,
-        ours={**candidate.ours, "weight": strength.weight, **share},
+        ours={**candidate.ours, "references": 1, "weight": weight, **share},
         facts={
             **candidate.facts,
+            "references": 1,
             "mutants": strength.tried,
             "killed": strength.noticed,
-            "weight": strength.weight,
+            "weight": weight,
         },
     )
 
