@@ -51,6 +51,16 @@ RAISES = "    raise ValueError(f'{value!r} is over the limit')\n"
             ["'upper_limit', as in: Some(upper_limit=3)"],
         ),
         (
+            "    value.upper_limit = 1\n",
+            "    assert f'{made.upper_limit}' == '1'\n",
+            [],
+        ),
+        (
+            "    value = sys.upper_limit\n",
+            "    assert f'''\n{made.upper_limit(1)}''' == '1'\n",
+            ["upper_limit, as in: f''' {made.upper_limit(1)}''' == '1'"],
+        ),
+        (
             "    value = min(value, 86399)\n",
             "    assert limit(10**6) == 86399\n",
             ["86399, as in: limit(10**6) == 86399"],
@@ -64,8 +74,8 @@ RAISES = "    raise ValueError(f'{value!r} is over the limit')\n"
         ),
     ],
     ids=[
-        "a message", "with its filling", "a pattern", "a docstring", "a key", "a keyword", "a number",
-        "anybody's number", "a number that is not compared", "an exception",
+        "a message", "with its filling", "a pattern", "a docstring", "a key", "a keyword", "a signature",
+        "a name in an f-string", "a number", "anybody's number", "a number that is not compared", "an exception",
     ],
 )  # fmt: skip
 def test_what_change_and_tests_both_made_up_is_told(body: str, test: str, told: list[str]) -> None:

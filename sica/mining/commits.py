@@ -114,7 +114,8 @@ def candidates(
             told.reasons["NOT_DRAWN"] = len(works) - tried
             return
         tried += 1
-        passing(f"{tried} of {len(works)} commits tried, {made} tasks: {work.commit.id.decode()[:10]}")
+        at = f"{tried} of {len(works)} commits tried, {made} tasks: {work.commit.id.decode()[:10]}"
+        passing(at)
         packages = environments(work.before)
         fact = known.get(work.item)
         if fact is None:
@@ -125,6 +126,7 @@ def candidates(
             told.refuse(candidate)
             continue
         made += 1
+        passing(f"{at}, bugs put into what it wrote")
         yield _weighed(candidate, _strength(work, fact, packages, bench, known))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sica.mining.running import is_source
-from sica.mining.work import Work
+from sica.mining.work import Work, nodes
 from sica.model import Files
 
 MOST_VALUES, MOST_TEXT, MOST_PLACE = 12, 160, 100
@@ -179,9 +179,7 @@ def _values(work: Work, told: str, used: Sequence[_Value], names: set[str]) -> M
         for name in names.intersection(_NAME.findall(value)):
             found[name] = found[name] or _placed(name, each)
         if shared := next((part for part in _shared(each, texts) if not known(part)), ""):
-            line = next(
-                (each for each in (value, shared) if len(each) <= MOST_TEXT and each.isprintable()), ""
-            )
+            line = next((t for t in (value, shared) if len(t) <= MOST_TEXT and t.isprintable()), "")
             place = "" if " " in line else _placed(repr(line), each)
             found[line or shared] = found.get(line) or place or (line and repr(line))
     return found
@@ -237,10 +235,10 @@ class _Literal:
 def _literals(tree: ast.Module, new: set[int] | None = None) -> Iterator[_Literal]:
     """Texts and numbers, of these lines or all; with "{}" for what an f-string fills in. No docstrings."""
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.expr) or id(node) in docstrings:
+    for node, at in nodes(tree):
+        if not isinstance(node, ast.expr) or id(node) in docstrings or node is not at:
             continue
-        if new is not None and not new & {*range(node.lineno - 1, node.end_lineno or node.lineno)}:
+        if new is not None and new.isdisjoint(range(node.lineno - 1, node.end_lineno or node.lineno)):
             continue
         match node:
             case ast.Constant(value=str() | int() | float() as value) if not isinstance(value, bool):
@@ -285,10 +283,10 @@ def _in_module(work: Work, path: str) -> Iterator[_Value]:
             yield from (_Value(line.strip(), place) for line in literal.value.splitlines())
         elif _compared(literal.node, around):
             yield _Value(literal.value, place)
-    for node in ast.walk(tree):
+    for node, at in nodes(tree):
         for name in _named(node):
-            if getattr(node, "lineno", 0) - 1 in new:
-                yield _Value(name, _place(node, around, lines), True)
+            if getattr(at, "lineno", 0) - 1 in new:
+                yield _Value(name, _place(at, around, lines), True)
 
 
 def _named(node: ast.AST) -> Iterator[str]:

@@ -98,8 +98,20 @@ def _came(old: Sequence[str], new: Sequence[str]) -> list[int]:
     return [n for tag, _, _, start, end in codes if tag in ("insert", "replace") for n in range(start, end)]
 
 
+def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """In the order of the text, each with the one that says where it stands: the f-string that it is in, since before
+    Python 3.12 what is in one has no place of its own.
+    """
+    waiting: list[tuple[ast.AST, ast.AST | None]] = [(tree, None)]
+    while waiting:
+        node, around = waiting.pop()
+        yield node, around or node
+        inner = around or (node if isinstance(node, ast.JoinedStr) else None)
+        waiting += reversed([(child, inner) for child in ast.iter_child_nodes(node)])
+
+
 def _repeated(source: bytes, lines: Sequence[str]) -> Iterator[int]:
-    for node in ast.walk(ast.parse(source)):
+    for _, node in nodes(ast.parse(source)):
         match node:
             case ast.Import() | ast.ImportFrom():
                 yield from range(node.lineno - 1, node.end_lineno or node.lineno)
