@@ -19,7 +19,7 @@ from sica.mining.locate import leaning
 from sica.mining.packages import Packages
 from sica.mining.running import Bench
 from sica.mining.source import open_source
-from sica.mining.strength import ENOUGH, LEAST_MUTANTS, LEAST_WEIGHT, MOST_MUTANTS, Strength, drawn
+from sica.mining.strength import ENOUGH, LEAST_MUTANTS, MOST_MUTANTS, Strength, drawn, measured
 from sica.mining.verdicts import Verdicts
 from sica.mining.work import Work
 from sica.model import File
@@ -60,8 +60,6 @@ HISTORY: list[tuple[str, Mapping[str, str]]] = [
         },
     ),
     ("Ten are cheaper", {"shop/_price.py": DISCOUNT, "tests/test_price.py": DISCOUNT_TEST + BY_CHANCE}),
-    ("Round up", {"shop/_price.py": ROUGH, "tests/test_price.py": "from shop._price import rough\n\n"
-     "def test_rough():\n    assert type(rough(1)) is int\n"}),
     (
         "Everything has another name",
         {
@@ -73,7 +71,7 @@ HISTORY: list[tuple[str, Mapping[str, str]]] = [
     (
         "Free above a hundred",
         {
-            "shop/_price.py": ROUGH.replace("return total", "return total if 0 < amount < 100 else 7"),
+            "shop/_price.py": DISCOUNT.replace("return total", "return total if 0 < amount < 100 else 7"),
             "tests/test_price.py": "from shop._price import price\n\n\ndef test_free():\n    assert price(100) == 7\n",
         },
     ),
@@ -98,11 +96,15 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def bench(box: Sandbox, runtime: Path) -> Bench:
+    return Bench(box, wheels.directory(wheels.PYTEST, wheels.python_of(box), runtime))
+
+
+@pytest.fixture(scope="module")
 def made(
-    repo: Path, box: Sandbox, runtime: Path, tmp_path_factory: pytest.TempPathFactory
+    repo: Path, bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Candidate], Yield]:
     told = Yield()
-    bench = Bench(box, wheels.directory(wheels.PYTEST, wheels.python_of(box), runtime))
     found = commits.candidates(
         open_source(repo), 0, 9, 99, 99, lambda _: bench, lambda _: Packages(wheels.PYTEST),
         Verdicts(tmp_path_factory.mktemp("work") / "verdicts", {}), told, lambda _: None,
@@ -114,7 +116,7 @@ def test_commits_that_break_other_tests_or_rename_everything_are_left_out(
     made: tuple[dict[str, Candidate], Yield],
 ) -> None:
     found, told = made
-    assert {*found} == {"mine-ten-are-cheaper", "mine-round-up"}
+    assert {*found} == {"mine-ten-are-cheaper"}
     assert dict(told.reasons) == {"GOLD_BREAKS": 1, "TOO_BROAD": 1}
 
 
@@ -137,19 +139,33 @@ def test_tests_of_other_modules_that_lean_on_the_change_must_be_kept(
     assert cheaper.facts["elsewhere"] == 2
 
 
-def test_bugs_that_tests_do_not_notice_take_from_a_tasks_weight(
+def test_a_task_says_how_much_its_tests_notice(
     made: tuple[dict[str, Candidate], Yield], repo: Path, tmp_path: Path
 ) -> None:
-    strong, weak = made[0]["mine-ten-are-cheaper"], made[0]["mine-round-up"]
-    tried, noticed = ([each.facts[key] for each in (strong, weak)] for key in ("mutants", "killed"))
-    assert min(tried) >= LEAST_MUTANTS and noticed[0] == tried[0]
-    assert 0 < noticed[1] / tried[1] < ENOUGH, "a body that is gone is noticed, another comparison is not"
-    assert [each.ours["strength"] for each in (strong, weak)] == [1, round(noticed[1] / tried[1], 2)]
-    write([strong, weak], open_source(repo), tmp_path / "t", {"kind": "mine"}, made[1], lambda n, name: None)
-    tasks = {t.name: t.weight for t in open_benchmark(str(tmp_path / "t"), runtime=tmp_path).tasks()}
-    assert tasks[strong.name] == SINGLE_REFERENCE > tasks[weak.name] == weak.facts["weight"]
-    assert tasks[weak.name] >= LEAST_WEIGHT * SINGLE_REFERENCE
-    assert "references = 1\n" in (tmp_path / "t" / strong.name / "task.toml").read_text()
+    cheaper = made[0]["mine-ten-are-cheaper"]
+    assert cheaper.facts["mutants"] == cheaper.facts["killed"] >= LEAST_MUTANTS
+    write([cheaper], open_source(repo), tmp_path / "t", {"kind": "mine"}, made[1], lambda n, name: None)
+    (task,) = open_benchmark(str(tmp_path / "t"), runtime=tmp_path).tasks()
+    assert task.weight == SINGLE_REFERENCE
+    table = (tmp_path / "t" / cheaper.name / "task.toml").read_text()
+    assert "strength = 1.0\n" in table and "references = 1\n" in table
+    (told,) = json.loads((tmp_path / "t" / "manifest.json").read_text())["tasks"]
+    assert (told["weight"], told["references"], told["killed"]) == (0.5, 1, cheaper.facts["killed"])
+
+
+def test_tests_that_look_at_little_notice_few_bugs(bench: Bench, repo: Path) -> None:
+    commit = next(open_source(repo).log(1))
+    before = {"shop/__init__.py": File(b""), "shop/_price.py": File(DISCOUNT.encode())}
+    tests = {
+        "test_rough.py": File(b"from shop._price import rough\n\ndef test_rough():\n    assert rough(1)\n")
+    }
+    after = {**before, "shop/_price.py": File(ROUGH.encode()), **tests}
+    work = Work(commit, before, after, [*tests], ["shop/_price.py"], 5)
+    found = measured(work, {}, [*tests], {"test_rough.py::test_rough"}, bench)
+    assert found.tried >= LEAST_MUTANTS
+    assert 0 < found.noticed / found.tried < ENOUGH, (
+        "a body that is gone is noticed, another comparison is not"
+    )
 
 
 def test_bugs_are_put_where_the_change_wrote_and_nowhere_else(repo: Path) -> None:
