@@ -17,7 +17,7 @@ from sica.mining.commits import SINGLE_REFERENCE
 from sica.mining.folder import write
 from sica.mining.locate import leaning
 from sica.mining.packages import Packages
-from sica.mining.running import Bench
+from sica.mining.running import Bench, shown
 from sica.mining.source import open_source
 from sica.mining.strength import ENOUGH, LEAST_MUTANTS, MOST_MUTANTS, Strength, drawn, measured
 from sica.mining.verdicts import Verdicts
@@ -137,6 +137,12 @@ def test_tests_of_other_modules_that_lean_on_the_change_must_be_kept(
     ]  # fmt: skip
     assert cheaper.tests["run.sh"].data.rstrip().endswith(b"tests/test_price.py tests/test_shop.py")
     assert cheaper.facts["elsewhere"] == 2
+
+
+def test_what_tests_say_is_told_without_what_differs_each_time() -> None:
+    said = "None is not <Lock object at 0x7f667f484690> of /app/shop"
+    assert shown(said) == "    None is not <Lock object at 0x...> of shop"
+    assert shown("the mask is 0xdeadbeef") == "    the mask is 0xdeadbeef"
 
 
 def test_a_task_says_how_much_its_tests_notice(

@@ -247,9 +247,13 @@ def _plain(id: str) -> bool:
     return id.isprintable() and id.isascii() and not any(char.isspace() for char in id)
 
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
+"""Of an object, which is another one each time."""
+
+
 def shown(text: str) -> str:
-    """Text of a test or a commit in an instruction: indented, and nothing of a box's own paths."""
-    lines = text.replace(f"{WORKDIR}/", "").splitlines()
+    """Text of a test or a commit in an instruction: indented, and nothing of a box's own paths and addresses."""
+    lines = _ADDRESS.sub(" at 0x...", text.replace(f"{WORKDIR}/", "")).splitlines()
     return "\n".join(f"    {line}".rstrip() for line in lines if line.isprintable())
 
 
