@@ -143,3 +143,9 @@ def test_what_was_told_once_is_not_told_again(written: list[str], tested: list[s
     first = values(body, test)
     assert first is not None
     assert values(body, test, "Limit values. " + "\n".join(first).replace("\\", "")) == []
+
+
+def test_lines_are_counted_as_python_counts_them() -> None:
+    """A form feed ends no line, nor does what only text knows as an end."""
+    body = "    ''' \x0c \x1c \u2028 '''\n" + RAISES
+    assert values(body, '    """ \x0c """\n    fails(match="is over the limit")\n') == ["'is over the limit'"]
