@@ -147,5 +147,7 @@ def test_what_was_told_once_is_not_told_again(written: list[str], tested: list[s
 
 def test_lines_are_counted_as_python_counts_them() -> None:
     """A form feed ends no line, nor does what only text knows as an end."""
-    body = "    ''' \x0c \x1c \u2028 '''\n" + RAISES
-    assert values(body, '    """ \x0c """\n    fails(match="is over the limit")\n') == ["'is over the limit'"]
+    head = "def limit(value):\n    ''' \x0c \x1c \u2028 '''\n"
+    end = "    value = str(value)\n" * 3 + "    return value\n"
+    work = change(head + RAISES + end, '\n\ndef test():\n    fails(match="is over the limit")\n', head + end)
+    assert untold(work, "Limit values.", shown=False) == Untold([], ["'is over the limit'"])
