@@ -17,7 +17,7 @@ from sica.mining.commits import SINGLE_REFERENCE
 from sica.mining.folder import write
 from sica.mining.locate import leaning
 from sica.mining.packages import Packages
-from sica.mining.running import Bench, shown
+from sica.mining.running import Bench, Held, Ran, Seen, shown
 from sica.mining.source import open_source
 from sica.mining.strength import ENOUGH, LEAST_MUTANTS, MOST_MUTANTS, Strength, drawn, measured
 from sica.mining.verdicts import Verdicts
@@ -193,6 +193,18 @@ def test_weight_falls_with_what_is_not_noticed(
     tried: int, noticed: int, share: float | None, weight: float
 ) -> None:
     assert (Strength(tried, noticed).share, Strength(tried, noticed).weight) == (share, weight)
+
+
+def test_a_function_that_differs_with_one_value_counts_with_none() -> None:
+    """Tests of a set's members are numbered by its order: one that fails has another number each time."""
+    every = [f"test_a.py::test_each[value{n}]" for n in range(7)] + ["test_a.py::test_one[0]"]
+
+    def ran(failing: int) -> Ran:
+        failed = f"[value{failing}]"
+        return Ran({id: Seen("failed" if id.endswith(failed) else "passed") for id in every}, ())
+
+    assert Held([ran(n) for n in range(5)]).always == {"test_a.py::test_one[0]"}
+    assert Held([ran(6)] * 5).always == {*every} - {"test_a.py::test_each[value6]"}
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ RAISES = "    raise ValueError(f'{value!r} is over the limit')\n"
         ("    value = min(value, 86399)\n", "    limit(86399)\n", []),
         (
             "    if not value:\n        raise LookupError\n",
-            "    with pytest.raises(LookupError):\n        limit(0)\n",
-            ["LookupError, as in: pytest.raises(LookupError)"],
+            "    with pytest.raises(\n        LookupError,\n        match=''\n    ):\n        limit(0)\n",
+            ["LookupError, as in: pytest.raises(LookupError, match='')"],
         ),
     ],
     ids=[

@@ -312,8 +312,13 @@ def _compared(node: ast.AST, around: Mapping[ast.AST, ast.AST]) -> bool:
 def _place(node: ast.AST, around: Mapping[ast.AST, ast.AST], lines: Sequence[str]) -> str:
     """The call, comparison, collection or statement that it stands in, on one line; "" when that is long."""
     outer = next((each for each in _outwards(node, around) if isinstance(each, PLACES)), None)
-    place = " ".join(_segment(outer, lines).split()) if outer is not None else ""
+    place = _on_one_line(_segment(outer, lines)) if outer is not None else ""
     return place if len(place) <= MOST_PLACE and place.isprintable() else ""
+
+
+def _on_one_line(text: str) -> str:
+    within = re.sub(r"(?<=[(\[{])\s*\n\s*|\s*\n\s*(?=[)\]}])", "", text)
+    return re.sub(r"\s*\n\s*", " ", within)
 
 
 def _segment(node: ast.expr | ast.stmt, lines: Sequence[str]) -> str:
