@@ -16,10 +16,11 @@ from sica.mining.candidates import Candidate, Yield
 from sica.mining.commits import SINGLE_REFERENCE
 from sica.mining.folder import write
 from sica.mining.locate import leaning
+from sica.mining.mutants import Edit, edits
 from sica.mining.packages import Packages
 from sica.mining.running import Bench, Held, Ran, Seen, shown
 from sica.mining.source import open_source
-from sica.mining.strength import ENOUGH, LEAST_MUTANTS, MOST_MUTANTS, Strength, drawn, measured
+from sica.mining.strength import ENOUGH, LEAST_MUTANTS, MOST_MUTANTS, Strength, drawn, hushed, measured
 from sica.mining.verdicts import Verdicts
 from sica.mining.work import Work
 from sica.model import File
@@ -193,6 +194,28 @@ def test_weight_falls_with_what_is_not_noticed(
     tried: int, noticed: int, share: float | None, weight: float
 ) -> None:
     assert (Strength(tried, noticed).share, Strength(tried, noticed).weight) == (share, weight)
+
+
+@pytest.mark.parametrize("module", ["heldout.py", "mining/verdicts.py", "mining/candidates.py"])
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_functions_that_the_change_left_alone_cost_no_time_and_change_no_bug(module: str, part: int) -> None:
+    source = (Path(commits.__file__).parents[1] / module).read_bytes()
+    size = source.count(b"\n")
+    lines = {*range(part * size // 3, (part + 1) * size // 3)}
+    quiet = hushed(source, lines)
+    assert len(quiet) == len(source) and quiet.count(b"\n") == size
+
+    def there(text: bytes) -> list[Edit]:
+        return [edit for edit in edits(text) if edit.line - 1 in lines]
+
+    assert there(quiet) == there(source)
+
+
+def test_a_function_that_the_change_left_alone_does_nothing() -> None:
+    first = b'def f(a):\n    """\n    Says.\n    """\n    return a + 1\n\n\n'
+    source = first + b"class C:\n    def g(self):\n        x = 1\n"
+    assert [edit.function for edit in edits(hushed(source, {9}))] == ["C.g"] * 2
+    assert edits(hushed(source, ())) == []
 
 
 def test_a_function_that_differs_with_one_value_counts_with_none() -> None:
