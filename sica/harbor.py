@@ -73,6 +73,10 @@ class Sica(Table):
     workspace: tuple[str, ...] = ()
     """What travels from the agent's box to the judge; empty: the workdir."""
     weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    strength: float | None = Field(None, ge=0, le=1)
+    """Share of small bugs in the solution that the tests notice; `sica bench mine` measures it."""
+    references: int | None = Field(None, ge=1)
+    """Solutions, written independently, that are known to pass."""
     level: int = Field(1, ge=1)
     kind: str = ""
     calls: int | None = Field(None, gt=0)

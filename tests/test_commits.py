@@ -19,6 +19,7 @@ from sica.mining.packages import Packages
 from sica.mining.running import Bench
 from sica.mining.source import Source, open_source
 from sica.mining.verdicts import Verdicts
+from sica.mining.work import Work
 from sica.model import File
 from sica.ports import Sandbox
 
@@ -47,6 +48,10 @@ FLAKY_TEST = MEAN_TEST + (
     "\n\ndef test_odd():\n    import os\n\n    assert add(1, 1) == 2 + int(os.environ['PYTHONHASHSEED'])\n"
 )
 ODD = FLAKY_TEST.replace("add(1, 1)", "__import__('cal').ONE")
+ODD += ODD[ODD.index("\n\ndef test_odd") :].replace("test_odd", "test_odder") + "".join(
+    f"\n\ndef test_even_{n}():\n    assert __import__('cal').ONE == 2\n" for n in range(3)
+)
+"""Two of five tests that the change makes pass hang on chance: four would have to hold."""
 
 HISTORY: list[tuple[str, Tree]] = [
     ("start", {"cal.py": LIBRARY, "test_cal.py": TESTS}),
@@ -133,7 +138,7 @@ def test_a_changelog_is_quoted_by_whole_entries(source: Source) -> None:
     log = "# News\n\n## 2.0\n\n- Old thing.\n\n- A thing of many words\n  that was\n\n  And more.\n- Last.\n"
     after = {"CHANGELOG.md": File(log.replace("that was", "that was changed").encode())}
     commit = next(iter(source.log(1)))
-    work = commits.Work(commit, {"CHANGELOG.md": File(log.encode())}, after, [], ["CHANGELOG.md"], 2)
+    work = Work(commit, {"CHANGELOG.md": File(log.encode())}, after, [], ["CHANGELOG.md"], 2)
     assert commits.statement(work) == (
         "C",
         "broken\n\n- A thing of many words\n  that was changed\n\n  And more.",
@@ -197,9 +202,37 @@ def test_an_issue_that_quotes_the_change_is_no_statement(source: Source) -> None
     commit = next(iter(source.log(1)))
     line = "    return sum(numbers) / len(numbers) if numbers else default\n"
     before, after = File(b"def mean(numbers):\n    return 0\n"), File(f"def mean(numbers):\n{line}".encode())
-    work = commits.Work(commit, {"cal.py": before}, {"cal.py": after}, [], ["cal.py"], 2)
+    work = Work(commit, {"cal.py": before}, {"cal.py": after}, [], ["cal.py"], 2)
     assert commits.quotes_answer(work, f"Why not:\n```\n{line}```")
     assert not commits.quotes_answer(work, "The mean should be sum(numbers) / len(numbers).")
+
+
+LONG = "    return sum(numbers) / len(numbers) if numbers else default\n"
+
+
+@pytest.mark.parametrize(
+    ("shown", "known", "leaks"),
+    [
+        (f"def test_mean():\n    def mean(numbers, default):\n    {LONG}", "", True),
+        (f"PATCH = '''\n+{LONG}'''\n", "", True),
+        (f"def mean(numbers, default):\n{LONG}", f"def other(numbers, default):\n{LONG}", False),
+        ("from somewhere.far.away import one, another, third\n", "", False),
+        ("class Mine:\n    def mean_of(self, numbers, default_of_nothing=0):\n        return 1\n", "", False),
+        ("HELP = '''\n    The mean of numbers; of none it is the default.\n'''\n", "", False),
+    ],
+    ids=["a copy", "a patch as data", "a line that was there", "an import", "a heading", "text"],
+)
+def test_shown_tests_that_hold_the_change_leak(source: Source, shown: str, known: str, leaks: bool) -> None:
+    code = (
+        "from somewhere.far.away import one, another, third\n\n\n"
+        'class Mean:\n    def mean_of(self, numbers, default_of_nothing=0):\n        """Mean.\n\n'
+        f'        The mean of numbers; of none it is the default.\n        """\n    {LONG}'
+    )
+    before = {"cal.py": File(b"ONE = 1\n"), "old.py": File(known.encode())}
+    after = before | {"cal.py": File(code.encode()), "tests/data.py": File(shown.encode())}
+    work = Work(next(iter(source.log(1))), before, after, ["tests/data.py"], ["cal.py"], 2)
+    assert commits.shows_answer(work, work.shown) is leaks
+    assert not commits.shows_answer(work, work.before), "where tests are hidden nothing can"
 
 
 def test_names_that_nobody_could_know_are_told_without_their_bodies(

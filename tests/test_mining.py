@@ -305,6 +305,18 @@ def test_links_and_names_that_no_prompt_should_carry_are_left_out(commit: Callab
     assert list(open_source(commit({})).files) == ["a.py"]
 
 
+def test_what_programs_left_behind_is_in_no_workspace(commit: Callable[..., Path]) -> None:
+    left = ["__pycache__/a.cpython-312.pyc", "b.pyc", "c.pyo", "a.py.orig", "a.py.rej", "d/__pycache__/x.py"]
+    before, after = "\n".join(LONG), "\n".join(LONG[1:])
+    commit({"a.py": before, **dict.fromkeys(left, after)})
+    source = open_source(commit({"a.py": after}))
+    assert list(source.files) == ["a.py"]
+    (made,) = edits.candidates(source, Yield(), look=1)
+    assert list(source.files_at(made.commit)) == ["a.py"], (
+        "and what lies there is no reason to leave a task out"
+    )
+
+
 def test_changes_are_told_by_path(commit: Callable[..., Path]) -> None:
     commit({"a.py": "1\n"})
     source = open_source(commit({"a.py": "2\n", "b.py": "3\n"}))

@@ -32,7 +32,7 @@ class Candidate:
     """Files below tests/ instead of checks: a log is read then."""
     gone: Sequence[str] = ()
     """Files that the reference solution removes."""
-    ours: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    ours: Mapping[str, str | float | Sequence[str]] = field(default_factory=dict)
     """More of [metadata.sica]."""
     env: Mapping[str, str] = field(default_factory=dict)
     pins: str = ""

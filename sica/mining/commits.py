@@ -10,8 +10,8 @@ import ast
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -19,7 +19,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sica.mining.candidates import Candidate, Yield, short
-from sica.mining.inject import MUTANT_SECONDS, believing, tests
+from sica.mining.inject import MUTANT_SECONDS, believing, module_of, tests
+from sica.mining.locate import leaning
 from sica.mining.packages import Packages
 from sica.mining.running import (
     PLAIN,
@@ -34,8 +35,11 @@ from sica.mining.running import (
     shown,
     steady,
 )
-from sica.mining.source import Source
+from sica.mining.source import Source, texts
+from sica.mining.strength import Strength, measured
+from sica.mining.untold import untold
 from sica.mining.verdicts import Verdicts
+from sica.mining.work import Work
 from sica.model import Files
 
 if TYPE_CHECKING:
@@ -44,8 +48,10 @@ if TYPE_CHECKING:
 LEAST_LINES, MOST_LINES, MOST_FILES = 2, 150, 6
 """Of source that a commit changed."""
 MOST_FAILING = 50
-LONG_LINE = 40
-"""Characters of a line of code that nobody writes twice by chance."""
+MOST_OTHERS, MOST_OTHER_TESTS, OTHERS_SECONDS = 4, 50, 20.0
+"""Of test modules beside the changed ones, and what they may take together."""
+SINGLE_REFERENCE = 0.5
+"""Weight of a task of which one solution is known to pass: its tests may ask for what that one happens to do."""
 SETTINGS = frozenset(
     (
         "pyproject.toml",
@@ -64,53 +70,12 @@ _LOG = re.compile(
 )
 _ENTRY = re.compile(r"[-*#]|\.\. |\d+\. ")
 _HEADING = re.compile(r"#|[-=~]{3,}$")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+-by: |\(cherry picked |\* )", re.MULTILINE)
 _PULL = re.compile(r"Merge pull request #(\d+) from \S+|Merged? .*#(\d+)|.*\(#(\d+)\)$")
 _LINKED = re.compile(r"#(\d+)\b")
 Tier = Literal["A", "B", "C", "D"]
 Issues = Mapping[int, str]
 """What people wrote, by the number of an issue or pull request; nothing is fetched."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a commit did, sorted."""
-
-    commit: Commit
-    before: Files
-    after: Files
-    """All files of Z and of B."""
-    tests: Sequence[str]
-    others: Sequence[str]
-    """Changed paths."""
-    lines: int
-    """Of source that came or went."""
-
-    @property
-    def item(self) -> str:
-        return f"mine:{self.commit.id.decode()}"
-
-    @property
-    def source(self) -> Sequence[str]:
-        return [path for path in self.others if is_source(path)]
-
-    @property
-    def shown(self) -> Files:
-        """A."""
-        files = {path: file for path, file in self.before.items() if path not in self.tests}
-        return files | {path: self.after[path] for path in self.tests if path in self.after}
-
-    @property
-    def modules(self) -> list[str]:
-        return [path for path in self.tests if is_module(path) and path in self.after]
-
-    @property
-    def level(self) -> int:
-        files = len(self.source)
-        if files == 1 and self.lines <= 25:
-            return 1 if self.lines <= 5 else 2
-        return 3 if files <= 3 and self.lines <= 80 else 4
 
 
 Environments = Callable[[Files], Packages]
@@ -149,7 +114,8 @@ def candidates(
             told.reasons["NOT_DRAWN"] = len(works) - tried
             return
         tried += 1
-        passing(f"{tried} of {len(works)} commits tried, {made} tasks: {work.commit.id.decode()[:10]}")
+        at = f"{tried} of {len(works)} commits tried, {made} tasks: {work.commit.id.decode()[:10]}"
+        passing(at)
         packages = environments(work.before)
         fact = known.get(work.item)
         if fact is None:
@@ -160,7 +126,8 @@ def candidates(
             told.refuse(candidate)
             continue
         made += 1
-        yield candidate
+        passing(f"{at}, bugs put into what it wrote")
+        yield _weighed(candidate, _strength(work, fact, packages, bench, known))
 
 
 def _drawn(works: Sequence[Work], source: Source, seed: int) -> Iterator[Work]:
@@ -234,44 +201,112 @@ def _tree(text: str) -> str:
 
 
 def _verdict(work: Work, packages: Packages, benched: Callable[[Packages], Bench]) -> str | dict[str, Any]:
-    bench, modules = benched(packages), work.modules
+    bench, others = benched(packages), beside(work)
     trees = {name: {**packages.stubs, **files} for name, files in _trees(work).items()}
 
     def run(tree: str, around: Around = PLAIN) -> Ran:
-        there = [module for module in modules if module in trees[tree]]
+        there = [module for module in (*work.modules, *others) if module in trees[tree]]
         return bench.run(trees[tree], there, around=around, seconds=MUTANT_SECONDS) if there else Ran({}, ())
 
     gold = run("B")
-    if gold.late:
-        return "TIMEOUT"
-    if not gold.passed:
-        return "GOLD_ENV_BROKEN"
+    if others and (gold.late or _seconds(gold, others) > OTHERS_SECONDS):
+        others = []
+        gold = run("B")
     start = run("A")
-    if start.late:
-        return "TIMEOUT"
-    failing = gold.passed - start.passed
-    if not failing:
-        return "NO_F2P"
-    if {*modules} <= {*start.broken} and len(failing) > MOST_FAILING:
-        return "TOO_BROAD"
-    if (run("Z").passed & gold.tests.keys()) - gold.passed:
-        return "GOLD_BREAKS"
+    if code := _refused(work, gold, start):
+        return code
     after = around_all(lambda around: run("B", around), gold)
-    before = around_all(lambda around: run("A", around), start)
-    if after.late or before.late:
+    if after.late:
         return "TIMEOUT"
-    failing = steady(failing, before.ever, after.always)
+    if (run("Z").passed & gold.tests.keys()) - after.ever:
+        return "GOLD_BREAKS"
+    before = around_all(lambda around: run("A", around), start)
+    if before.late:
+        return "TIMEOUT"
+    failing = steady(_failing(work, gold, start), before.ever, after.always)
     if not failing:
         return "FLAKY"
-    kept = after.always & before.always
+    held = after.always & before.always
+    elsewhere = _drawn_first(work, _of(held, others), MOST_OTHER_TESTS)
+    kept = {*_of(held, work.modules), *elsewhere}
+    modules = [*work.modules, *(each for each in others if _of(kept, [each]))]
     if failing | kept <= believing(trees["B"], modules, bench):
         return "CHEATABLE"
     said = [start.tests[id] for id in sorted(failing) if id in start.tests][:3]
     return {
         "failing": sorted(failing),
         "kept": sorted(kept),
+        "elsewhere": len(elsewhere),
+        "modules": modules,
         "said": [[seen.statement, seen.kind, seen.message] for seen in said],
     }
+
+
+def _failing(work: Work, gold: Ran, start: Ran) -> frozenset[str]:
+    return _of(gold.passed - start.passed, work.modules)
+
+
+def _refused(work: Work, gold: Ran, start: Ran) -> str:
+    if gold.late or start.late:
+        return "TIMEOUT"
+    if not _of(gold.passed, work.modules):
+        return "GOLD_ENV_BROKEN"
+    failing = _failing(work, gold, start)
+    if not failing:
+        return "NO_F2P"
+    all_broken = {*work.modules} <= {*start.broken}
+    return "TOO_BROAD" if all_broken and len(failing) > MOST_FAILING else ""
+
+
+def beside(work: Work) -> list[str]:
+    """Test modules that the commit left as they are and that lean on what it changed: a few, drawn by its own hash."""
+    there = texts({path: file for path, file in work.after.items() if is_module(path) or is_source(path)})
+    found = [path for path in leaning(there, work.source) if is_module(path) and path not in work.tests]
+    return _drawn_first(work, found, MOST_OTHERS)
+
+
+def _drawn_first(work: Work, items: Iterable[str], most: int) -> list[str]:
+    return sorted(sorted(items, key=lambda item: short(f"{work.item}:{item}"))[:most])
+
+
+def _of(tests: Iterable[str], modules: Sequence[str]) -> frozenset[str]:
+    return frozenset(test for test in tests if module_of(test) in modules)
+
+
+def _seconds(ran: Ran, modules: Sequence[str]) -> float:
+    return sum(seen.seconds for test, seen in ran.tests.items() if module_of(test) in modules)
+
+
+def _strength(
+    work: Work,
+    fact: Mapping[str, Any],
+    packages: Packages,
+    benched: Callable[[Packages], Bench],
+    known: Verdicts,
+) -> Strength:
+    name = f"strength:{work.item}"
+    if (found := known.get(name)) is None:
+        counted = {*fact["failing"], *fact["kept"]}
+        strength = measured(work, packages.stubs, fact["modules"], counted, benched(packages))
+        found = [strength.tried, strength.noticed]
+        known.put(name, found)
+    return Strength(*found)
+
+
+def _weighed(candidate: Candidate, strength: Strength) -> Candidate:
+    weight = round(SINGLE_REFERENCE * strength.weight, 2)
+    share = {} if strength.share is None else {"strength": strength.share}
+    return replace(
+        candidate,
+        ours={**candidate.ours, "references": 1, "weight": weight, **share},
+        facts={
+            **candidate.facts,
+            "references": 1,
+            "mutants": strength.tried,
+            "killed": strength.noticed,
+            "weight": weight,
+        },
+    )
 
 
 def _trees(work: Work) -> Mapping[str, Files]:
@@ -286,26 +321,25 @@ def _candidate(
 ) -> Candidate | str:
     tier, words = statement(work, issues)
     told = _told(source, tier, words, fact)
-    if quotes_answer(work, words):
+    workspace = {**packages.stubs, **(work.shown if tier == "D" else work.before)}
+    if quotes_answer(work, words) or shows_answer(work, workspace):
         return "LEAK"
-    interface = _interface(work, told)
-    if interface is None:
+    more = untold(work, told, shown=tier == "D")
+    if more is None:
         return "UNDERSPECIFIED"
     hidden = {} if tier == "D" else {path: work.after[path] for path in work.tests if path in work.after}
-    start = work.shown if tier == "D" else work.before
-    workspace = {**packages.stubs, **start}
     sha = work.commit.id.decode()
     subject = re.sub(r"[^a-z0-9]+", "-", _said(work)[0].lower()).strip("-")[:40].strip("-")
     return Candidate(
         item=work.item,
         name=f"mine-{subject or 'change'}-{short(work.item)}",
         level=work.level,
-        instruction=told + interface,
+        instruction=told + more.words,
         commit=work.commit.parents[0].decode(),
         answer={path: work.after[path] for path in work.others if path in work.after},
         gone=[path for path in work.others if path not in work.after],
         workspace=workspace,
-        tests=tests(fact["failing"], fact["kept"], work.modules, hidden),
+        tests=tests(fact["failing"], fact["kept"], fact["modules"], hidden),
         ours=packages.ours([path for path in workspace if is_test(path) and not is_module(path)]),
         env={"PYTHONPATH": python_path(workspace), "TZ": "UTC"},
         pins=packages.pins,
@@ -314,9 +348,11 @@ def _candidate(
             "tier": tier,
             "fail_to_pass": len(fact["failing"]),
             "pass_to_pass": len(fact["kept"]),
-            "source_lines": work.lines,
+            "elsewhere": fact["elsewhere"],
+            "source_lines": work.size,
             "source_files": len(work.source),
-            "interface": bool(interface),
+            "interface": bool(more.signatures),
+            "values": len(more.values),
         },
     )
 
@@ -374,28 +410,11 @@ def statement(work: Work, issues: Issues = MappingProxyType({})) -> tuple[Tier, 
     return "D", subject
 
 
-def _lines(files: Files, path: str) -> list[str]:
-    return files[path].data.decode("utf-8", "replace").splitlines() if path in files else []
-
-
-def _new(work: Work, path: str) -> list[int]:
-    """Which lines of B's file are new."""
-    codes = SequenceMatcher(
-        None, _lines(work.before, path), _lines(work.after, path), autojunk=False
-    ).get_opcodes()
-    return [n for tag, _, _, c, d in codes if tag in ("insert", "replace") for n in range(c, d)]
-
-
-def _added(work: Work, path: str) -> list[str]:
-    lines = _lines(work.after, path)
-    return [lines[n] for n in _new(work, path)]
-
-
 def _entries(work: Work, path: str) -> list[str]:
     """Whole entries of a changelog that have a new line: one that was continued says nothing without its start."""
-    lines = _lines(work.after, path)
+    lines = work.lines(path)
     starts = [n for n, line in enumerate(lines) if n == 0 or _ENTRY.match(line)] + [len(lines)]
-    new = {n for n in _new(work, path) if lines[n].strip() and not _HEADING.match(lines[n])}
+    new = {n for n in work.new(path) if lines[n].strip() and not _HEADING.match(lines[n])}
     found = [lines[a:b] for a, b in pairwise(starts) if new & {*range(a, b)}]
     return ["\n".join(entry).strip() for entry in found]
 
@@ -420,74 +439,16 @@ def _told(source: Source, tier: Tier, words: str, fact: Mapping[str, Any]) -> st
 
 
 def quotes_answer(work: Work, words: str) -> bool:
-    """Whether what people wrote holds a whole line that the change wrote: an issue may bring its own fix."""
-    lines = (line.strip() for path in work.source for line in _added(work, path))
-    return any(len(line) >= LONG_LINE and line in words for line in lines)
+    """Whether what people wrote holds a whole line of code that the change wrote: an issue may bring its own fix."""
+    return any(line in words for line in work.code())
 
 
-def _interface(work: Work, told: str) -> str | None:
-    """Names that the tests use and nobody could know, with signatures and without bodies; None when one has none."""
-    old = {
-        name
-        for path, f in work.before.items()
-        if path.endswith(".py") and is_source(path)
-        for name in _names(f.data)
-    }
-    new = {name for path in work.source if path in work.after for name in _names(work.after[path].data)} - old
-    used = {name for path in work.modules for line in _added(work, path) for name in _NAME.findall(line)}
-    # what a test made up for itself is no name of the project
-    own = {name for path in work.modules for name in _defined(work.after[path].data)}
-    unknown = sorted((new & used) - own - {*_NAME.findall(told)})
-    if not unknown:
-        return ""
-    known = _signatures(work)
-    if not all(name in known for name in unknown):
-        return None
-    listed = "\n".join(dict.fromkeys(f"    {known[name]}" for name in unknown))
-    return f"\nInterface, as tests use it:\n\n{listed}\n"
+def shows_answer(work: Work, workspace: Files) -> bool:
+    """Whether the workspace holds a line of code that the change wrote and that was nowhere before.
 
-
-def _names(data: bytes) -> set[str]:
-    return {*_NAME.findall(data.decode("utf-8", "replace"))}
-
-
-def _defined(data: bytes) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(data)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-    return found
-
-
-def _signatures(work: Work) -> Mapping[str, str]:
-    """By name of a function, class, argument or attribute: where it is and how it is called."""
-    found: dict[str, str] = {}
-    for path in work.source:
-        if path not in work.after:
-            continue
-        tree = ast.parse(work.after[path].data)
-        for node in ast.walk(tree):
-            for name, words in _signature(node):
-                found.setdefault(name, f"{path}: {words}")
-    return found
-
-
-def _signature(node: ast.AST) -> Iterator[tuple[str, str]]:
-    match node:
-        case ast.ClassDef():
-            bases = ", ".join(ast.unparse(base) for base in node.bases)
-            yield node.name, f"class {node.name}({bases})" if bases else f"class {node.name}"
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            back = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-            words = f"def {node.name}({ast.unparse(node.args)}){back}"
-            yield node.name, words
-            for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-                yield each.arg, words
-        case ast.Attribute(ctx=ast.Store()):
-            yield node.attr, f"attribute {node.attr}"
-        case ast.Name(ctx=ast.Store()):
-            yield node.id, node.id
+    What stands anywhere in Z is fair: whoever made the change had it, too. So it is tests that are shown which can
+    hold one, as a copy of a function or as data.
+    """
+    came = [file.data for path, file in workspace.items() if file != work.before.get(path)]
+    shown = [line for line in map(str.encode, work.code()) if any(line in data for data in came)]
+    return any(not any(line in file.data for file in work.before.values()) for line in shown)

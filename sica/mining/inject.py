@@ -164,10 +164,8 @@ def candidates(
 
 
 def workspace(source: Source, packages: Packages, commit: str = "") -> dict[str, File]:
-    """The files that tests run on: what no commit should hold is left out, what a build would write is put in."""
-    files = source.files_at(commit) if commit else source.files
-    kept = {p: f for p, f in files.items() if not p.endswith((".pyc", ".pyo", ".orig", ".rej"))}
-    return {**packages.stubs, **kept}
+    """The files that tests run on: what a build would write is put in."""
+    return {**packages.stubs, **(source.files_at(commit) if commit else source.files)}
 
 
 # ── the suite as it is ────────────────────────────────────────────────────────────────────────────

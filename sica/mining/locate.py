@@ -10,7 +10,7 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -50,6 +50,8 @@ class Module:
     path: str
     dotted: str
     tree: ast.Module
+    package: str
+    """What relative imports start from."""
     bindings: Mapping[str, Binding]
     """Names bound exactly once, at the top level, and nowhere rebound by `global`."""
     lines: tuple[str, ...]
@@ -106,7 +108,9 @@ def read_modules(python: Mapping[str, str], told: Yield) -> dict[str, Module]:
             twice.add(dotted)
             continue
         package = dotted if path.endswith("__init__.py") else dotted.rpartition(".")[0]
-        found[dotted] = Module(path, dotted, tree, _bindings(tree, path, package), tuple(text.split("\n")))
+        found[dotted] = Module(
+            path, dotted, tree, package, _bindings(tree, path, package), tuple(text.split("\n"))
+        )
     told.reasons["TWO_MODULES"] += len(twice)
     return {dotted: module for dotted, module in found.items() if dotted not in twice}
 
@@ -261,6 +265,34 @@ def _resolve(binding: Import, attribute: str, path: str, modules: Mapping[str, M
 
 def _names(modules: Mapping[str, Module], dotted: str) -> Mapping[str, Binding]:
     return modules[dotted].bindings if dotted in modules else {}
+
+
+# ── who leans on what ─────────────────────────────────────────────────────────────────────────────
+
+
+def leaning(python: Mapping[str, str], on: Collection[str]) -> Iterator[str]:
+    """Files that import one of these, anywhere, or use what is defined in one, whoever re-exports it."""
+    nobody = Yield()
+    modules = read_modules(python, nobody)
+    named = {module.dotted for module in modules.values() if module.path in on}
+    for module in modules.values():
+        if module.path not in on and (
+            not named.isdisjoint(_imported(module))
+            or any(answer.definition.path in on for _, answer in _uses(module, modules, nobody))
+        ):
+            yield module.path
+
+
+def _imported(module: Module) -> Iterator[str]:
+    """Whatever may be a module of what it imports, in functions and under conditions, too."""
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom():
+                base = _absolute(node, module.package)
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 # ── the question ──────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,9 @@ MOST_BYTES = 48_000_000
 MOST_FILES = 10_000
 """Of one workspace: it is put into a box for every trial. `--only` names a part of a larger repository."""
 
+LEFT_BEHIND = (".pyc", ".pyo", ".orig", ".rej")
+"""Endings of what programs leave beside the files that they read: code of another day than the commit's."""
+
 _EXECUTABLE = 0o100755
 _REGULAR = (0o100644, 0o100664, _EXECUTABLE)
 
@@ -66,7 +69,8 @@ class Source:
         return f"sha256:{hashlib.sha256(self.files[top].data).hexdigest()}" if top else ""
 
     def files_at(self, commit: str) -> Files:
-        """Regular files of the commit by path, sorted; links and submodules are not part of a workspace.
+        """Regular files of the commit by path, sorted. Links, submodules and what programs left behind are no part of
+        a workspace: compiled or saved code may be of a later day than the commit.
 
         Raises UsageError when they are more than a box should be given.
         """
@@ -135,8 +139,11 @@ class Source:
             if entry.mode not in _REGULAR or entry.path is None or entry.sha is None:
                 continue
             path = _printable(entry.path)
-            if path and (not self.only or any(fnmatch.fnmatchcase(path, glob) for glob in self.only)):
+            if path and not _left_behind(path) and self._chosen(path):
                 yield path, entry.mode, entry.sha
+
+    def _chosen(self, path: str) -> bool:
+        return not self.only or any(fnmatch.fnmatchcase(path, glob) for glob in self.only)
 
     def _blob(self, sha: bytes) -> bytes:
         from dulwich.objects import Blob, ObjectID
@@ -188,6 +195,10 @@ def _printable(path: bytes) -> str:
     except UnicodeDecodeError:
         return ""
     return text if text.isprintable() else ""
+
+
+def _left_behind(path: str) -> bool:
+    return path.endswith(LEFT_BEHIND) or "__pycache__" in path.split("/")
 
 
 def texts(files: Files, suffix: str = ".py") -> Mapping[str, str]:
