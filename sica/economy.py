@@ -108,13 +108,13 @@ def offers(archive: Archive, agent: str) -> tuple[Evaluate, ...]:
             key = t.digest, t.attempt
             if t.score is None or key not in before.counting or left.pop(key, None) is None:
                 return _batch(archive, agent)
-        return Batch(left, before.counting) if left else _batch(archive, agent)
+        return Batch(left, tuple(left.values()), before.counting) if left else _batch(archive, agent)
 
     trials, before = archive.trials.get(archive.agents[agent].tree, ()), _before(archive, agent)
     # The same object as long as the same agents were there before it, and no other has another trial.
     undisturbed = archive.known(("undisturbed", agent, before), lambda: _others(archive, agent), object)
     batch = archive.grown(("batch", agent), trials, lambda: _batch(archive, agent), more, beside=undisturbed)
-    return tuple(batch.trials.values())
+    return batch.steps
 
 
 def estimate(archive: Archive, agent: str) -> float:
@@ -158,24 +158,27 @@ class Batch(NamedTuple):
     """The trials of an agent up to its next look."""
 
     trials: Mapping[tuple[str, int], Evaluate]
+    steps: tuple[Evaluate, ...]
+    """The same in a row."""
     counting: Collection[tuple[str, int]] = ()
     """Those that the agent it runs against has, too: each is one more towards the look."""
 
 
 def _batch(archive: Archive, agent: str) -> Batch:
     if archive.finished(agent):
-        return Batch({})
+        return Batch({}, ())
     found = raced(archive, agent)
     if found is None:
         open_ = archive.open(agent, range(archive.attempts))
-        return Batch(open_, open_)
+        return Batch(open_, tuple(open_.values()), open_)
     if found.stopped:
-        return Batch({})
+        return Batch({}, ())
     done = archive.done(agent)
     following = next((at for at in looks(len(archive.tasks), archive.attempts) if at > found.n), None)
     ordered = [key for key in _order(archive, agent, found.against) if key not in done]
     upto = ordered[: following - found.n] if following else ordered
-    return Batch({key: Evaluate(agent, *key) for key in upto}, _outcomes(archive, found.against))
+    trials = {key: Evaluate(agent, *key) for key in upto}
+    return Batch(trials, tuple(trials.values()), _outcomes(archive, found.against))
 
 
 def _others(archive: Archive, agent: str) -> frozenset[str]:

@@ -112,13 +112,13 @@ def evolve(
                         break
                     plan.controls.rest()
                 for step, ended in crew.ended():
-                    archive = archive.ending(step)
                     outcome, by_hand = plan.controls.settled(step, ended)
                     if outcome.fault == "cancelled" and not by_hand:
+                        archive = archive.ending(step)
                         reason = reason or ("interrupted" if place.cancel.is_set() else "budget")
                         continue  # nothing was learnt; what it spent stands in the ledger's calls
                     ledger.record(outcome)
-                    archive = archive.plus(outcome)
+                    archive = archive.plus(outcome, of=step)
                     yield Finished(step, outcome, archive, time.time())
                     faults = faults + (not by_hand) if outcome.fault else 0
                     if faults >= FAULTS_IN_A_ROW:

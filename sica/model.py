@@ -857,17 +857,19 @@ class Archive:
     def ending(self, step: Step) -> Archive:
         return self._with(in_flight=self.in_flight - {step}, _busy=None)
 
-    def plus(self, outcome: Outcome) -> Archive:
-        """The archive after one more outcome."""
-        settled = self.settled + 1
+    def plus(self, outcome: Outcome, of: Step | None = None) -> Archive:
+        """The archive after one more outcome, that `of` a step in flight if it was one's."""
+        new: dict[str, Any] = {"settled": self.settled + 1}
+        if of is not None:
+            new |= {"in_flight": self.in_flight - {of}, "_busy": None}
         match outcome:
             case Trial():
-                return self._after(outcome)
+                return self._after(outcome, new)
             case Improvement(child=child):
                 improvements = *self.improvements, outcome
                 agents = self.agents if child is None else {**self.agents, child.commit: child}
                 following = self._with(
-                    settled=settled, agents=agents, improvements=improvements, _known=self._known.copy()
+                    **new, agents=agents, improvements=improvements, _known=self._known.copy()
                 )
                 following._forget("improvements", *(("agents", "standings") if child else ()))
                 return following
@@ -876,21 +878,21 @@ class Archive:
                 standing: Standing = "ready" if outcome.passed else "rejected"
                 agent = replace(before, standing=standing, reason=outcome.reason)
                 agents = {**self.agents, agent.commit: agent}
-                following = self._with(settled=settled, agents=agents, _known=self._known.copy())
+                following = self._with(**new, agents=agents, _known=self._known.copy())
                 following._forget(
                     "standings", *(("ready",) if "ready" in (before.standing, standing) else ())
                 )
                 following._measure_again(lambda: (agent.commit,))
                 return following
             case Promotion():
-                return self._with(settled=settled, champion=outcome.agent, crowned=outcome.at)
+                return self._with(**new, champion=outcome.agent, crowned=outcome.at)
             case _:
-                return self._with(settled=settled)  # a gate that broke decided nothing
+                return self._with(**new)  # a gate that broke decided nothing
 
-    def _after(self, trial: Trial) -> Archive:
+    def _after(self, trial: Trial, new: Mapping[str, Any]) -> Archive:
         tree = trial.tree
         following = self._with(
-            settled=self.settled + 1,
+            **new,
             trials={**self.trials, tree: (*self.trials.get(tree, ()), trial)},
             flagged=self.flagged | {tree} if trial.ending == "integrity" else self.flagged,
             _known=self._known.copy(),

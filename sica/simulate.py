@@ -35,6 +35,7 @@ from functools import lru_cache
 from hashlib import blake2b, sha256
 from heapq import heappop, heappush
 from math import exp
+from operator import itemgetter
 from pathlib import Path
 from random import Random
 from statistics import NormalDist, fmean
@@ -780,7 +781,7 @@ def _prepare() -> None:
     a simulation hardly leaves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
-    gc.set_threshold(20_000)
+    gc.set_threshold(100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -793,7 +794,7 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Mean:
-        means = sorted(sum(map(values.__getitem__, drawn)) / len(drawn) for drawn in _resamples(len(values)))
+        means = sorted(sum(drawn(values)) / len(values) for drawn in _resamples(len(values)))
         return cls(fmean(values), means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS) - 1])
 
 
@@ -802,10 +803,11 @@ DRAWS = 2000
 
 
 @lru_cache(maxsize=1)
-def _resamples(n: int) -> Sequence[Sequence[int]]:
-    """Which seeds each one draws: the same for whatever is averaged, so that they are drawn once."""
+def _resamples(n: int) -> Sequence[Callable[[Sequence[float]], Sequence[float]]]:
+    """What each one draws of as many values: the same for whatever is averaged, so that they are drawn once."""
     rng = Random(0)
-    return [rng.choices(range(n), k=n) for _ in range(DRAWS)]
+    drawn = (rng.choices(range(n), k=n) for _ in range(DRAWS))
+    return [itemgetter(*places) if n > 1 else tuple for places in drawn]
 
 
 @dataclass(frozen=True, slots=True)

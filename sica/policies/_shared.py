@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 from math import exp, fsum
 from random import Random
 
@@ -34,7 +34,8 @@ def missing(archive: Archive, stage: int = 0, bar: float = 0.0) -> Sequence[Step
     """Of every agent, all tasks; or what `known` says with a stage."""
     if 0 < stage < len(archive.tasks):
         return known(archive, stage, bar).missing
-    return [step for agent in archive.unmeasured() for step in archive.missing(agent)]
+    every = [archive.missing(agent) for agent in archive.unmeasured()]
+    return every[0] if len(every) == 1 else [*chain.from_iterable(every)]
 
 
 def known(archive: Archive, stage: int = 0, bar: float = 0.0) -> Known:

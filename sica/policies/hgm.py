@@ -17,11 +17,13 @@ achieves itself: the control for the idea.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from math import fsum
+from operator import attrgetter
 from random import Random
 from typing import Any, NamedTuple
 
 from sica.errors import UsageError
-from sica.model import Agent, Archive, Evaluate, Improve, Merge, Step
+from sica.model import Agent, Archive, Evaluate, Improve, Merge, Step, Trial
 from sica.policies._beta import draws
 from sica.policies._beta import quantile as beta_quantile
 from sica.policies._shared import crossed
@@ -76,6 +78,7 @@ class Counts(NamedTuple):
 
 
 NOTHING = Counts()
+_TRIALS = attrgetter("n")
 
 
 def outcomes(archive: Archive) -> Mapping[str, Counts]:
@@ -84,9 +87,13 @@ def outcomes(archive: Archive) -> Mapping[str, Counts]:
 
 
 def _counts(archive: Archive, tree: str) -> Counts:
-    scored = [utility(t, archive.weights) for t in archive.trials.get(tree, ()) if t.score is not None]
-    values = sorted([0.0 if v < 0 else min(v, 1.0) for v in scored])
-    return Counts(sum(values), sum([1 - v for v in values]), len(values))
+    def more(before: tuple[float, ...], trials: Sequence[Trial]) -> tuple[float, ...]:
+        new = [utility(t, archive.weights) for t in trials if t.score is not None]
+        return *before, *(max(0.0, min(v, 1.0)) for v in new)
+
+    values = archive.grown(("values", tree), archive.trials.get(tree, ()), tuple[float, ...], more)
+    won = fsum(values)  # the same in whatever order they came
+    return Counts(won, len(values) - won, len(values))
 
 
 def clades(archive: Archive, own: Mapping[str, Counts]) -> Mapping[str, Counts]:
@@ -115,7 +122,7 @@ def due(archive: Archive, own: Mapping[str, Counts], alpha: float) -> bool:
     """Whether the evidence is enough for one more agent."""
     agents = len(archive.ready()) + len(archive.unchecked())
     pending = sum(isinstance(step, Improve | Merge) for step in archive.in_flight)
-    trials = sum([n for _, _, n in own.values()])
+    trials = sum(map(_TRIALS, own.values()))
     return bool(trials**alpha >= agents - 1 + pending)
 
 
@@ -135,8 +142,8 @@ def _expand(
         able = able or tried
     if not able:
         return []
-    best = _highest(able, [worth[a.commit] for a in able], tau, rng)
-    return [archive.improve(best.commit)]
+    commits = [a.commit for a in able]
+    return [archive.improve(_highest(commits, [worth[commit] for commit in commits], tau, rng))]
 
 
 def _measure(archive: Archive, own: Mapping[str, Counts], tau: float, rng: Random) -> Sequence[Step]:
@@ -147,13 +154,12 @@ def _measure(archive: Archive, own: Mapping[str, Counts], tau: float, rng: Rando
         free = tuple(commit for commit in free if archive.missing(commit, wanted))
     if not free:
         return []
-    agents = [archive.agents[commit] for commit in free]
-    best = _highest(agents, [own[a.tree] for a in agents], tau, rng)
-    steps = archive.missing(best.commit, wanted)
+    best = _highest(free, [own[archive.agents[commit].tree] for commit in free], tau, rng)
+    steps = archive.missing(best, wanted)
     return [rng.choice([s for s in steps if s.attempt == steps[0].attempt])]
 
 
-def _highest(agents: Sequence[Agent], counts: Iterable[Counts], tau: float, rng: Random) -> Agent:
+def _highest(agents: Sequence[str], counts: Iterable[Counts], tau: float, rng: Random) -> str:
     drawn = draws([(tau * (1 + won), tau * (1 + lost)) for won, lost, _ in counts], rng)
     return agents[drawn.index(max(drawn))]
 
