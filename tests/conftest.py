@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from sica import making
 from sica.attempt import Workplace
@@ -29,6 +30,9 @@ from sica.ports import Sandbox
 from sica.repo import GitRepo
 from sica.sandboxes import open_sandbox
 from sica.traces import Traces
+
+settings.register_profile("no clock", parent=settings(), deadline=None)  # a busy machine fails no test
+settings.load_profile("no clock")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sica.histories import History
@@ -117,6 +117,7 @@ def planned(seed: int) -> buried.Story:
     return told
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_a_history_ends_in_the_files_with_the_bug_and_hides_when_it_came(seed: int) -> None:
     told = planned(seed)
