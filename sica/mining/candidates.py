@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from sica.model import Files
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +58,22 @@ class Yield:
 
 def draw(found: Iterable[Candidate], most: int, key: Callable[[str], float]) -> Sequence[Candidate]:
     """At most so many, the levels in turn, in each level by the item's own dice: another item moves none of them."""
-    levels: dict[int, list[Candidate]] = defaultdict(list)
-    for candidate in found:
-        levels[candidate.level].append(candidate)
-    for each in levels.values():
-        each.sort(key=lambda c: (key(c.item), c.item), reverse=True)
-    chosen: list[Candidate] = []
-    while len(chosen) < most and levels:
-        for level in sorted(levels):
-            chosen.append(levels[level].pop())
-            if not levels[level]:
-                del levels[level]
-    return sorted(chosen[:most], key=lambda c: (c.level, c.name))
+    chosen = islice(in_turn(found, lambda c: c.level, lambda c: (key(c.item), c.item)), most)
+    return sorted(chosen, key=lambda c: (c.level, c.name))
+
+
+def in_turn(found: Iterable[T], group: Callable[[T], Any], key: Callable[[T], Any]) -> Iterator[T]:
+    """One of each group and then again, the groups in their order, in each of them by the key."""
+    groups: dict[Any, list[T]] = defaultdict(list)
+    for each in found:
+        groups[group(each)].append(each)
+    for of in groups.values():
+        of.sort(key=key, reverse=True)
+    while groups:
+        for name in sorted(groups):
+            yield groups[name].pop()
+            if not groups[name]:
+                del groups[name]
 
 
 def short(item: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -18,7 +17,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from sica.mining.candidates import Candidate, Yield, short
+from sica.mining.candidates import Candidate, Yield, in_turn, short
 from sica.mining.inject import MUTANT_SECONDS, believing, module_of, tests
 from sica.mining.locate import leaning
 from sica.mining.packages import Packages
@@ -131,16 +130,12 @@ def candidates(
 
 
 def _drawn(works: Sequence[Work], source: Source, seed: int) -> Iterator[Work]:
-    by: dict[int, list[Work]] = defaultdict(list)
-    for work in works:
-        by[work.level].append(work)
-    for each in by.values():
-        each.sort(key=lambda work: (source.dice(seed, f"draw:{work.item}").random(), work.item), reverse=True)
-    while by:
-        for level in sorted(by):
-            yield by[level].pop()
-            if not by[level]:
-                del by[level]
+    """The levels in turn, in each of them by the commit's own dice."""
+
+    def own(work: Work) -> tuple[float, str]:
+        return source.dice(seed, f"draw:{work.item}").random(), work.item
+
+    return in_turn(works, lambda work: work.level, own)
 
 
 # ── what a commit did ─────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from sica.benchcheck import known as known_cheats
 from sica.errors import UsageError
 from sica.mining import buried
-from sica.mining.candidates import Candidate, Yield, short
+from sica.mining.candidates import Candidate, Yield, in_turn, short
 from sica.mining.mutants import Edit, edits, hunks, reverts
 from sica.mining.packages import Packages
 from sica.mining.running import (
@@ -330,16 +330,11 @@ def _joined(first: Site, second: Site) -> Site:
 
 def _drawn(sites: Iterator[Site], source: Source, seed: int) -> Iterator[Site]:
     """The operators in turn, in each of them by the site's own dice."""
-    by: dict[str, list[tuple[float, str, Site]]] = defaultdict(list)
-    for site in sites:
-        by[site.edit.operator].append((source.dice(seed, f"draw:{site.item}").random(), site.item, site))
-    for each in by.values():
-        each.sort(key=lambda entry: entry[:2], reverse=True)
-    while by:
-        for operator in sorted(by):
-            yield by[operator].pop()[2]
-            if not by[operator]:
-                del by[operator]
+
+    def own(site: Site) -> tuple[float, str]:
+        return source.dice(seed, f"draw:{site.item}").random(), site.item
+
+    return in_turn(sites, lambda site: site.edit.operator, own)
 
 
 # ── one bug ───────────────────────────────────────────────────────────────────────────────────────

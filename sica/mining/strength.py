@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from sica.mining.candidates import short
+from sica.mining.candidates import in_turn, short
 from sica.mining.mutants import Edit, edits
 from sica.mining.running import Bench
 from sica.mining.work import Work
@@ -40,19 +40,12 @@ class Strength:
 
 def drawn(work: Work) -> Sequence[tuple[str, Edit]]:
     """Bugs in what the change wrote, the operators in turn, in each of them by the bug's own hash."""
-    by: dict[str, list[tuple[str, str, Edit]]] = defaultdict(list)
-    for path, edit in _edits(work):
-        own = short(f"{work.item}:{path}:{edit.operator}:{edit.start}:{edit.end}:{edit.text!r}")
-        by[edit.operator].append((own, path, edit))
-    for each in by.values():
-        each.sort(key=lambda entry: entry[0], reverse=True)
-    found: list[tuple[str, Edit]] = []
-    while by and len(found) < MOST_MUTANTS:
-        for operator in sorted(by):
-            found.append(by[operator].pop()[1:])
-            if not by[operator]:
-                del by[operator]
-    return found[:MOST_MUTANTS]
+
+    def own(bug: tuple[str, Edit]) -> str:
+        path, edit = bug
+        return short(f"{work.item}:{path}:{edit.operator}:{edit.start}:{edit.end}:{edit.text!r}")
+
+    return [*islice(in_turn(_edits(work), lambda bug: bug[1].operator, own), MOST_MUTANTS)]
 
 
 def _edits(work: Work) -> Iterator[tuple[str, Edit]]:
