@@ -234,6 +234,10 @@ class RunConfig(_Part):
         }
         return {setting: model for setting, model in named.items() if model}
 
+    def every_model(self) -> tuple[str, ...]:
+        """The same, each once."""
+        return tuple(dict.fromkeys(self.models_by_setting().values()))
+
     @property
     def capped_in_dollars(self) -> bool:
         """Whether any cap needs the model's price."""

@@ -26,11 +26,6 @@ class Roles:
         """What a box may ask for by role, and the model that it means."""
         return {"small": self.small or main, "reasoning": self.reasoning or main}
 
-    def all(self, main: str) -> tuple[str, ...]:
-        """Every model that a run can come to ask, each once."""
-        named = (main, self.small, self.reasoning, self.critique, self.oversight)
-        return tuple(dict.fromkeys(name for name in named if name))
-
     def described(self, main: str) -> str:
         """The main model, and whatever else bears on a score: recorded with every outcome, and part of its key.
 

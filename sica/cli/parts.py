@@ -161,7 +161,7 @@ def open_gateway(config: RunConfig, traces: Traces) -> Gateway:
     """The door to every configured model, checked now rather than in the middle of a run."""
     from sica import gateways
 
-    models = config.roles().all(config.model)
+    models = config.every_model()
     gateway = gateways.open_gateways(models, api_base=config.api_base or None, traces=traces)
     for setting, model in config.models_by_setting().items():
         try:
@@ -431,7 +431,7 @@ def _sweep(call: Invocation, places: Places, sandbox: Sandbox, traces: Traces) -
 
 
 def _require_price(config: RunConfig, gateway: Gateway) -> None:
-    for model in config.roles().all(config.model):
+    for model in config.every_model():
         price = config.price(model) or gateway.price(model)
         if price is None and config.capped_in_dollars:
             raise UsageError(
