@@ -7,26 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sica.model import Task
+from sica.model import Task, Tried
 from sica.stats import Estimate, estimate
 
 FLOOR, CEILING = 0.05, 0.95
 """Mean scores at which a task hardly tells agents apart."""
 
 State = Literal["floor", "ceiling", "tells", "unmeasured"]
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """One recorded trial, as far as it says something of its task."""
-
-    task: str
-    digest: str
-    tree: str
-    """Of the agent: attempts of one are no independent witnesses."""
-    score: float | None
-    """None for a fault."""
-    flagged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

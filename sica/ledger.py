@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sica.errors import SicaError, StoreError, UsageError
-from sica.health import Tried
 from sica.model import (
     Agent,
     Archive,
@@ -38,6 +37,7 @@ from sica.model import (
     Summary,
     Task,
     Trial,
+    Tried,
     Usage,
     Verdict,
 )

@@ -555,6 +555,19 @@ PLAIN = Weights()
 """The score alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One recorded trial, as far as it says something of its task."""
+
+    task: str
+    digest: str
+    tree: str
+    """Of the agent: attempts of one are no independent witnesses."""
+    score: float | None
+    """None for a fault."""
+    flagged: bool = False
+
+
 # ── the archive ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -11,8 +11,8 @@ from commands import OFFLINE, Project, sica
 
 from sica import quarantine
 from sica.benchmarks import open_benchmark
-from sica.health import TaskHealth, Tried, grouped, health
-from sica.model import Agent, Fault, Setting, Task, Trial, Usage
+from sica.health import TaskHealth, grouped, health
+from sica.model import Agent, Fault, Setting, Task, Trial, Tried, Usage
 
 
 def one(*scores: float | None, digest: str = "d-t", now: dict[str, str] | None = None) -> TaskHealth:
