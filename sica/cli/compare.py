@@ -88,15 +88,18 @@ def command(
 
 
 def _on_common_tasks(sides: Sequence[Sequence[Trial]]) -> list[list[Trial]]:
-    common = set.intersection(*({t.task for t in side if t.score is not None} for side in sides))
+    common = set.intersection(*map(_scored_tasks, sides))
     return [[t for t in side if t.task in common] for side in sides]
+
+
+def _scored_tasks(trials: Sequence[Trial]) -> set[str]:
+    return {t.task for t in trials if t.score is not None}
 
 
 def _nothing_in_common(chosen: Sequence[Agent], known: Sequence[Sequence[Trial]], name: str) -> Iterator[str]:
     """How many tasks each has instead, and what would give them some."""
     yield f"no task of {name} that all of them have, under one setting:"
-    counts = [len({t.task for t in side if t.score is not None}) for side in known]
-    for agent, count in zip(chosen, counts, strict=True):
+    for agent, count in zip(chosen, (len(_scored_tasks(side)) for side in known), strict=True):
         cure = "" if count else f"   sica eval {agent.number} --bench {name}"
         yield f"{agent.name:<10} {report.plural(count, 'task')} measured{cure}"
 
